@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * backend: who computes. A backend is a table of ops, its memory and its workspace. backend.c is the only file that
+ * knows which backends this build has (HAVE_CUDA).
+ */
+#ifndef FF_COMPUTE_BACKEND_H
+#define FF_COMPUTE_BACKEND_H
+
+#include "base/status.h"
+#include "compute/ops.h"
+
+enum ff_device { FF_DEVICE_AUTO, FF_DEVICE_CPU, FF_DEVICE_CUDA };
+enum ff_precision { FF_PRECISION_AUTO, FF_PRECISION_FP32, FF_PRECISION_TF32, FF_PRECISION_BF16 };
+
+struct ff_backend {
+    const struct ff_ops *ops;
+    const char *name;                /* "cpu", "cuda", "plan", ... */
+    enum ff_precision precision;     /* never AUTO */
+    enum ff_dtype activation;        /* type of MSA and pair activations: FF_F32 or FF_BF16 */
+    size_t workspace;                /* bytes of scratch that ops use on their own, fixed at creation */
+    void *impl;                      /* the backend's own data */
+
+    /* Memory of this backend. alloc gives FF_EMEMORY with the numbers. Freed by release. */
+    ff_status (*alloc)(struct ff_backend *be, size_t bytes, void **ret);
+    void (*release)(struct ff_backend *be, void *p);
+    size_t (*free_memory)(struct ff_backend *be);       /* bytes that alloc could give now */
+
+    /* Host <-> backend copies of contiguous tensors; complete on return. */
+    void (*upload)(struct ff_backend *be, const struct ff_tensor *dst, const void *src);
+    void (*download)(struct ff_backend *be, void *dst, const struct ff_tensor *src);
+    void (*sync)(struct ff_backend *be);                /* waits for all ops issued so far */
+    void (*destroy)(struct ff_backend *be);
+};
+
+/* The cpu backend computes in float32 only (fp32 or auto; others are FF_EUSAGE). threads 0: all processors. */
+ff_status ff_backend_create(enum ff_device device, enum ff_precision precision, int threads,
+                            struct ff_backend **ret) FF_MUST_USE;
+void ff_backend_destroy(struct ff_backend *be);         /* NULL is allowed */
+
+/* What this build and this machine have, for `doctor` and `version`: one line each, "cuda: not built in", ... */
+void ff_backend_describe(void (*line)(void *user, const char *text), void *user);
+
+/* --- the plan backend: computes nothing, counts flops and bytes through compute/cost --- */
+struct ff_cost {
+    double flops;
+    double bytes;                    /* least traffic: every operand once */
+    int64_t calls;
+};
+/* Acts for a real backend of that kind: takes over precision, activation type and workspace. */
+struct ff_backend *ff_backend_plan_create(enum ff_precision precision, enum ff_dtype activation, size_t workspace);
+const struct ff_cost *ff_backend_plan_costs(const struct ff_backend *be);   /* [FF_OP_COUNT] */
+void ff_backend_plan_reset(struct ff_backend *be);
+
+/* --- wrappers: forward every op to inner (which they do not own) and look at it --- */
+/* Writes every op's output after the op as NNNNN_<op>[_<label>] float32 arrays into an npz at path. */
+ff_status ff_backend_dump_create(struct ff_backend *inner, const char *path, struct ff_backend **ret) FF_MUST_USE;
+ff_status ff_backend_dump_finish(struct ff_backend *be) FF_MUST_USE;        /* completes the file */
+/* Time per op, with sync around each. */
+struct ff_backend *ff_backend_profile_create(struct ff_backend *inner);
+const double *ff_backend_profile_seconds(const struct ff_backend *be);     /* [FF_OP_COUNT] */
+const struct ff_cost *ff_backend_profile_costs(const struct ff_backend *be);
+
+#endif
