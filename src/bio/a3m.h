@@ -2,9 +2,9 @@
  * a3m: alignments in A3M. Upper-case letters and '-' are match columns, lower-case letters are insertions.
  *
  * Accepted beyond the published parser: sequences wrapped over lines, white space inside them, '.' (a gap in an
- * insertion, dropped), comment lines starting with '#' before the first row, rows that carry secondary structure (names starting
- * with ss_ or sa_, skipped), any line end, byte order mark. Refused: rows whose number of match columns differs from
- * the first row's, and bytes that are not letters, '-' or '.', both with row and line.
+ * insertion, dropped), comment lines starting with '#' before the first row, rows with secondary structure (names that
+ * start with ss_ or sa_, skipped), any line end, byte order mark. Refused: rows whose number of match columns differs
+ * from the first row's, and bytes that are not letters, '-' or '.', both with row and line.
  * Source: AlphaFold data/parsers.py (parse_a3m).
  */
 #ifndef FF_BIO_A3M_H

@@ -10,6 +10,7 @@
 struct ff_lines {
     const char *next;        /* first byte that was not handed out */
     const char *end;
+    const char *feed;        /* first LF at or behind next, end when there is none; NULL: not looked for yet */
     int number;              /* 1-based number of the current line */
     const char *line;        /* current line, not NUL-terminated, without its line end */
     size_t len;

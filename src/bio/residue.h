@@ -28,6 +28,7 @@ enum {
 enum { FF_ATOM_N = 0, FF_ATOM_CA = 1, FF_ATOM_C = 2, FF_ATOM_CB = 3, FF_ATOM_O = 4, FF_ATOM_OXT = 36 };
 
 struct ff_residue_tables {
+    char atom14_names[FF_N_RESTYPE_X][FF_N_ATOM14][4];          /* "" where there is no atom */
     int32_t atom14_to_atom37[FF_N_RESTYPE_X][FF_N_ATOM14];      /* 0 where there is no atom (see atom14_mask) */
     int32_t atom37_to_atom14[FF_N_RESTYPE_X][FF_N_ATOM37];      /* 0 where there is no atom (see atom37_mask) */
     float atom14_mask[FF_N_RESTYPE_X][FF_N_ATOM14];             /* 1: this residue type has this atom; X has none */
@@ -44,10 +45,9 @@ struct ff_residue_tables {
  * a member can be copied to a device as it is. */
 const struct ff_residue_tables *ff_residue_tables(void);
 
-extern const char ff_residue_letters[FF_RESTYPE_GAP + 2];                 /* "ARNDCQEGHILKMFPSTWYVX-" */
-extern const char ff_residue_names[FF_N_RESTYPE_X][4];                    /* "ALA" ... "UNK" */
-extern const char ff_residue_atom37_names[FF_N_ATOM37][4];                /* "N", "CA", ... "OXT" */
-extern const char ff_residue_atom14_names[FF_N_RESTYPE_X][FF_N_ATOM14][4]; /* "" where there is no atom */
+extern const char ff_residue_letters[FF_RESTYPE_GAP + 2];       /* "ARNDCQEGHILKMFPSTWYVX-" */
+extern const char ff_residue_names[FF_N_RESTYPE_X][4];          /* "ALA" ... "UNK" */
+extern const char ff_residue_atom37_names[FF_N_ATOM37][4];      /* "N", "CA", ... "OXT" */
 
 /* Residue type of a number in HHblits order (ff_msa_hhblits_id): MAP_HHBLITS_AATYPE_TO_OUR_AATYPE. */
 extern const int32_t ff_residue_from_hhblits[FF_RESTYPE_GAP + 1];

@@ -9,11 +9,12 @@
 
 /* Angles in the order pre-omega, phi, psi, chi1..4, each as (sin, cos). Pre-omega and phi use the residue before,
  * whatever its number; for the first residue it is all zeros. Angles with missing atoms are computed from the positions
- * as they are (zeros as a rule) and not set to a placeholder: the published template embedding works so. aatype above 20
- * counts as 20. alt: chi angles that plus pi are the same structure (ASP, GLU, PHE, TYR), turned by pi. Outputs may be
- * NULL. */
+ * as they are (zeros as a rule) and not set to a placeholder: the published template embedding works so. aatype above
+ * 20 counts as 20. alt: chi angles that plus pi are the same structure (ASP, GLU, PHE, TYR), turned by pi. Outputs may
+ * be NULL. */
 void ff_torsion_from_atom37(int n_res, const int32_t *aatype /* [n_res] */,
-                            const float *positions /* [n_res, 37, 3] */, const float *mask /* [n_res, 37] */, float *ret_sin_cos /* [n_res, 7, 2] */,
-                            float *ret_alt_sin_cos /* [n_res, 7, 2] */, float *ret_mask /* [n_res, 7] */);
+                            const float *positions /* [n_res, 37, 3] */, const float *mask /* [n_res, 37] */,
+                            float *ret_sin_cos /* [n_res, 7, 2] */, float *ret_alt_sin_cos /* [n_res, 7, 2] */,
+                            float *ret_mask /* [n_res, 7] */);
 
 #endif
