@@ -56,7 +56,7 @@ struct ff_norm {
     struct ff_tensor offset;     /* [c] */
 };
 
-/* --- general ------------------------------------------------------------------------------------------------- */
+/* --- general ---------------------------------------------------------------------------------------------------- */
 
 /* out = x, converting between float32 and bfloat16 (int32 to int32); any strides on all axes but the last. */
 struct ff_copy_args {
@@ -99,7 +99,7 @@ struct ff_linear_args {
     bool accumulate;
 };
 
-/* --- attention ----------------------------------------------------------------------------------------------- */
+/* --- attention -------------------------------------------------------------------------------------------------- */
 
 /* out[h, i, j] = LN(x)[i, j] . w[:, h]: the pair bias of row and triangle attention (Alg. 7 line 3, 13 line 3). */
 struct ff_pair_bias_args {
@@ -192,7 +192,7 @@ struct ff_outer_product_mean_args {
     struct ff_tensor bias;       /* [c_z] */
 };
 
-/* --- embeddings ---------------------------------------------------------------------------------------------------- */
+/* --- embeddings ------------------------------------------------------------------------------------------------- */
 
 /* z[i, j] += left[i] + right[j] (Alg. 3 line 2); also m[s, r] += right[r] with left absent (Alg. 3 line 4). */
 struct ff_outer_sum_args {
@@ -202,8 +202,8 @@ struct ff_outer_sum_args {
 };
 
 /* z[i, j] += one_hot(clip(index_i - index_j + k, 0, 2k)) W + b (Alg. 4). With asym given (complexes; Evans et al. 2021)
- * the features are [relative index, 2k + 2: other chain = 2k + 1 | same entity, 1 | relative chain, 2m + 2: clip(sym_i -
- * sym_j + m, 0, 2m), other entity = 2m + 1]; all are row sums of W. */
+ * the features are [relative index, 2k + 2: other chain = 2k + 1 | same entity, 1 | relative chain, 2m + 2:
+ * clip(sym_i - sym_j + m, 0, 2m), other entity = 2m + 1]; all are row sums of W. */
 struct ff_relative_position_args {
     struct ff_tensor out;        /* [I, J, c] += */
     struct ff_tensor index_i, index_j;      /* [I], [J] int32 residue_index */
@@ -216,8 +216,8 @@ struct ff_relative_position_args {
     int max_relative_chain;      /* m = 2 */
 };
 
-/* z[i, j] += one_hot(bin of |x_i - x_j|) W + b (Alg. 32 lines 1-2). Bin n: lower[n]^2 < d^2 < lower[n + 1]^2 with lower =
- * linspace(min_bin, max_bin, n_bin), the last open to 1e8; on a border and below min_bin no bin at all. */
+/* z[i, j] += one_hot(bin of |x_i - x_j|) W + b (Alg. 32 lines 1-2). Bin n: lower[n]^2 < d^2 < lower[n + 1]^2 with
+ * lower = linspace(min_bin, max_bin, n_bin), the last open to 1e8; on a border and below min_bin no bin at all. */
 struct ff_distance_embed_args {
     struct ff_tensor out;        /* [I, J, c] += */
     struct ff_tensor x_i, x_j;   /* [I, 3], [J, 3] float32, angstrom */
@@ -264,7 +264,8 @@ struct ff_template_pair_embed_args {
     bool clamp_norm;
 };
 
-/* z[i, j] += attention of z[i, j] over the templates t[:, i, j] (Alg. 17), no gate; masked templates get logits -1e9. */
+/* z[i, j] += attention of z[i, j] over the templates t[:, i, j] (Alg. 17), no gate; masked templates get logits
+ * -1e9. */
 struct ff_template_attention_args {
     struct ff_tensor out;        /* z [I, J, c_z] += */
     struct ff_tensor t;          /* [T, I, J, c_t] */
@@ -276,12 +277,13 @@ struct ff_template_attention_args {
     int n_head;
 };
 
-/* --- structure module (float32) -------------------------------------------------------------------------------------- */
+/* --- structure module (float32) --------------------------------------------------------------------------------- */
 
 /* Invariant point attention without its projections (Alg. 22 lines 4-13). logits[h, i, j] =
  *   sqrt(1/(3 c)) q.k - 0.5 sqrt(2/(27 P)) softplus(w[h]) sum_p |T_i q_p - T_j k_p|^2 + sqrt(1/3) (LN(z) w2d + b2d)[h]
  *   - 1e5 (1 - mask_i mask_j), softmax over j. Points are x for all heads and points, then y, then z.
- * out[i] = [v: H * c_v | local point x: H * P_v | y | z | sqrt(1e-8 + |point|^2): H * P_v | sum_j a LN(z)[i, j]: H * c_z] */
+ * out[i] = [v: H * c_v | local point x: H * P_v | y | z | sqrt(1e-8 + |point|^2): H * P_v |
+ *           sum_j a LN(z)[i, j]: H * c_z] */
 struct ff_point_attention_args {
     struct ff_tensor out;        /* [I, H * (c_v + 4 * P_v + c_z)] */
     struct ff_tensor q;          /* [I, H * c] */
@@ -299,7 +301,8 @@ struct ff_point_attention_args {
     int n_head, n_qk, n_v, n_point_qk, n_point_v;
 };
 
-/* Backbone update (Alg. 23): quat' = normalised(quat + quat * (0, b)), frame' = (R(quat'), t + R u), update = (b, u). */
+/* Backbone update (Alg. 23): quat' = normalised(quat + quat * (0, b)), frame' = (R(quat'), t + R u),
+ * update = (b, u). */
 struct ff_rigid_update_args {
     struct ff_tensor out;        /* frame [N, 12] += */
     struct ff_tensor quat;       /* [N, 4] += */
@@ -326,7 +329,7 @@ struct ff_pseudo_beta_args {
     struct ff_tensor aatype;     /* [N] int32 */
 };
 
-/* --- heads -------------------------------------------------------------------------------------------------------------- */
+/* --- heads ------------------------------------------------------------------------------------------------------ */
 
 /* out[i, j] = (z[i, j] + zt[i, j]) W + 2 b, zt the transposed pair: the distogram logits (Suppl. 1.9.8). */
 struct ff_symmetric_linear_args {

@@ -53,7 +53,8 @@ void ff_tile_bias_relu(float *x, int64_t ld, int64_t rows, int64_t n, const floa
 void ff_tile_gate(float *x, int64_t ld, const float *g, int64_t ldg, int64_t rows, int64_t n, const float *b,
                   const float *bg);
 void ff_tile_scale_rows(float *x, int64_t ld, int64_t rows, int64_t n, const float *factor); /* x[r, :] *= factor[r] */
-void ff_tile_transpose(float *y, int64_t ldy, const float *x, int64_t ldx, int64_t rows, int64_t n); /* y[n, rows] = x^T */
+/* y [n, rows] = x^T */
+void ff_tile_transpose(float *y, int64_t ldy, const float *x, int64_t ldx, int64_t rows, int64_t n);
 /* Softmax along each row, in place. */
 void ff_tile_softmax(float *x, int64_t ld, int64_t rows, int64_t n);
 

@@ -37,7 +37,8 @@ FF_INLINE float ff_expf(float x)
     p = p * r + 5.0000001201e-1f;
     p = (p * r) * r + r + 1.0f;
     int32_t k = (int32_t)n, half = k >> 1;
-    union { int32_t i; float f; } s0 = {.i = (half + 127) << 23}, s1 = {.i = (k - half + 127) << 23};
+    union { uint32_t i; float f; } s0 = {.i = (uint32_t)(half + 127) << 23};
+    union { uint32_t i; float f; } s1 = {.i = (uint32_t)(k - half + 127) << 23};
     p = (p * s0.f) * s1.f;
     return x < -87.3f ? 0.0f : p;
 }
