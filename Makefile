@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+#   make            builds build/fastfold
+#   make demo       installs what is missing, builds, and predicts a real protein with the demo parameters
+#   make check      installs what is missing, builds, and runs every test that needs no GPU
+#   make help       all targets and switches
+#
+# Switches: CUDA=0|1 MPI=0|1 asan=1 debug=1 V=1 CC=... prefix=/usr/local DESTDIR=...
+# CUDA and MPI are used where they are found; =1 makes their absence an error, =0 leaves them out.
+
+VERSION := 0.1.0
+
+# ---- sources: one list per room, in the order of the rooms ----------------------------------------------------------
+base_src := status log alloc strbuf strset clock file
+
+format_src := array npy npz zip zip_writer
+
+bio_src := residue msa lines
+
+compute_src :=
+
+parallel_src :=
+
+feature_src :=
+
+model_src :=
+
+app_src :=
+
+# Files of app/ that belong to the program alone; everything else goes into the library.
+main_src :=
+
+cuda_src :=
+
+# ---- tests: one program per file ------------------------------------------------------------------------------------
+unit_tests :=
+
+op_tests :=
+
+golden_tests :=
+
+parallel_tests :=
+
+cli_tests :=
+
+bench_programs :=
+
+# ---- where things go ------------------------------------------------------------------------------------------------
+prefix ?= /usr/local
+O := build$(if $(asan),/asan)$(if $(debug),/debug)
+
+lib := $(O)/libfastfold.a
+exe := $(O)/fastfold
+
+rooms := base format bio compute parallel feature model app
+lib_objs := $(foreach r,$(rooms),$(addprefix $(O)/src/$(r)/,$($(r)_src:=.o))) $(O)/gen/builtin_configs.o
+main_objs := $(addprefix $(O)/src/app/,$(main_src:=.o))
+cuda_objs := $(addprefix $(O)/cuda/,$(cuda_src:=.o))
+configs := $(sort $(wildcard configs/*.yaml))
+
+unit_bins := $(addprefix $(O)/test/unit/,$(unit_tests))
+op_bins := $(addprefix $(O)/test/op/,$(op_tests))
+golden_bins := $(addprefix $(O)/test/golden/,$(golden_tests))
+parallel_bins := $(addprefix $(O)/test/parallel/,$(parallel_tests))
+bench_bins := $(addprefix $(O)/test/bench/,$(bench_programs))
+test_bins := $(unit_bins) $(op_bins) $(golden_bins) $(parallel_bins)
+cli_files := $(addprefix test/cli/,$(cli_tests:=.bats))
+
+# ---- what this machine has ------------------------------------------------------------------------------------------
+# Looked at only for targets that compile: `make check` on a bare machine first runs scripts/deps.sh and then make again.
+plain_goals := help clean deps demo check lint uninstall
+ifneq ($(filter-out $(plain_goals),$(or $(MAKECMDGOALS),all)),)
+include scripts/detect.mk
+endif
+
+# ---- flags ----------------------------------------------------------------------------------------------------------
+CC ?= cc
+NVCC ?= nvcc
+git_version := $(shell git describe --always --dirty --tags --match 'v*' 2>/dev/null)
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wpointer-arith \
+        $(if $(werror),-Werror)
+OPT := $(if $(debug),-Og -g3,$(if $(asan),-O1 -g,-O2 -g))
+SAN := $(if $(asan),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+comma := ,
+# No -ffast-math: results are compared with the published model's. errno and traps of libm are not used.
+FLOAT := -fno-math-errno -fno-trapping-math
+
+all_cflags = -std=gnu11 -D_GNU_SOURCE -Isrc -Icuda $(OPT) $(FLOAT) $(WARN) $(SAN) $(found_cflags) $(CPPFLAGS) $(CFLAGS)
+all_ldflags = $(SAN) $(found_ldflags) $(LDFLAGS)
+all_libs = $(found_libs) -lm -lpthread $(LIBS)
+nvcc_flags = -std=c++17 -O3 -lineinfo -Isrc -Icuda $(cuda_arch) -Xcompiler -Wall,-Wextra $(found_nvcc_flags) $(NVCCFLAGS)
+
+# Loops over tensors are worth the larger code of -O3; targets of their own so that the rule below stays one line.
+ifeq ($(debug)$(asan),)
+$(O)/src/compute/%.o: private OPT := -O3 -g
+endif
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
+
+# ---- targets --------------------------------------------------------------------------------------------------------
+.PHONY: all fastfold demo demo-run check check-all check-unit check-op check-golden check-parallel check-cli check-gpu \
+        lint bench install uninstall clean help deps tests FORCE
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: fastfold
+fastfold: $(exe)
+
+deps:
+	@scripts/deps.sh
+
+demo: deps
+	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory demo-run
+
+demo-run: $(exe)
+	@scripts/demo.sh $(exe)
+
+check: deps
+	@$(MAKE) --no-print-directory all tests
+	@$(MAKE) --no-print-directory check-all
+
+tests: $(test_bins)
+
+run_tests := scripts/run_tests.sh
+check-all: $(exe) $(test_bins)
+	@FASTFOLD=$(exe) $(run_tests) $(unit_bins) $(op_bins) $(golden_bins) $(parallel_bins) $(cli_files)
+check-unit: $(unit_bins)
+	@$(run_tests) $(unit_bins)
+check-op: $(op_bins)
+	@$(run_tests) $(op_bins)
+check-golden: $(exe) $(golden_bins)
+	@FASTFOLD=$(exe) $(run_tests) $(golden_bins)
+check-parallel: $(exe) $(parallel_bins)
+	@FASTFOLD=$(exe) $(run_tests) $(parallel_bins)
+check-cli: $(exe)
+	@FASTFOLD=$(exe) $(run_tests) $(cli_files)
+check-gpu: $(exe) $(op_bins) $(golden_bins)
+	@$(if $(have_cuda),,echo 'check-gpu: this build has no CUDA backend (see the lines above)' >&2; exit 1)
+	@FASTFOLD=$(exe) FF_TEST_DEVICE=cuda $(run_tests) $(op_bins) $(golden_bins)
+
+bench: $(exe)
+	$(exe) bench
+
+lint:
+	@scripts/lint.sh
+
+install: $(exe)
+	install -D -m 755 $(exe) $(DESTDIR)$(prefix)/bin/fastfold
+	install -D -m 644 -t $(DESTDIR)$(prefix)/share/man/man1 man/fastfold.1
+	install -D -m 644 -t $(DESTDIR)$(prefix)/share/man/man5 man/fastfold-config.5
+	install -D -m 644 -t $(DESTDIR)$(prefix)/share/fastfold/configs $(configs)
+	install -D -m 755 -t $(DESTDIR)$(prefix)/share/fastfold/scripts scripts/download_params.sh
+	cd data && find demo -type f -exec install -D -m 644 '{}' '$(abspath $(DESTDIR)$(prefix))/share/fastfold/data/{}' \;
+
+uninstall:
+	rm -rf $(DESTDIR)$(prefix)/bin/fastfold $(DESTDIR)$(prefix)/share/fastfold
+	rm -f $(DESTDIR)$(prefix)/share/man/man1/fastfold.1 $(DESTDIR)$(prefix)/share/man/man5/fastfold-config.5
+
+clean:
+	rm -rf build
+
+help:
+	@sed -n 's/^#   make/  make/p' Makefile
+	@echo '  make check-unit | check-op | check-golden | check-parallel | check-cli   one group of the tests'
+	@echo '  make check-gpu  operations and golden tests on the GPU'
+	@echo '  make bench      time of every operation beside what this machine can do'
+	@echo '  make lint       house rules: include order, banned functions, file and line lengths, scripts, manuals'
+	@echo '  make install    into prefix=/usr/local (also DESTDIR=); make uninstall takes it away again'
+	@echo '  make clean      removes build/'
+	@echo 'switches: CUDA=0|1  MPI=0|1  asan=1  debug=1  werror=1  V=1  CC=gcc  CFLAGS=...  CUDA_HOME=DIR  prefix=DIR'
+
+# ---- rules ----------------------------------------------------------------------------------------------------------
+# The flags of the last build: a change of switches rebuilds what they concern.
+$(O)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(all_cflags) $(all_ldflags) $(all_libs) $(nvcc_flags)' | cmp -s - $@ || \
+	  echo '$(CC) $(all_cflags) $(all_ldflags) $(all_libs) $(nvcc_flags)' >$@
+
+$(O)/src/%.o: src/%.c $(O)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(all_cflags) -MMD -MP -c -o $@ $<
+
+# version.o alone knows version and flags, so that a commit rebuilds one file.
+$(O)/version: FORCE
+	@mkdir -p $(@D)
+	@echo '$(VERSION) $(git_version)' | cmp -s - $@ || echo '$(VERSION) $(git_version)' >$@
+$(O)/src/app/version.o: $(O)/version
+$(O)/src/app/version.o: private CPPFLAGS += -DFF_VERSION='"$(VERSION)"' -DFF_GIT_VERSION='"$(git_version)"' \
+  -DFF_BUILD_FLAGS='"$(strip $(OPT) $(SAN))"'
+
+$(O)/gen/builtin_configs.c: scripts/embed_configs.sh $(configs)
+	@mkdir -p $(@D)
+	$(call say,GEN,$@)
+	$(Q)scripts/embed_configs.sh $(configs) >$@
+$(O)/gen/%.o: $(O)/gen/%.c $(O)/flags
+	$(call say,CC,$<)
+	$(Q)$(CC) $(all_cflags) -MMD -MP -c -o $@ $<
+
+$(O)/cuda/%.o: cuda/%.cu $(O)/flags
+	@mkdir -p $(@D)
+	$(call say,NVCC,$<)
+	$(Q)$(NVCC) $(nvcc_flags) -MMD -MP -c -o $@ $<
+
+$(lib): $(lib_objs) $(if $(have_cuda),$(cuda_objs))
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(exe): $(main_objs) $(lib)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(all_ldflags) -o $@ $(main_objs) $(lib) $(all_libs)
+
+$(O)/test/%: test/%.c $(lib) $(O)/flags
+	@mkdir -p $(@D)
+	$(call say,TEST,$<)
+	$(Q)$(CC) $(all_cflags) -Itest -MMD -MP -MF $@.d -o $@ $< $(all_ldflags) $(lib) -lcmocka $(all_libs)
+
+-include $(lib_objs:.o=.d) $(main_objs:.o=.d) $(cuda_objs:.o=.d) $(addsuffix .d,$(test_bins) $(bench_bins))

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+# detect: finds the libraries and compilers of this machine, says what it found and how to get what it did not.
+#
+# In: CC CUDA MPI CUDA_HOME cuda_src. Out: found_cflags found_ldflags found_libs found_nvcc_flags NVCC cuda_arch
+# have_cuda have_mpi. A missing required library stops make with the package's name.
+
+# $(call probe,header,flags): "yes" when a program with that header compiles and links.
+probe = $(shell printf '\043include <%s>\nint main(void){return 0;}\n' '$(1)' | \
+          $(or $(CC),cc) -x c - -o /dev/null $(2) >/dev/null 2>&1 && echo yes)
+# $(call pkg,name,fallback libs): the flags that pkg-config knows, or the plain library.
+pkg = $(shell pkg-config --cflags --libs $(1) 2>/dev/null || echo $(2))
+
+zlib_flags := $(call pkg,zlib,-lz)
+yaml_flags := $(call pkg,yaml-0.1,-lyaml)
+blas_flags := $(call pkg,openblas,-lopenblas)
+
+missing :=
+ifeq ($(shell command -v $(firstword $(CC)) 2>/dev/null),)
+missing += gcc
+else
+ifneq ($(call probe,zlib.h,$(zlib_flags)),yes)
+missing += zlib1g-dev
+endif
+ifneq ($(call probe,yaml.h,$(yaml_flags)),yes)
+missing += libyaml-dev
+endif
+ifneq ($(call probe,cblas.h,$(blas_flags)),yes)
+missing += libopenblas-dev
+endif
+ifneq ($(call probe,omp.h,-fopenmp),yes)
+missing += libgomp1
+endif
+endif
+ifneq ($(strip $(missing)),)
+$(error not found: $(strip $(missing)). Get it with `scripts/deps.sh` or `apt-get install $(strip $(missing))`)
+endif
+
+found_cflags := -fopenmp $(filter -I%,$(zlib_flags) $(yaml_flags) $(blas_flags))
+found_libs := $(filter -L%,$(blas_flags)) $(filter-out -I%,$(zlib_flags) $(yaml_flags)) $(filter-out -I% -L%,$(blas_flags))
+found_ldflags := -fopenmp
+found_nvcc_flags :=
+
+# MPI: any implementation with an mpicc; needed only for runs on several processes.
+mpicc := $(shell command -v mpicc 2>/dev/null)
+have_mpi :=
+ifneq ($(MPI),0)
+ifneq ($(mpicc),)
+mpi_compile := $(shell mpicc --showme:compile 2>/dev/null || mpicc -compile_info 2>/dev/null | cut -d' ' -f2-)
+mpi_link := $(shell mpicc --showme:link 2>/dev/null || mpicc -link_info 2>/dev/null | cut -d' ' -f2-)
+have_mpi := $(call probe,mpi.h,$(mpi_compile) $(mpi_link))
+endif
+ifeq ($(MPI)$(have_mpi),1)
+$(error MPI=1, but no working mpicc was found: `apt-get install libopenmpi-dev openmpi-bin`, or leave MPI=1 out)
+endif
+endif
+ifneq ($(have_mpi),)
+found_cflags += -DHAVE_MPI $(patsubst -I%,-isystem %,$(filter -I%,$(mpi_compile)))
+found_libs += $(mpi_link)
+mpi_report := $(mpicc)
+else
+mpi_report := $(if $(filter 0,$(MPI)),left out (MPI=0),not found (for runs on several processes: apt-get install libopenmpi-dev openmpi-bin))
+endif
+
+# CUDA: nvcc on PATH, or in CUDA_HOME, or in /usr/local/cuda.
+have_cuda :=
+nvcc_path := $(firstword $(shell command -v nvcc 2>/dev/null) $(wildcard $(CUDA_HOME)/bin/nvcc /usr/local/cuda/bin/nvcc))
+ifneq ($(CUDA),0)
+ifneq ($(nvcc_path),)
+NVCC := $(nvcc_path)
+CUDA_HOME ?= $(patsubst %/bin/nvcc,%,$(realpath $(nvcc_path)))
+ifneq ($(strip $(cuda_src)),)
+have_cuda := yes
+endif
+endif
+ifeq ($(CUDA)$(have_cuda),1)
+$(error CUDA=1, but $(if $(nvcc_path),there are no CUDA sources to build,nvcc was not found on PATH or in /usr/local/cuda: install the CUDA toolkit or give CUDA_HOME=DIR))
+endif
+endif
+ifneq ($(have_cuda),)
+cuda_arch ?= -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90a,code=sm_90a
+found_cflags += -DHAVE_CUDA
+found_libs += -L$(CUDA_HOME)/lib64 -lcublasLt -lcublas -lcudart_static -ldl -lrt -lstdc++
+cuda_report := $(nvcc_path)
+else ifeq ($(CUDA),0)
+cuda_report := left out (CUDA=0)
+else ifneq ($(nvcc_path),)
+cuda_report := $(nvcc_path) found; nothing in cuda/ to compile, the program runs on the CPU
+else
+cuda_report := not found, the program runs on the CPU (for GPUs: the CUDA toolkit with nvcc on PATH or in /usr/local/cuda)
+endif
+
+# Once per make, not again in the makes that it starts.
+ifeq ($(MAKELEVEL)$(MAKE_RESTARTS),0)
+$(info zlib, libyaml, OpenBLAS, OpenMP: found)
+$(info MPI:  $(mpi_report))
+$(info CUDA: $(cuda_report))
+endif

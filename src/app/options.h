@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * options: everything that a run can be told, and the one table behind command line, YAML keys, --help and manual.
+ *
+ * Order of precedence: configs/default.yaml (built in) < the model preset (configs/<model>.yaml, built in; its `base:`
+ * first) < --config files in the order given < --set and options on the command line, left to right.
+ * Unknown keys, wrong types and values out of range are FF_EUSAGE with file and line (or the option's text).
+ * options.c alone knows YAML keys.
+ */
+#ifndef FF_APP_OPTIONS_H
+#define FF_APP_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "base/strbuf.h"
+#include "compute/backend.h"
+#include "feature/config.h"
+#include "model/config.h"
+
+enum ff_db_preset { FF_DB_FULL, FF_DB_REDUCED };
+
+struct ff_tool_config {              /* programs; a plain name is searched on PATH */
+    char *jackhmmer, *hhblits, *hhsearch, *hmmbuild, *hmmsearch, *kalign, *mmseqs;
+};
+
+struct ff_database_config {          /* paths; NULL: not configured. data_dir fills in the published layout */
+    char *data_dir;
+    enum ff_db_preset preset;        /* full_dbs (BFD + UniRef30 by hhblits) or reduced_dbs (small BFD by jackhmmer) */
+    char *uniref90, *mgnify, *bfd, *uniref30, *small_bfd, *uniprot, *pdb70, *pdb_seqres;
+    char *template_mmcif_dir, *obsolete_pdbs;
+    int uniref90_max_hits, mgnify_max_hits, small_bfd_max_hits, uniprot_max_hits; /* rows kept, query included; 0: all */
+};
+
+struct ff_search_config {
+    int cpus;                        /* threads of one search tool: 8 as published, at most the processors here */
+    char *tmp_dir;                   /* NULL: inside the output folder */
+    bool enabled;                    /* false: --no-msa */
+};
+
+struct ff_output_config {
+    char *dir;                       /* --output-dir */
+    bool overwrite;
+    bool save_representations;
+    bool published_chain_ids;        /* output.chain_ids: alphafold starts complexes at B; auto starts at A */
+    int pae_json_max_residues;       /* above it the PAE goes to the .npz only */
+};
+
+struct ff_run_config {
+    enum ff_device device;
+    enum ff_precision precision;
+    int threads;                     /* 0: all processors */
+    int64_t seed;
+    int64_t memory_limit;            /* bytes; 0: what is free */
+    char *params;                    /* file, directory, or "synthetic" */
+    char *dump;                      /* write every op's output to this .npz */
+    bool profile;
+};
+
+struct ff_config {
+    struct ff_run_config run;
+    struct ff_model_config model;    /* model.name chooses the preset */
+    struct ff_feature_config msa;
+    struct ff_search_config search;
+    struct ff_tool_config tools;
+    struct ff_database_config databases;
+    struct ff_output_config output;
+    char *params_note;               /* one line for screen and REMARK that a preset wants shown; NULL: none */
+};
+
+/* What a command line holds besides settings. */
+struct ff_command_line {
+    char **operands;                 /* input files */
+    int n_operand;
+    char *features;                  /* --features FILE.npz */
+    char *msa;                       /* --msa FILE.{a3m,sto} */
+    bool help;
+};
+
+/* Parses argv after the subcommand's name; allowed names the option groups of this subcommand. */
+ff_status ff_options_parse(int argc, char **argv, const char *command, struct ff_config *config,
+                           struct ff_command_line *line) FF_MUST_USE;
+void ff_options_print_help(const char *command, struct ff_strbuf *out);   /* grouped, with the real defaults */
+void ff_options_to_yaml(const struct ff_config *config, struct ff_strbuf *out); /* `fastfold config`: reads back equal */
+void ff_config_free(struct ff_config *config);
+void ff_command_line_free(struct ff_command_line *line);
+
+#endif
