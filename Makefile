@@ -11,13 +11,13 @@
 VERSION := 0.1.0
 
 # ---- sources: one list per room, in the order of the rooms ----------------------------------------------------------
-base_src := status log alloc strbuf strset clock file
+base_src := status log alloc strbuf strset clock file hash rng subprocess
 
-format_src := array npy npz zip zip_writer
+format_src := array npy npz zip zip_writer gzip json
 
-bio_src := residue msa lines
+bio_src := residue msa lines identifiers fasta a3m
 
-compute_src :=
+compute_src := tensor arena ops ops_cpu_triangle ops_cpu_opm ops_cpu_transition
 
 parallel_src :=
 
@@ -43,6 +43,9 @@ parallel_tests :=
 
 cli_tests :=
 
+# Helpers that the tests link: files under test/, without .c.
+test_support :=
+
 bench_programs :=
 
 # ---- where things go ------------------------------------------------------------------------------------------------
@@ -63,6 +66,8 @@ op_bins := $(addprefix $(O)/test/op/,$(op_tests))
 golden_bins := $(addprefix $(O)/test/golden/,$(golden_tests))
 parallel_bins := $(addprefix $(O)/test/parallel/,$(parallel_tests))
 bench_bins := $(addprefix $(O)/test/bench/,$(bench_programs))
+test_lib := $(O)/libtest.a
+test_objs := $(addprefix $(O)/test/,$(test_support:=.o))
 test_bins := $(unit_bins) $(op_bins) $(golden_bins) $(parallel_bins)
 cli_files := $(addprefix test/cli/,$(cli_tests:=.bats))
 
@@ -213,9 +218,17 @@ $(exe): $(main_objs) $(lib)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(all_ldflags) -o $@ $(main_objs) $(lib) $(all_libs)
 
-$(O)/test/%: test/%.c $(lib) $(O)/flags
+$(O)/test/%.o: test/%.c $(O)/flags
 	@mkdir -p $(@D)
-	$(call say,TEST,$<)
-	$(Q)$(CC) $(all_cflags) -Itest -MMD -MP -MF $@.d -o $@ $< $(all_ldflags) $(lib) -lcmocka $(all_libs)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(all_cflags) -Itest -MMD -MP -c -o $@ $<
 
--include $(lib_objs:.o=.d) $(main_objs:.o=.d) $(cuda_objs:.o=.d) $(addsuffix .d,$(test_bins) $(bench_bins))
+$(test_lib): $(test_objs)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(O)/test/%: $(O)/test/%.o $(test_lib) $(lib)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(all_ldflags) -o $@ $< $(test_lib) $(lib) -lcmocka $(all_libs)
+
+-include $(lib_objs:.o=.d) $(main_objs:.o=.d) $(cuda_objs:.o=.d) $(test_objs:.o=.d) \
+         $(addsuffix .d,$(test_bins) $(bench_bins))

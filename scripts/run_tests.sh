@@ -18,9 +18,10 @@ for t in "$@"; do
     esac
     rc=$?
     seconds=$(($(date +%s) - start))
-    s=$(grep -ciE '^ok .*# skip' "$log")
-    p=$(($(grep -cE '^ok ' "$log") - s))
-    f=$(grep -cE '^not ok ' "$log")
+    # cmocka writes "not ok N # SKIP name", bats "ok N name # skip reason".
+    s=$(grep -ciE '^(not )?ok .*# skip' "$log")
+    p=$(grep -E '^ok ' "$log" | grep -civE '# skip')
+    f=$(grep -E '^not ok ' "$log" | grep -civE '# skip')
     # A program that crashed, ran out of time or printed no results counts as one failure more.
     note=
     if [ "$rc" -eq 124 ]; then
@@ -37,7 +38,7 @@ for t in "$@"; do
     else
         printf 'ok    %-44s %3d passed%s  %d s\n' "$t" "$p" "$([ "$s" -ne 0 ] && echo ", $s skipped")" "$seconds"
     fi
-    grep -iE '^ok .*# skip' "$log" | sed "s|^ok [0-9]* *-* *|$(basename "$t"): |" >>"$skips"
+    grep -iE '^(not )?ok .*# skip' "$log" | sed -E "s|^(not )?ok [0-9]+ *-* *(# SKIP )?|$(basename "$t"): |" >>"$skips"
 done
 
 if [ -s "$skips" ]; then
