@@ -17,7 +17,7 @@ int64_t ff_file_size(const char *path);                           /* -1 when it 
 char *ff_path_join(const char *dir, const char *name);            /* caller frees; an absolute name stands alone */
 const char *ff_path_base(const char *path);                       /* after the last '/' */
 char *ff_path_dir(const char *path);                              /* caller frees; "." when there is no '/' */
-char *ff_path_stem(const char *path);                             /* base without .gz and then one extension; caller frees */
+char *ff_path_stem(const char *path);                        /* base without .gz, then one extension; caller frees */
 char *ff_path_exe_dir(void);                                      /* folder of the running program; caller frees */
 char *ff_path_which(const char *program);                         /* as execvp would find it, or NULL; caller frees */
 

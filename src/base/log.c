@@ -92,7 +92,7 @@ static int terminal_width(void)
     return 80;
 }
 
-/* The progress line without its line break, cut to the width so that it never wraps (a wrapped line cannot be wiped). */
+/* The progress line without its line break, cut to the width: a line that wraps could not be wiped. */
 static void format_progress(struct ff_strbuf *out, const struct ff_progress *p, double now)
 {
     struct ff_strbuf line = {0};

@@ -25,7 +25,8 @@ void ff_log(enum ff_log_level level, const char *fmt, ...) __attribute__((format
  * at the start and one at the end. total 0: unknown length (no bar). */
 struct ff_progress;
 struct ff_progress *ff_progress_start(const char *stage, long total);
-void ff_progress_update(struct ff_progress *p, long done, const char *detail); /* detail may be NULL; cheap to call often */
+/* detail may be NULL (the last one stays); cheap to call often. */
+void ff_progress_update(struct ff_progress *p, long done, const char *detail);
 void ff_progress_end(struct ff_progress *p, const char *summary);              /* frees p; NULL p is allowed */
 
 #endif

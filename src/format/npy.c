@@ -147,8 +147,8 @@ static ff_status find_dtype(const char *descr, enum ff_dtype *ret)
     }
     if (*name == 'O')
         return ff_fail(FF_EINPUT, "pickled Python objects ('%s') are not read; save plain numeric arrays", descr);
-    return ff_fail(FF_EINPUT, "data type '%s'; expected one of float32, bfloat16 (as V2), float16, float64, int32, int64, "
-                   "uint8, bool", descr);
+    return ff_fail(FF_EINPUT, "data type '%s'; expected float32, bfloat16 (as V2), float16, float64, int32, int64, "
+                   "uint8 or bool", descr);
 }
 
 static ff_status compute_data_bytes(struct ff_npy_header *h)

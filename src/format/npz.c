@@ -45,8 +45,9 @@ static ff_status read_header(const struct ff_zip *zip, int i, struct ff_npy_head
     }
     if (st == FF_OK && ret->data_bytes != m->size - size) {
         char shape[256];
-        st = ff_fail(FF_EINPUT, "%s %s needs %zu bytes of data, the file holds %" PRIu64, ff_dtype_name(ret->array.dtype),
-                     ff_array_shape_text(&ret->array, shape, sizeof shape), ret->data_bytes, m->size - size);
+        ff_array_shape_text(&ret->array, shape, sizeof shape);
+        st = ff_fail(FF_EINPUT, "%s %s needs %zu bytes of data, the file holds %" PRIu64,
+                     ff_dtype_name(ret->array.dtype), shape, ret->data_bytes, m->size - size);
     }
     return ff_context(st, "%s: array '%s'", ff_zip_path(zip), m->name);
 }

@@ -118,7 +118,7 @@ static ff_status find_end_record(const struct ff_zip *z, uint8_t record[END_SIZE
 
 static ff_status find_directory(const struct ff_zip *z, struct directory *dir)
 {
-    uint8_t end[END_SIZE], locator[LOCATOR64_SIZE], end64[END64_SIZE];
+    uint8_t end[END_SIZE] = {0}, locator[LOCATOR64_SIZE], end64[END64_SIZE];
     uint64_t pos = 0;
     FF_TRY(find_end_record(z, end, &pos));
     uint32_t disk = get16(end + 4), disk_start = get16(end + 6);
@@ -150,15 +150,16 @@ static ff_status find_directory(const struct ff_zip *z, struct directory *dir)
                        ") does not fit into the file of %" PRIu64 " bytes; the file is truncated or has extra bytes",
                        z->path, dir->size, dir->offset, z->file_size);
     if (dir->count > dir->size / CENTRAL_SIZE)
-        return ff_fail(FF_EINPUT, "%s: damaged archive: %" PRIu64 " members in a directory of %" PRIu64 " bytes", z->path,
-                       dir->count, dir->size);
+        return ff_fail(FF_EINPUT, "%s: damaged archive: %" PRIu64 " members in a directory of %" PRIu64 " bytes",
+                       z->path, dir->count, dir->size);
     return FF_OK;
 }
 
 /* Replaces the fields that say "see the zip64 extra field"; they stand there in this order. */
 static bool apply_zip64(const uint8_t *extra, size_t len, struct ff_zip_member *m, uint64_t *local)
 {
-    bool need_size = m->size == 0xffffffff, need_packed = m->packed_size == 0xffffffff, need_local = *local == 0xffffffff;
+    const uint64_t see_extra = 0xffffffff;
+    bool need_size = m->size == see_extra, need_packed = m->packed_size == see_extra, need_local = *local == see_extra;
     if (!need_size && !need_packed && !need_local)
         return true;
     while (len >= 4) {
@@ -201,7 +202,7 @@ static ff_status locate_data(const struct ff_zip *z, struct ff_zip_member *m, ui
                        m->name);
     m->offset = local + LOCAL_SIZE + get16(header + 26) + get16(header + 28);
     if (m->offset > limit || m->packed_size > limit - m->offset)
-        return ff_fail(FF_EINPUT, "%s: member '%s': truncated: %" PRIu64 " bytes at %" PRIu64 " go beyond the data area",
+        return ff_fail(FF_EINPUT, "%s: member '%s': truncated: %" PRIu64 " bytes at %" PRIu64 " go beyond the data",
                        z->path, m->name, m->packed_size, m->offset);
     return FF_OK;
 }
@@ -211,15 +212,15 @@ static ff_status check_member(const struct ff_zip *z, const struct ff_zip_member
     if (flags & FLAG_ENCRYPTED)
         return ff_fail(FF_EINPUT, "%s: member '%s' is encrypted", z->path, m->name);
     if (m->method != STORED && m->method != DEFLATED)
-        return ff_fail(FF_EINPUT, "%s: member '%s': compression method %d; expected stored (0) or deflated (8)", z->path,
-                       m->name, m->method);
+        return ff_fail(FF_EINPUT, "%s: member '%s': compression method %d; expected stored (0) or deflated (8)",
+                       z->path, m->name, m->method);
     if (m->method == STORED && m->size != m->packed_size)
         return ff_fail(FF_EINPUT, "%s: member '%s': damaged archive: stored, but %" PRIu64 " bytes take %" PRIu64,
                        z->path, m->name, m->size, m->packed_size);
     /* Deflate makes at most 258 bytes of two bits. */
     if (m->method == DEFLATED && m->size / 1032 > m->packed_size)
-        return ff_fail(FF_EINPUT, "%s: member '%s': damaged archive: %" PRIu64 " bytes cannot come from %" PRIu64, z->path,
-                       m->name, m->size, m->packed_size);
+        return ff_fail(FF_EINPUT, "%s: member '%s': damaged archive: %" PRIu64 " bytes cannot come from %" PRIu64,
+                       z->path, m->name, m->size, m->packed_size);
     return FF_OK;
 }
 
@@ -228,15 +229,17 @@ static ff_status parse_directory(struct ff_zip *z, const struct directory *dir, 
     uint64_t pos = 0;
     for (uint64_t i = 0; i < dir->count; i++) {
         if (dir->size - pos < CENTRAL_SIZE || get32(buf + pos) != 0x02014b50)
-            return ff_fail(FF_EINPUT, "%s: damaged archive: directory entry %" PRIu64 " of %" PRIu64 " is not one", z->path,
-                           i + 1, dir->count);
+            return ff_fail(FF_EINPUT, "%s: damaged archive: directory entry %" PRIu64 " of %" PRIu64 " is not one",
+                           z->path, i + 1, dir->count);
         const uint8_t *p = buf + pos;
         size_t name_len = get16(p + 28), extra_len = get16(p + 30), comment_len = get16(p + 32);
         if (dir->size - pos - CENTRAL_SIZE < name_len + extra_len + comment_len)
-            return ff_fail(FF_EINPUT, "%s: damaged archive: directory entry %" PRIu64 " is cut short", z->path, i + 1);
+            return ff_fail(FF_EINPUT, "%s: damaged archive: directory entry %" PRIu64 " is cut short", z->path,
+                           i + 1);
         const char *name = (const char *)p + CENTRAL_SIZE;
         if (memchr(name, '\0', name_len))
-            return ff_fail(FF_EINPUT, "%s: damaged archive: the name of member %" PRIu64 " holds a NUL", z->path, i + 1);
+            return ff_fail(FF_EINPUT, "%s: damaged archive: the name of member %" PRIu64 " holds a NUL", z->path,
+                           i + 1);
         struct ff_zip_member *m = &z->members[z->count++];
         *m = (struct ff_zip_member){
             .name = ff_xstrndup(name, name_len),
