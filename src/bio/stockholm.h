@@ -9,9 +9,13 @@
 #ifndef FF_BIO_STOCKHOLM_H
 #define FF_BIO_STOCKHOLM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/status.h"
+#include "base/strbuf.h"
+#include "base/strset.h"
+#include "bio/lines.h"
 #include "bio/msa.h"
 
 /* name is used in messages. max_rows 0 keeps all rows; otherwise only the first max_rows names in the file's order are
@@ -22,5 +26,32 @@ ff_status ff_stockholm_parse(const char *name, const char *text, size_t len, int
 
 /* Reads (gzip too) and parses a file. FF_EMISSING, FF_EIO, FF_EINPUT. */
 ff_status ff_stockholm_load(const char *path, int max_rows, struct ff_msa *ret) FF_MUST_USE;
+
+/* --- segment by segment ---
+ * The alignment lines of a file in order, each with its row number; what all above and in stockholm_text is made of.
+ * Checks header, end and the form of lines, not letters and lengths. The text must stay while the reader is used. */
+struct ff_stockholm_reader {
+    const char *file;            /* for messages */
+    int max_rows;                /* 0: all; lines of rows beyond are passed over */
+    struct ff_lines lines;
+    struct ff_strset names;      /* rows by name, numbered in the file's order */
+    bool has_header;
+    bool has_end;
+    int row;                     /* of the current segment */
+    const char *segment;         /* its letters and gaps, not NUL-terminated */
+    size_t segment_len;
+};
+
+void ff_stockholm_reader_init(struct ff_stockholm_reader *r, const char *name, const char *text, size_t len,
+                              int max_rows);
+void ff_stockholm_reader_free(struct ff_stockholm_reader *r);
+/* Goes to the next segment; *ret_more is false at the end of the file. FF_EINPUT. */
+ff_status ff_stockholm_reader_next(struct ff_stockholm_reader *r, bool *ret_more) FF_MUST_USE;
+
+/* The first row over all blocks, gaps as '-' and letters in upper case, appended to ret. FF_EINPUT. */
+ff_status ff_stockholm_query(const char *name, const char *text, size_t len, struct ff_strbuf *ret) FF_MUST_USE;
+
+/* '-' for a gap of any kind, the upper-case letter for a letter, 0 for a byte that alignments do not have. */
+char ff_stockholm_letter(char c);
 
 #endif

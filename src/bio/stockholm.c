@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bio/stockholm.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "format/gzip.h"
+
+/* --- segment by segment --- */
+
+void ff_stockholm_reader_init(struct ff_stockholm_reader *r, const char *name, const char *text, size_t len,
+                              int max_rows)
+{
+    *r = (struct ff_stockholm_reader){.file = name, .max_rows = max_rows, .row = -1};
+    ff_lines_init(&r->lines, text, len);
+}
+
+void ff_stockholm_reader_free(struct ff_stockholm_reader *r)
+{
+    ff_strset_free(&r->names);
+}
+
+/* Row of a name, added if it is new and there is room; -1 for rows beyond the cap. Blocks repeat the same names in the
+ * same order, so the row after the last one is tried before the table. */
+static int find_row(struct ff_stockholm_reader *r, const char *name, size_t len)
+{
+    if (r->names.count > 0) {
+        int guess = r->row + 1 < r->names.count ? r->row + 1 : 0;
+        if (r->names.length[guess] == len && memcmp(ff_strset_key(&r->names, guess), name, len) == 0)
+            return guess;
+    }
+    if (r->max_rows > 0 && r->names.count >= r->max_rows)
+        return ff_strset_find(&r->names, name, len);
+    return ff_strset_add(&r->names, name, len, NULL);
+}
+
+ff_status ff_stockholm_reader_next(struct ff_stockholm_reader *r, bool *ret_more)
+{
+    *ret_more = false;
+    while (ff_lines_next(&r->lines)) {
+        int number = r->lines.number;
+        const char *p = r->lines.line, *end = p + r->lines.len, *name, *extra;
+        size_t name_len, extra_len;
+        if (!ff_lines_word(&p, end, &name, &name_len))
+            continue;
+        if (r->has_end)
+            return ff_fail(FF_EINPUT, "%s:%d: text behind the end line '//'; the file must hold a single alignment",
+                           r->file, number);
+        if (!r->has_header) {
+            char shown[8];
+            if (!ff_lines_starts_with(name, (size_t)(end - name), "# STOCKHOLM"))
+                return ff_fail(FF_EINPUT,
+                               "%s:%d: the text starts with %s; a Stockholm file starts with '# STOCKHOLM 1.0'",
+                               r->file, number, ff_lines_show_byte(*name, shown));
+            r->has_header = true;
+            continue;
+        }
+        if (name_len >= 2 && name[0] == '/' && name[1] == '/')
+            r->has_end = true;
+        if (r->has_end || name[0] == '#')
+            continue;
+        if (!ff_lines_word(&p, end, &r->segment, &r->segment_len))
+            return ff_fail(FF_EINPUT, "%s:%d: row '%.*s' has a name but no letters", r->file, number,
+                           (int)(name_len < 60 ? name_len : 60), name);
+        if (ff_lines_word(&p, end, &extra, &extra_len))
+            return ff_fail(FF_EINPUT, "%s:%d: row '%.*s' has text behind its letters; expected a name and one word",
+                           r->file, number, (int)(name_len < 60 ? name_len : 60), name);
+        int row = find_row(r, name, name_len);
+        if (row < 0)
+            continue;
+        r->row = row;
+        *ret_more = true;
+        return FF_OK;
+    }
+    if (!r->has_header)
+        return ff_fail(FF_EINPUT, "%s: the file is empty; expected a Stockholm alignment", r->file);
+    if (!r->has_end)
+        return ff_fail(FF_EINPUT, "%s:%d: the file does not end with '//', it was cut off; make it again", r->file,
+                       r->lines.number);
+    return FF_OK;
+}
+
+/* --- letters --- */
+
+char ff_stockholm_letter(char c)
+{
+    static const char gaps[256] = {['-'] = '-', ['.'] = '-', ['_'] = '-', ['~'] = '-'};
+    if (c >= 'A' && c <= 'Z')
+        return c;
+    if (c >= 'a' && c <= 'z')
+        return (char)(c - 'a' + 'A');
+    return gaps[(unsigned char)c];
+}
+
+static ff_status bad_letter(const struct ff_stockholm_reader *r, char c)
+{
+    char shown[8];
+    return ff_fail(FF_EINPUT, "%s:%d: row %d '%.60s': found %s; alignments have letters and the gaps - . _ ~ only",
+                   r->file, r->lines.number, r->row + 1, ff_strset_key(&r->names, r->row),
+                   ff_lines_show_byte(c, shown));
+}
+
+ff_status ff_stockholm_query(const char *name, const char *text, size_t len, struct ff_strbuf *ret)
+{
+    struct ff_stockholm_reader r;
+    bool more;
+    ff_stockholm_reader_init(&r, name, text, len, 1);
+    size_t start = ret->len;
+    ff_status st;
+    for (;;) {
+        FF_TRY_GOTO(st, ff_stockholm_reader_next(&r, &more), cleanup);
+        if (!more)
+            break;
+        size_t at = ret->len;
+        ff_strbuf_append(ret, r.segment, r.segment_len);
+        for (size_t i = 0; i < r.segment_len; i++) {
+            ret->s[at + i] = ff_stockholm_letter(r.segment[i]);
+            if (!ret->s[at + i]) {
+                st = bad_letter(&r, r.segment[i]);
+                goto cleanup;
+            }
+        }
+    }
+    if (ret->len == start)
+        st = ff_fail(FF_EINPUT, "%s: the alignment has no rows; expected the query as the first one", name);
+cleanup:
+    ff_stockholm_reader_free(&r);
+    return st;
+}
+
+/* --- alignments --- */
+
+/* How far a row has come. */
+struct progress {
+    size_t aligned;      /* columns of the alignment */
+    int kept;            /* columns of the query */
+    int32_t pending;     /* insertions since the last kept column */
+};
+
+struct rows {
+    struct ff_msa *msa;
+    struct progress *progress;   /* [capacity] */
+    int capacity;
+};
+
+static void make_room(struct rows *rows, int n_row)
+{
+    struct ff_msa *m = rows->msa;
+    if (n_row <= rows->capacity)
+        return;
+    int cap = rows->capacity ? 2 * rows->capacity : 64;
+    size_t cells = (size_t)cap * (size_t)m->n_col;
+    m->letters = ff_xrealloc(m->letters, cells);
+    m->deletions = ff_xreallocarray(m->deletions, cells, sizeof *m->deletions);
+    rows->progress = ff_xreallocarray(rows->progress, (size_t)cap, sizeof *rows->progress);
+    memset(rows->progress + rows->capacity, 0, (size_t)(cap - rows->capacity) * sizeof *rows->progress);
+    rows->capacity = cap;
+}
+
+/* Appends a segment to its row; query [n_column] tells which columns are kept. */
+static ff_status add_segment(const struct ff_stockholm_reader *r, struct rows *rows, const char *query, size_t n_column)
+{
+    struct progress *at = &rows->progress[r->row];
+    if (r->segment_len > n_column - at->aligned)
+        return ff_fail(FF_EINPUT, "%s:%d: row %d '%.60s' is longer than the first row (%zu columns)", r->file,
+                       r->lines.number, r->row + 1, ff_strset_key(&r->names, r->row), n_column);
+    char *letters = rows->msa->letters + (size_t)r->row * (size_t)rows->msa->n_col;
+    int32_t *deletions = rows->msa->deletions + (size_t)r->row * (size_t)rows->msa->n_col;
+    int kept = at->kept;
+    int32_t pending = at->pending;
+    query += at->aligned;
+    for (size_t i = 0; i < r->segment_len; i++) {
+        char c = ff_stockholm_letter(r->segment[i]);
+        if (!c)
+            return bad_letter(r, r->segment[i]);
+        if (query[i] != '-') {
+            letters[kept] = c;
+            deletions[kept++] = pending;
+            pending = 0;
+        } else {
+            pending += c != '-';
+        }
+    }
+    *at = (struct progress){at->aligned + r->segment_len, kept, pending};
+    return FF_OK;
+}
+
+ff_status ff_stockholm_parse(const char *name, const char *text, size_t len, int max_rows, struct ff_msa *ret)
+{
+    ff_status st = FF_OK;
+    struct ff_stockholm_reader r;
+    struct ff_strbuf query = {0};
+    struct rows rows = {.msa = ret};
+    bool more;
+    *ret = (struct ff_msa){0};
+    ff_stockholm_reader_init(&r, name, text, len, max_rows);
+
+    if (len > INT_MAX) { /* columns and insertion counts are int, and no alignment that is used comes near */
+        st = ff_fail(FF_EINPUT, "%s: %zu bytes are more than an alignment may have (2 GiB)", name, len);
+        goto cleanup;
+    }
+    FF_TRY_GOTO(st, ff_stockholm_query(name, text, len, &query), cleanup);
+    for (size_t i = 0; i < query.len; i++)
+        ret->n_col += query.s[i] != '-';
+    if (ret->n_col == 0) {
+        st = ff_fail(FF_EINPUT, "%s: the first row has only gaps; it must be the query", name);
+        goto cleanup;
+    }
+    for (;;) {
+        FF_TRY_GOTO(st, ff_stockholm_reader_next(&r, &more), cleanup);
+        if (!more)
+            break;
+        make_room(&rows, r.names.count);
+        FF_TRY_GOTO(st, add_segment(&r, &rows, query.s, query.len), cleanup);
+    }
+    for (int i = 0; i < r.names.count; i++) {
+        if (rows.progress[i].aligned == query.len)
+            continue;
+        st = ff_fail(FF_EINPUT, "%s: row %d '%.60s' has %zu columns, the first row has %zu; all must be equal", name,
+                     i + 1, ff_strset_key(&r.names, i), rows.progress[i].aligned, query.len);
+        goto cleanup;
+    }
+    ret->n_row = r.names.count;
+    ret->descriptions = FF_NEW_ARRAY(char *, ret->n_row);
+    for (int i = 0; i < ret->n_row; i++)
+        ret->descriptions[i] = ff_xstrdup(ff_strset_key(&r.names, i));
+
+cleanup:
+    free(rows.progress);
+    ff_strbuf_free(&query);
+    ff_stockholm_reader_free(&r);
+    if (st != FF_OK)
+        ff_msa_free(ret);
+    return st;
+}
+
+ff_status ff_stockholm_load(const char *path, int max_rows, struct ff_msa *ret)
+{
+    char *text;
+    size_t len;
+    *ret = (struct ff_msa){0};
+    FF_TRY(ff_gzip_read_file(path, &text, &len));
+    ff_status st = ff_stockholm_parse(path, text, len, max_rows, ret);
+    free(text);
+    return st;
+}
