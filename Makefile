@@ -15,7 +15,7 @@ base_src := status log alloc strbuf strset clock file hash rng subprocess
 
 format_src := array npy npz zip zip_writer gzip json
 
-bio_src := residue msa lines identifiers fasta a3m
+bio_src := residue msa lines identifiers fasta a3m stockholm stockholm_text
 
 compute_src := tensor arena ops ops_cpu_triangle ops_cpu_opm ops_cpu_transition
 
@@ -33,7 +33,8 @@ main_src :=
 cuda_src :=
 
 # ---- tests: one program per file ------------------------------------------------------------------------------------
-unit_tests :=
+unit_tests := test_strset test_residue test_msa test_fasta test_identifiers test_a3m test_stockholm \
+  test_stockholm_text
 
 op_tests :=
 
