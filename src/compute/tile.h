@@ -43,6 +43,10 @@ void ff_tile_load_norm(float *tile, int64_t ld, const struct ff_tensor *x, int64
                        const struct ff_norm *norm);
 void ff_tile_load_relu(float *tile, int64_t ld, const struct ff_tensor *x, int64_t row, int64_t rows);
 
+/* The rows as they lie in x, without a copy, with their distance in *ld; NULL when they lie at no one distance or
+ * overlap. */
+const float *ff_tile_rows_at(const struct ff_tensor *x, int64_t row, int64_t rows, int64_t *ld);
+
 /* --- on a tile --- */
 /* y[r, :] = LN(x[r, :]) * scale + offset, eps 1e-5, biased two-pass variance; y may be x. */
 void ff_tile_norm(float *y, int64_t ldy, const float *x, int64_t ldx, int64_t rows, int64_t n, const float *scale,

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * cuda_backend: what the rest of the program sees of the CUDA code. C only; included where HAVE_CUDA is defined.
+ */
+#ifndef FF_CUDA_CUDA_BACKEND_H
+#define FF_CUDA_CUDA_BACKEND_H
+
+#include "compute/backend.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Devices that this process can use; 0 when there is no driver. */
+int ff_backend_cuda_device_count(void);
+
+/* A backend on the current device. FF_EGPU when there is none or it is too old, FF_EMEMORY for its workspace. */
+ff_status ff_backend_cuda_create(enum ff_precision precision, struct ff_backend **ret) FF_MUST_USE;
+
+/* One line per device and per library, for `doctor` and `version`. */
+void ff_backend_cuda_describe(void (*line)(void *user, const char *text), void *user);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

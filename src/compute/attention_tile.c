@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "compute/attention_tile.h"
+
+#include "compute/vmath.h"
+
+#define VEC 4
+#define KEYS 4
+#define NAME(x) x##_base
+#include "compute/attention_tile.inc"
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
+#define HAVE_X86_VERSIONS
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v3")
+#define VEC 8
+#define KEYS 4
+#define NAME(x) x##_v3
+#include "compute/attention_tile.inc"
+#pragma GCC pop_options
+
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v4")
+#define VEC 16
+#define KEYS 8
+#define NAME(x) x##_v4
+#include "compute/attention_tile.inc"
+#pragma GCC pop_options
+#endif
+
+const struct ff_attention_tile *ff_attention_tile_get(void)
+{
+#ifdef HAVE_X86_VERSIONS
+    if (__builtin_cpu_supports("x86-64-v4"))
+        return &tile_v4;
+    if (__builtin_cpu_supports("x86-64-v3"))
+        return &tile_v3;
+#endif
+    return &tile_base;
+}

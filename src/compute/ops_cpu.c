@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The cpu backend: memory, the table of ops, and the one place where threads are started.
+ */
+#include "compute/ops_cpu.h"
+
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+
+struct cpu {
+    int threads;
+    char *workspace;     /* FF_CPU_SHARED bytes, then FF_CPU_SCRATCH per thread */
+};
+
+enum { CACHE_LINE = 64, HUGE_PAGE = 2 << 20 };
+
+/* BLAS runs on the calling thread, since the callers are threads already. Which library is linked is known only then;
+ * the others' symbols stay NULL. */
+void openblas_set_num_threads(int n) __attribute__((weak));
+void bli_thread_set_num_threads(long n) __attribute__((weak));
+void MKL_Set_Num_Threads(int n) __attribute__((weak));
+char *openblas_get_config(void) __attribute__((weak));
+char *openblas_get_corename(void) __attribute__((weak));
+
+static void make_blas_single_threaded(void)
+{
+    if (openblas_set_num_threads)
+        openblas_set_num_threads(1);
+    if (bli_thread_set_num_threads)
+        bli_thread_set_num_threads(1);
+    if (MKL_Set_Num_Threads)
+        MKL_Set_Num_Threads(1);
+}
+
+/* --- memory --- */
+
+static size_t cpu_free_memory(struct ff_backend *be)
+{
+    (void)be;
+    return ff_clock_available_memory();
+}
+
+static ff_status cpu_alloc(struct ff_backend *be, size_t bytes, void **ret)
+{
+    (void)be;
+    /* The kernel grants what it does not have and ends the process later: refuse it here. */
+    size_t available = ff_clock_available_memory();
+    if (available > 0 && bytes > available)
+        return ff_fail(FF_EMEMORY, "cpu: %.2f GiB of memory wanted, %.2f GiB available", (double)bytes / (1 << 30),
+                       (double)available / (1 << 30));
+    bool large = bytes >= 2 * (size_t)HUGE_PAGE;
+    int err = posix_memalign(ret, large ? HUGE_PAGE : 256, bytes ? bytes : 1);
+    if (err != 0)
+        return ff_fail(FF_EMEMORY, "cpu: %.2f GiB of memory wanted: %s", (double)bytes / (1 << 30), strerror(err));
+    /* Columns of the MSA and of the pair lie pages apart; large pages keep them in the translation cache. */
+    if (large)
+        (void)madvise(*ret, bytes, MADV_HUGEPAGE);
+    return FF_OK;
+}
+
+static void cpu_release(struct ff_backend *be, void *p)
+{
+    (void)be;
+    free(p);
+}
+
+static void cpu_upload(struct ff_backend *be, const struct ff_tensor *dst, const void *src)
+{
+    (void)be;
+    FF_ASSERT(ff_tensor_contiguous(dst));
+    memcpy(dst->data, src, ff_tensor_bytes(dst));
+}
+
+static void cpu_download(struct ff_backend *be, void *dst, const struct ff_tensor *src)
+{
+    (void)be;
+    FF_ASSERT(ff_tensor_contiguous(src));
+    memcpy(dst, src->data, ff_tensor_bytes(src));
+}
+
+static void cpu_sync(struct ff_backend *be)
+{
+    (void)be;    /* every op is complete when it returns */
+}
+
+/* --- scratch and work --- */
+
+static size_t round_to_line(size_t bytes)
+{
+    return (bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+}
+
+float *ff_scratch_floats(struct ff_scratch *s, int64_t n)
+{
+    FF_ASSERT(n >= 0);
+    size_t bytes = round_to_line((size_t)n * sizeof(float));
+    FF_ASSERT(bytes <= (size_t)(s->end - s->at));
+    float *p = (float *)(void *)s->at;
+    s->at += bytes;
+    return p;
+}
+
+float *ff_cpu_shared(struct ff_backend *be, int64_t n)
+{
+    FF_ASSERT(n >= 0 && (size_t)n * sizeof(float) <= FF_CPU_SHARED);
+    return (float *)(void *)((struct cpu *)be->impl)->workspace;
+}
+
+int ff_cpu_threads(const struct ff_backend *be)
+{
+    return ((const struct cpu *)be->impl)->threads;
+}
+
+static struct ff_scratch scratch_of(const struct cpu *cpu, int thread)
+{
+    char *at = cpu->workspace + FF_CPU_SHARED + (size_t)thread * FF_CPU_SCRATCH;
+    return (struct ff_scratch){at, at + FF_CPU_SCRATCH};
+}
+
+void ff_cpu_for(struct ff_backend *be, int64_t n, int64_t step, ff_cpu_piece fn, void *user)
+{
+    const struct cpu *cpu = be->impl;
+    FF_ASSERT(step >= 1);
+    int64_t pieces = (n + step - 1) / step;
+    if (pieces <= 1 || cpu->threads == 1) {
+        for (int64_t p = 0; p < pieces; p++) {
+            struct ff_scratch s = scratch_of(cpu, 0);
+            fn(user, &s, p * step, n - p * step < step ? n - p * step : step);
+        }
+        return;
+    }
+    /* Always the same number of threads: the OpenMP library ends and restarts threads when it changes. */
+#pragma omp parallel for schedule(dynamic, 1) num_threads(cpu->threads)
+    for (int64_t p = 0; p < pieces; p++) {
+        struct ff_scratch s = scratch_of(cpu, omp_get_thread_num());
+        fn(user, &s, p * step, n - p * step < step ? n - p * step : step);
+    }
+}
+
+void ff_cpu_rows(struct ff_backend *be, int64_t n, int64_t row_floats, int64_t fixed_floats, ff_cpu_piece fn,
+                 void *user)
+{
+    const int64_t alignment = 32 * CACHE_LINE / (int64_t)sizeof(float);    /* up to 32 scratch arrays */
+    int64_t room = FF_CPU_SCRATCH / (int64_t)sizeof(float) - alignment - fixed_floats;
+    int64_t step = FF_TILE_ROWS;
+    if (row_floats > 0 && step > room / row_floats)
+        step = room / row_floats;
+    FF_ASSERT(step >= 1);
+    int64_t share = (n + ff_cpu_threads(be) - 1) / ff_cpu_threads(be);
+    share = (share + 15) / 16 * 16;
+    if (share > 0 && step > share)
+        step = share;
+    ff_cpu_for(be, n, step, fn, user);
+}
+
+/* --- the backend --- */
+
+static const struct ff_ops cpu_ops = {
+#define X(op) .op = ff_cpu_##op,
+    FF_OPS(X)
+#undef X
+};
+
+static void cpu_destroy(struct ff_backend *be)
+{
+    struct cpu *cpu = be->impl;
+    free(cpu->workspace);
+    free(cpu);
+    free(be);
+}
+
+ff_status ff_cpu_create(enum ff_precision precision, int threads, struct ff_backend **ret)
+{
+    *ret = NULL;
+    if (precision != FF_PRECISION_AUTO && precision != FF_PRECISION_FP32)
+        return ff_fail(FF_EUSAGE, "the cpu computes in fp32 only; use --precision fp32 or auto, or --device cuda");
+    if (threads < 0)
+        return ff_fail(FF_EUSAGE, "%d threads wanted; expected 1 or more, or 0 for all processors", threads);
+    if (threads == 0)
+        threads = ff_clock_cpu_count();
+
+    void *workspace;
+    size_t size = FF_CPU_SHARED + (size_t)threads * FF_CPU_SCRATCH;
+    FF_TRY(cpu_alloc(NULL, size, &workspace));
+
+    make_blas_single_threaded();
+    struct cpu *cpu = FF_NEW(struct cpu);
+    *cpu = (struct cpu){.threads = threads, .workspace = workspace};
+    struct ff_backend *be = FF_NEW(struct ff_backend);
+    *be = (struct ff_backend){
+        .ops = &cpu_ops,
+        .name = "cpu",
+        .precision = FF_PRECISION_FP32,
+        .activation = FF_F32,
+        .workspace = size,
+        .impl = cpu,
+        .alloc = cpu_alloc,
+        .release = cpu_release,
+        .free_memory = cpu_free_memory,
+        .upload = cpu_upload,
+        .download = cpu_download,
+        .sync = cpu_sync,
+        .destroy = cpu_destroy,
+    };
+    *ret = be;
+    return FF_OK;
+}
+
+void ff_cpu_describe(void (*line)(void *user, const char *text), void *user)
+{
+    char *text;
+    if (openblas_get_config && openblas_get_corename)
+        text = ff_xasprintf("cpu: %d processors, %s on %s", ff_clock_cpu_count(), openblas_get_config(),
+                            openblas_get_corename());
+    else
+        text = ff_xasprintf("cpu: %d processors, CBLAS", ff_clock_cpu_count());
+    line(user, text);
+    free(text);
+}

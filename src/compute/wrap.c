@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "compute/wrap.h"
+
+#include "base/alloc.h"
+
+struct ff_backend *ff_wrap_inner(const struct ff_backend *be)
+{
+    return *(struct ff_backend *const *)be->impl;
+}
+
+static ff_status wrap_alloc(struct ff_backend *be, size_t bytes, void **ret)
+{
+    struct ff_backend *inner = ff_wrap_inner(be);
+    return inner->alloc(inner, bytes, ret);
+}
+
+static void wrap_release(struct ff_backend *be, void *p)
+{
+    struct ff_backend *inner = ff_wrap_inner(be);
+    inner->release(inner, p);
+}
+
+static size_t wrap_free_memory(struct ff_backend *be)
+{
+    struct ff_backend *inner = ff_wrap_inner(be);
+    return inner->free_memory(inner);
+}
+
+static void wrap_upload(struct ff_backend *be, const struct ff_tensor *dst, const void *src)
+{
+    struct ff_backend *inner = ff_wrap_inner(be);
+    inner->upload(inner, dst, src);
+}
+
+static void wrap_download(struct ff_backend *be, void *dst, const struct ff_tensor *src)
+{
+    struct ff_backend *inner = ff_wrap_inner(be);
+    inner->download(inner, dst, src);
+}
+
+static void wrap_sync(struct ff_backend *be)
+{
+    struct ff_backend *inner = ff_wrap_inner(be);
+    inner->sync(inner);
+}
+
+struct ff_backend *ff_wrap_create(struct ff_backend *inner, const struct ff_ops *ops, void *impl,
+                                  void (*destroy)(struct ff_backend *be))
+{
+    struct ff_backend *be = FF_NEW(struct ff_backend);
+    *be = *inner;
+    be->ops = ops;
+    be->impl = impl;
+    be->alloc = wrap_alloc;
+    be->release = wrap_release;
+    be->free_memory = wrap_free_memory;
+    be->upload = wrap_upload;
+    be->download = wrap_download;
+    be->sync = wrap_sync;
+    be->destroy = destroy;
+    return be;
+}
