@@ -25,4 +25,7 @@ struct ff_structure {
 void ff_structure_alloc(struct ff_structure *s, int n_res);
 void ff_structure_free(struct ff_structure *s);          /* frees what is inside and resets to {0} */
 
+/* The different values of chain_index, ascending; returns their number. Caller frees *ret_index (NULL if none). */
+int ff_structure_chains(const struct ff_structure *s, int32_t **ret_index);
+
 #endif
