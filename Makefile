@@ -13,9 +13,10 @@ VERSION := 0.1.0
 # ---- sources: one list per room, in the order of the rooms ----------------------------------------------------------
 base_src := status log alloc strbuf strset clock file hash rng subprocess
 
-format_src := array npy npz zip zip_writer gzip json
+format_src := array npy npz zip zip_writer gzip json yaml
 
-bio_src := residue msa lines identifiers fasta a3m stockholm stockholm_text
+bio_src := residue msa lines identifiers fasta a3m stockholm stockholm_text structure pdb geometry \
+  torsion
 
 compute_src := tensor arena ops backend cost tile attention_tile ops_cpu ops_cpu_general ops_cpu_attention \
   ops_cpu_global_attention ops_cpu_template_attention ops_cpu_transition ops_cpu_triangle ops_cpu_opm ops_cpu_embed \
@@ -25,9 +26,10 @@ parallel_src :=
 
 feature_src :=
 
-model_src :=
+model_src := config weights weights_view params batch embed attention triangle outer_product evoformer template structure \
+  heads confidence forward plan model
 
-app_src :=
+app_src := options option_table option_value option_file option_help suggest
 
 # Files of app/ that belong to the program alone; everything else goes into the library.
 main_src :=
@@ -36,18 +38,18 @@ cuda_src :=
 
 # ---- tests: one program per file ------------------------------------------------------------------------------------
 unit_tests := test_strset test_residue test_msa test_fasta test_identifiers test_a3m test_stockholm \
-  test_stockholm_text
+  test_stockholm_text test_pdb test_geometry test_torsion test_options
 
 op_tests :=
 
-golden_tests :=
+golden_tests := test_layers
 
 parallel_tests :=
 
 cli_tests :=
 
 # Helpers that the tests link: files under test/, without .c.
-test_support :=
+test_support := golden/golden
 
 bench_programs :=
 
@@ -86,11 +88,11 @@ CC ?= cc
 NVCC ?= nvcc
 git_version := $(shell git describe --always --dirty --tags --match 'v*' 2>/dev/null)
 
+comma := ,
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wpointer-arith \
         $(if $(werror),-Werror)
 OPT := $(if $(debug),-Og -g3,$(if $(asan),-O1 -g,-O2 -g))
 SAN := $(if $(asan),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
-comma := ,
 # No -ffast-math: results are compared with the published model's. errno and traps of libm are not used.
 FLOAT := -fno-math-errno -fno-trapping-math
 

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/log.h"
 #include "base/status.h"
 #include "base/strbuf.h"
 #include "compute/backend.h"
@@ -55,6 +56,7 @@ struct ff_run_config {
     char *params;                    /* file, directory, or "synthetic" */
     char *dump;                      /* write every op's output to this .npz */
     bool profile;
+    enum ff_log_level verbosity;     /* for ff_log_set_level: set by ff_options_parse */
 };
 
 struct ff_config {
@@ -74,14 +76,22 @@ struct ff_command_line {
     int n_operand;
     char *features;                  /* --features FILE.npz */
     char *msa;                       /* --msa FILE.{a3m,sto} */
+    char *out;                       /* --out FILE (params synth) */
+    bool list;                       /* --list (config) */
     bool help;
 };
 
-/* Parses argv after the subcommand's name; allowed names the option groups of this subcommand. */
+/* Parses argv behind the subcommand's name (argv[0] is the first argument, not the name), loads what --config names and
+ * fills both structs; sets the log level. Defaults alone: argc 0. After --help nothing but line->help is set. On failure
+ * both are empty again. */
 ff_status ff_options_parse(int argc, char **argv, const char *command, struct ff_config *config,
                            struct ff_command_line *line) FF_MUST_USE;
-void ff_options_print_help(const char *command, struct ff_strbuf *out);   /* grouped, with the real defaults */
-void ff_options_to_yaml(const struct ff_config *config, struct ff_strbuf *out); /* `fastfold config`: reads back equal */
+/* Options of one subcommand, grouped, with the real defaults. */
+void ff_options_print_help(const char *command, struct ff_strbuf *out);
+/* The whole configuration as YAML (`fastfold config`): reads back equal from any folder. */
+void ff_options_to_yaml(const struct ff_config *config, struct ff_strbuf *out);
+/* One line per key: key, flag, what it takes, default, help, with tabs between (`fastfold config --list`). */
+void ff_options_print_list(const struct ff_config *config, struct ff_strbuf *out);
 void ff_config_free(struct ff_config *config);
 void ff_command_line_free(struct ff_command_line *line);
 
