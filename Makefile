@@ -24,7 +24,8 @@ compute_src := tensor arena ops backend cost tile attention_tile ops_cpu ops_cpu
 
 parallel_src :=
 
-feature_src :=
+feature_src := feature_check raw_features msa_pool msa_cluster msa_features residue_features monomer_features source \
+  feature_file
 
 model_src := config weights weights_view params batch embed attention triangle outer_product evoformer template structure \
   heads confidence forward plan model
@@ -38,7 +39,8 @@ cuda_src :=
 
 # ---- tests: one program per file ------------------------------------------------------------------------------------
 unit_tests := test_strset test_residue test_msa test_fasta test_identifiers test_a3m test_stockholm \
-  test_stockholm_text test_pdb test_geometry test_torsion test_options
+  test_stockholm_text test_pdb test_geometry test_torsion test_options test_raw_features \
+  test_msa_cluster test_monomer_features test_source
 
 op_tests :=
 

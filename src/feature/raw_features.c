@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * raw_features: one chain's sequence, alignments and templates as named arrays.
+ */
+#include "feature/raw_features.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/strbuf.h"
+#include "base/strset.h"
+#include "bio/identifiers.h"
+#include "bio/residue.h"
+#include "feature/feature_check.h"
+
+/* ---- making ------------------------------------------------------------------------------------------------------ */
+
+static void add_sequence_features(const char *sequence, const char *description, struct ff_arrays *ret)
+{
+    int64_t n = (int64_t)strlen(sequence);
+    int32_t *aatype = ff_arrays_add(ret, "aatype", FF_I32, 2, (int64_t[]){n, FF_N_RESTYPE_X})->data; /* [n, 21] */
+    for (int64_t i = 0; i < n; i++) {
+        int type = ff_residue_from_letter(sequence[i]);
+        aatype[i * FF_N_RESTYPE_X + (type < FF_RESTYPE_X ? type : FF_RESTYPE_X)] = 1;
+    }
+    ff_arrays_add(ret, "between_segment_residues", FF_I32, 1, &n);
+    ff_arrays_add_text(ret, "domain_name", description, strlen(description));
+    int32_t *index = ff_arrays_add(ret, "residue_index", FF_I32, 1, &n)->data;
+    int32_t *length = ff_arrays_add(ret, "seq_length", FF_I32, 1, &n)->data;
+    for (int64_t i = 0; i < n; i++) {
+        index[i] = (int32_t)i;
+        length[i] = (int32_t)n;
+    }
+    ff_arrays_add_text(ret, "sequence", sequence, (size_t)n);
+}
+
+struct row_ref {
+    int msa, row;
+};
+
+/* Rows that no earlier row equals; returns their number. */
+static int64_t find_unique_rows(int n_msa, const struct ff_msa *const *msas, struct row_ref *ret /* [all rows] */)
+{
+    struct ff_strset seen = {0};
+    int64_t count = 0;
+    for (int m = 0; m < n_msa; m++) {
+        for (int r = 0; r < msas[m]->n_row; r++) {
+            bool added;
+            ff_strset_add(&seen, ff_msa_row(msas[m], r), (size_t)msas[m]->n_col, &added);
+            if (added)
+                ret[count++] = (struct row_ref){m, r};
+        }
+    }
+    ff_strset_free(&seen);
+    return count;
+}
+
+static ff_status encode_row(const struct ff_msa *m, int row, int msa_number, int32_t *ret /* [n_col] */)
+{
+    const char *letters = ff_msa_row(m, row);
+    for (int i = 0; i < m->n_col; i++) {
+        ret[i] = ff_msa_hhblits_id(letters[i]);
+        if (ret[i] < 0)
+            return ff_fail(FF_EINPUT,
+                           "alignment %d, row %d (%s): byte 0x%02x at column %d is no residue letter and no gap",
+                           msa_number, row + 1, m->descriptions[row], (unsigned char)letters[i], i + 1);
+    }
+    return FF_OK;
+}
+
+static ff_status add_msa_features(int n_msa, const struct ff_msa *const *msas, int64_t n, struct ff_arrays *ret)
+{
+    int64_t total = 0;
+    for (int m = 0; m < n_msa; m++)
+        total += msas[m]->n_row;
+    struct row_ref *rows = FF_NEW_ARRAY(struct row_ref, (size_t)total);
+    int64_t count = find_unique_rows(n_msa, msas, rows);
+
+    int32_t *deletions = ff_arrays_add(ret, "deletion_matrix_int", FF_I32, 2, (int64_t[]){count, n})->data;
+    int32_t *msa = ff_arrays_add(ret, "msa", FF_I32, 2, (int64_t[]){count, n})->data;
+    struct ff_strbuf species = {0};
+    ff_status st = FF_OK;
+    for (int64_t r = 0; r < count && st == FF_OK; r++) {
+        const struct ff_msa *m = msas[rows[r].msa];
+        int row = rows[r].row;
+        char name[FF_SPECIES_SIZE];
+        st = encode_row(m, row, rows[r].msa + 1, msa + r * n);
+        memcpy(deletions + r * n, m->deletions + (int64_t)row * n, (size_t)n * sizeof *deletions);
+        if (r > 0)
+            ff_strbuf_putc(&species, '\n');
+        ff_strbuf_puts(&species, ff_identifiers_species(m->descriptions[row], name));
+    }
+    int32_t *alignments = ff_arrays_add(ret, "num_alignments", FF_I32, 1, &n)->data;
+    for (int64_t i = 0; i < n; i++)
+        alignments[i] = (int32_t)count;
+    ff_arrays_add_text(ret, "msa_species_identifiers", ff_strbuf_cstr(&species), species.len);
+    ff_strbuf_free(&species);
+    free(rows);
+    return st;
+}
+
+ff_status ff_raw_features_make(const char *sequence, const char *description, int n_msa,
+                               const struct ff_msa *const *msas, const struct ff_arrays *templates,
+                               struct ff_arrays *ret)
+{
+    *ret = (struct ff_arrays){0};
+    size_t n = strlen(sequence);
+    if (n_msa < 1)
+        return ff_fail(FF_EINPUT, "no alignment was given; the query alone is one of a single row");
+    for (int m = 0; m < n_msa; m++) {
+        if (msas[m]->n_row < 1)
+            return ff_fail(FF_EINPUT, "alignment %d has no rows; its first row must be the query", m + 1);
+        if ((size_t)msas[m]->n_col != n)
+            return ff_fail(FF_EINPUT, "alignment %d has %d columns, but the query has %zu residues", m + 1,
+                           msas[m]->n_col, n);
+    }
+    add_sequence_features(sequence, description, ret);
+    ff_status st = add_msa_features(n_msa, msas, (int64_t)n, ret);
+    for (int i = 0; st == FF_OK && templates != NULL && i < templates->count; i++) {
+        const struct ff_array *t = &templates->items[i];
+        struct ff_array *copy = ff_arrays_add(ret, t->name, t->dtype, t->ndim, t->shape);
+        if (ff_array_bytes(t) > 0)
+            memcpy(copy->data, t->data, ff_array_bytes(t));
+    }
+    if (st == FF_OK)
+        st = ff_raw_features_check("features", ret);
+    if (st != FF_OK)
+        ff_arrays_free(ret);
+    return st;
+}
+
+/* ---- checking ---------------------------------------------------------------------------------------------------- */
+
+static const struct ff_feature_spec chain_table[] = {
+    {"aatype", FF_I32, "N 21", 0, 1, FF_FEATURE_REQUIRED},
+    {"between_segment_residues", FF_I32, "N", 0, INT32_MAX, FF_FEATURE_OPTIONAL},
+    {"domain_name", FF_U8, "D", 0, 0, FF_FEATURE_OPTIONAL},
+    {"residue_index", FF_I32, "N", INT32_MIN, INT32_MAX, FF_FEATURE_REQUIRED},
+    {"seq_length", FF_I32, "N", 1, INT32_MAX, FF_FEATURE_REQUIRED},
+    {"sequence", FF_U8, "N", 0, 0, FF_FEATURE_OPTIONAL},
+    {"msa", FF_I32, "M N", 0, 21, FF_FEATURE_REQUIRED},
+    {"deletion_matrix_int", FF_I32, "M N", 0, INT32_MAX, FF_FEATURE_REQUIRED},
+    {"num_alignments", FF_I32, "N", 1, INT32_MAX, FF_FEATURE_REQUIRED},
+    {"msa_species_identifiers", FF_U8, "I", 0, 0, FF_FEATURE_OPTIONAL},
+};
+
+static const struct ff_feature_spec template_table[] = {
+    {"template_aatype", FF_F32, "T N 22", 0, 1, FF_FEATURE_REQUIRED},
+    {"template_all_atom_positions", FF_F32, "T N 37 3", 1, 0, FF_FEATURE_REQUIRED},
+    {"template_all_atom_masks", FF_F32, "T N 37", 0, 1, FF_FEATURE_REQUIRED},
+    {"template_sum_probs", FF_F32, "T 1", 1, 0, FF_FEATURE_OPTIONAL},
+    {"template_domain_names", FF_U8, "J", 0, 0, FF_FEATURE_OPTIONAL},
+    {"template_sequence", FF_U8, "K", 0, 0, FF_FEATURE_OPTIONAL},
+};
+
+/* Every element of an array that repeats one size must be that size. */
+static ff_status check_repeated(const char *file, const struct ff_arrays *raw, const char *name, int64_t size)
+{
+    const struct ff_array *a = ff_arrays_find(raw, name);
+    const int32_t *v = a->data;
+    for (int64_t i = 0; i < a->shape[0]; i++)
+        if (v[i] != size)
+            return ff_fail(FF_EINPUT, "%s: array %s says %d, but the other arrays say %" PRId64, file, name, v[i],
+                           size);
+    return FF_OK;
+}
+
+static ff_status check_lines(const char *file, const struct ff_arrays *raw, const char *name, int64_t lines)
+{
+    const struct ff_array *a = ff_arrays_find(raw, name);
+    if (a == NULL || (lines == 0 && ff_array_count(a) == 0))
+        return FF_OK;
+    int64_t found = ff_feature_text_count(a);
+    if (found != lines)
+        return ff_fail(FF_EINPUT, "%s: array %s has %" PRId64 " lines; expected %" PRId64, file, name, found, lines);
+    return FF_OK;
+}
+
+/* Each row of aatype has a single 1, and the first row of the alignment is that sequence (X matches everything). */
+static ff_status check_query(const char *file, const struct ff_arrays *raw, int64_t n)
+{
+    const int32_t *aatype = ff_arrays_find(raw, "aatype")->data; /* [n, 21] */
+    const int32_t *query = ff_arrays_find(raw, "msa")->data;     /* [n] of [m, n] */
+    for (int64_t i = 0; i < n; i++) {
+        int type = -1, sum = 0;
+        for (int k = 0; k < FF_N_RESTYPE_X; k++) {
+            sum += aatype[i * FF_N_RESTYPE_X + k];
+            if (aatype[i * FF_N_RESTYPE_X + k])
+                type = k;
+        }
+        if (sum != 1)
+            return ff_fail(FF_EINPUT, "%s: array aatype is not one-hot at residue %" PRId64 ": the sum is %d", file,
+                           i + 1, sum);
+        int32_t row = ff_residue_from_hhblits[query[i]];
+        if (row != type && type != FF_RESTYPE_X)
+            return ff_fail(FF_EINPUT,
+                           "%s: the first row of array msa has %c at residue %" PRId64 ", but aatype says %c; the "
+                           "first row must be the query", file, ff_residue_letters[row], i + 1, ff_residue_letters[type]);
+    }
+    return FF_OK;
+}
+
+ff_status ff_raw_features_check(const char *file, struct ff_arrays *raw)
+{
+    struct ff_feature_sizes sizes;
+    ff_feature_sizes_init(&sizes);
+    FF_TRY(ff_feature_check(file, raw, chain_table, sizeof chain_table / sizeof *chain_table, &sizes));
+    int64_t n = ff_feature_size(&sizes, 'N'), m = ff_feature_size(&sizes, 'M');
+    if (n < 1 || m < 1)
+        return ff_fail(FF_EINPUT,
+                       "%s: %" PRId64 " residues and %" PRId64 " alignment rows; at least one of each is needed", file,
+                       n, m);
+    FF_TRY(check_repeated(file, raw, "seq_length", n));
+    FF_TRY(check_repeated(file, raw, "num_alignments", m));
+    FF_TRY(check_lines(file, raw, "msa_species_identifiers", m));
+    FF_TRY(check_query(file, raw, n));
+    if (ff_arrays_find(raw, "template_aatype") == NULL && ff_arrays_find(raw, "template_all_atom_positions") == NULL)
+        return FF_OK;
+    FF_TRY(ff_feature_check(file, raw, template_table, sizeof template_table / sizeof *template_table, &sizes));
+    int64_t t = ff_feature_size(&sizes, 'T');
+    FF_TRY(check_lines(file, raw, "template_domain_names", t));
+    return check_lines(file, raw, "template_sequence", t);
+}
