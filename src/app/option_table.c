@@ -249,6 +249,7 @@ const struct ff_line_option ff_line_options[] = {
     {"--msa", "FILE", LINE(msa), " predict features plan ",
      "use this alignment (.a3m, .sto, .fasta, also .gz) in place of the searches"},
     {"--out", "FILE", LINE(out), " params ", "file to write"},
+    {"--json", NULL, LINE(json), " compare plan ", "print the result as JSON"},
     {"--list", NULL, LINE(list), " config ", "print a table of all keys: key, flag, type, range, default, help"},
 };
 const int ff_line_option_count = sizeof ff_line_options / sizeof ff_line_options[0];

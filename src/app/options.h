@@ -78,6 +78,7 @@ struct ff_command_line {
     char *msa;                       /* --msa FILE.{a3m,sto} */
     char *out;                       /* --out FILE (params synth) */
     bool list;                       /* --list (config) */
+    bool json;                       /* --json (compare, plan) */
     bool help;
 };
 
