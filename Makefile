@@ -38,13 +38,15 @@ main_src :=
 cuda_src :=
 
 # ---- tests: one program per file ------------------------------------------------------------------------------------
-unit_tests := test_strset test_residue test_msa test_fasta test_identifiers test_a3m test_stockholm \
+unit_tests := test_status test_log test_alloc test_strbuf test_clock test_file test_hash test_rng test_subprocess \
+  test_array test_npy test_npz test_zip test_gzip test_json test_yaml test_strset \
+  test_residue test_msa test_fasta test_identifiers test_a3m test_stockholm \
   test_stockholm_text test_pdb test_geometry test_torsion test_options test_raw_features \
   test_msa_cluster test_monomer_features test_source
 
 op_tests :=
 
-golden_tests := test_layers
+golden_tests := test_layers test_passes
 
 parallel_tests :=
 

@@ -186,6 +186,14 @@ static int shortest(double v, char *buf, size_t size)
         snprintf(buf, size, "%.*e", prec, v);
         if (prec == 16 || strtod(buf, NULL) == v)
             return prec;
+        /* Above a power of two the doubles lie twice as far apart as below: 16 digits that are not the nearest may
+         * still read back. */
+        char *last = strchr(buf, 'e') - 1;
+        if (prec == 15 && *last < '9') {
+            ++*last;
+            if (strtod(buf, NULL) == v)
+                return prec;
+        }
     }
     return 16;
 }
