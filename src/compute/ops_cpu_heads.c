@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * ops_cpu_heads: the output heads that read pairs, on the cpu. The logits of the aligned error live in a tile only,
+ * unless they are asked for.
+ *
+ * Source: Jumper et al. 2021, Suppl. 1.9.7 and 1.9.8; AlphaFold model/modules.py DistogramHead and
+ * PredictedAlignedErrorHead, common/confidence.py.
+ */
+#include "base/status.h"
+#include "compute/ops_cpu.h"
+
+/* --- symmetric linear --- */
+
+FF_CLONES
+static void add_tile(float *x, const float *y, int64_t n)
+{
+#pragma omp simd
+    for (int64_t k = 0; k < n; k++)
+        x[k] += y[k];
+}
+
+static void symmetric_piece(void *user, struct ff_scratch *s, int64_t from, int64_t count)
+{
+    const struct ff_symmetric_linear_args *a = user;
+    int64_t c = a->w.shape[0], n = a->w.shape[1];
+    const float *b = a->b.data;
+    float *x = ff_scratch_floats(s, count * c);          /* [count, c] */
+    float *xt = ff_scratch_floats(s, count * c);
+    float *y = ff_scratch_floats(s, count * n);          /* [count, n] */
+    float *b2 = ff_scratch_floats(s, n);
+
+    for (int64_t k = 0; k < n; k++)
+        b2[k] = 2.0f * b[k];
+    ff_tile_load(x, c, &a->z, from, count);
+    ff_tile_load(xt, c, &a->zt, from, count);
+    add_tile(x, xt, count * c);
+    ff_tile_linear(y, x, c, count, &a->w);
+    ff_tile_put(&a->out, from, count, y, n, &(struct ff_tile_store){.b = b2});
+}
+
+void ff_cpu_symmetric_linear(struct ff_backend *be, const struct ff_symmetric_linear_args *a)
+{
+    int64_t c = a->w.shape[0], n = a->w.shape[1];
+    FF_ASSERT(a->out.ndim == 3 && a->out.shape[2] == n && a->b.shape[0] == n);
+    FF_ASSERT(a->z.ndim == 3 && a->z.shape[2] == c && ff_tensor_same_shape(&a->z, &a->zt));
+    FF_ASSERT(a->out.shape[0] == a->z.shape[0] && a->out.shape[1] == a->z.shape[1]);
+    ff_cpu_rows(be, ff_tile_row_count(&a->z), 2 * c + n, n + 64, symmetric_piece, (void *)a);
+}
+
+/* --- aligned error --- */
+
+/* error[r] = sum_k softmax(x[r, :])[k] centre[k], tm[r] the same with weight[k]. */
+FF_CLONES
+static void expectations(float *error, float *tm, const float *x, int64_t rows, int64_t n, const float *centre,
+                         const float *weight)
+{
+    for (int64_t r = 0; r < rows; r++) {
+        const float *l = x + r * n;
+        float top = l[0], sum = 0.0f, sum_error = 0.0f, sum_tm = 0.0f;
+#pragma omp simd reduction(max : top)
+        for (int64_t k = 0; k < n; k++)
+            top = l[k] > top ? l[k] : top;
+#pragma omp simd reduction(+ : sum, sum_error, sum_tm)
+        for (int64_t k = 0; k < n; k++) {
+            float e = ff_expf(l[k] - top);
+            sum += e;
+            sum_error += e * centre[k];
+            sum_tm += e * weight[k];
+        }
+        error[r] = sum_error / sum;
+        tm[r] = sum_tm / sum;
+    }
+}
+
+/* out[row + r] = x[r] for elements of a tensor [..] of any strides. */
+static void put_elements(const struct ff_tensor *out, int64_t row, int64_t rows, const float *x)
+{
+    struct ff_walk w;
+    ff_walk_begin(&w, out, out->ndim, row);
+    for (int64_t r = 0; r < rows; r++, ff_walk_next(&w))
+        ((float *)out->data)[w.at] = x[r];
+}
+
+static void error_piece(void *user, struct ff_scratch *s, int64_t from, int64_t count)
+{
+    const struct ff_aligned_error_args *a = user;
+    int64_t c = a->w.shape[0], n = a->w.shape[1];
+    float *z = ff_scratch_floats(s, count * c);          /* [count, c] */
+    float *y = ff_scratch_floats(s, count * n);          /* [count, n] */
+    float *error = ff_scratch_floats(s, count), *tm = ff_scratch_floats(s, count);
+    float *centre = ff_scratch_floats(s, n), *weight = ff_scratch_floats(s, n);
+
+    for (int64_t k = 0; k < n; k++) {
+        centre[k] = a->max_bin / (float)(n - 2) * ((float)k + 0.5f);
+        weight[k] = 1.0f / (1.0f + centre[k] * centre[k] / (a->d0 * a->d0));
+    }
+    ff_tile_load(z, c, &a->z, from, count);
+    ff_tile_linear(y, z, c, count, &a->w);
+    ff_tile_bias(y, n, count, n, a->b.data);
+    if (ff_tensor_present(&a->logits))
+        ff_tile_put(&a->logits, from, count, y, n, NULL);
+    expectations(error, tm, y, count, n, centre, weight);
+    put_elements(&a->out, from, count, error);
+    if (ff_tensor_present(&a->tm))
+        put_elements(&a->tm, from, count, tm);
+}
+
+void ff_cpu_aligned_error(struct ff_backend *be, const struct ff_aligned_error_args *a)
+{
+    int64_t c = a->w.shape[0], n = a->w.shape[1];
+    FF_ASSERT(a->z.ndim == 3 && a->z.shape[2] == c && n > 2 && a->b.shape[0] == n);
+    FF_ASSERT(a->out.ndim == 2 && a->out.shape[0] == a->z.shape[0] && a->out.shape[1] == a->z.shape[1]);
+    FF_ASSERT(a->tm.ndim == 0 || (ff_tensor_same_shape(&a->tm, &a->out) && a->d0 > 0.0f));
+    FF_ASSERT(a->logits.ndim == 0 || (a->logits.ndim == 3 && a->logits.shape[2] == n));
+    ff_cpu_rows(be, ff_tile_row_count(&a->z), c + n + 2, 2 * n + 96, error_piece, (void *)a);
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * ops_cpu_opm: outer product mean on the cpu, in tiles of rows times columns of the pair representation.
+ *
+ * For a tile, one product over the sequences gives all outer products p[i, c, j, e] = sum_s a[s, i, c] b[s, j, e]; they
+ * are put into the order q[(i, j), (c, e)] that the weights want, and a second product gives the update. Both stay in
+ * the second-level cache. Operands whose residues are not dense (two halves of one projection) are packed, a block of
+ * sequences at a time, so that the scratch does not grow with the alignment.
+ *
+ * Source: Jumper et al. 2021, Suppl. Alg. 10; AlphaFold model/modules.py OuterProductMean.
+ */
+#include <string.h>
+
+#include "base/status.h"
+#include "compute/ops_cpu.h"
+
+enum { TILE_ROWS = 256, TILE_COLUMNS = 512, BLOCK = 256 };       /* of p; sequences per packed block */
+
+struct opm {
+    const struct ff_outer_product_mean_args *a;
+    int64_t ti, tj;                          /* residues per tile */
+    int64_t n_tj;                            /* tiles along j */
+};
+
+static bool dense(const struct ff_tensor *t) { return t->stride[1] == t->shape[2] || t->shape[1] == 1; }
+
+/* y[s, r, :] = x[s0 + s, r0 + r, :], contiguous. */
+static void pack(float *y, const struct ff_tensor *x, int64_t s0, int64_t n_s, int64_t r0, int64_t n_r)
+{
+    size_t bytes = (size_t)x->shape[2] * sizeof(float);
+    for (int64_t s = 0; s < n_s; s++)
+        for (int64_t r = 0; r < n_r; r++, y += x->shape[2])
+            memcpy(y, FF_AT(float, x, s0 + s, r0 + r), bytes);
+}
+
+/* y[s, r] = mask[s0 + s, r0 + r] */
+static void pack_mask(float *y, const struct ff_tensor *mask, int64_t s0, int64_t n_s, int64_t r0, int64_t n_r)
+{
+    for (int64_t s = 0; s < n_s; s++) {
+        const float *m = FF_AT(float, mask, s0 + s, r0);
+        for (int64_t r = 0; r < n_r; r++)
+            *y++ = m[r * mask->stride[1]];
+    }
+}
+
+/* q[i, j, c, e] = p[i, c, j, e] */
+FF_CLONES
+static void reorder(float *q, const float *p, int64_t n_i, int64_t n_j, int64_t n_c)
+{
+    for (int64_t i = 0; i < n_i; i++)
+        for (int64_t c = 0; c < n_c; c++)
+            for (int64_t j = 0; j < n_j; j++) {
+                float *to = q + ((i * n_j + j) * n_c + c) * n_c;
+                const float *from = p + ((i * n_c + c) * n_j + j) * n_c;
+#pragma omp simd
+                for (int64_t e = 0; e < n_c; e++)
+                    to[e] = from[e];
+            }
+}
+
+/* out[j, :] += (y[j, :] + bias) / (1e-3 + norm[j]) */
+FF_CLONES
+static void put_mean(float *out, int64_t ld_out, const float *y, const float *bias, const float *norm, int64_t n_j,
+                     int64_t n)
+{
+    for (int64_t j = 0; j < n_j; j++) {
+        float factor = 1.0f / (1e-3f + norm[j]);
+#pragma omp simd
+        for (int64_t k = 0; k < n; k++)
+            out[j * ld_out + k] += (y[j * n + k] + bias[k]) * factor;
+    }
+}
+
+static void tile(const struct opm *t, struct ff_scratch *s, int64_t i0, int64_t j0)
+{
+    const struct ff_outer_product_mean_args *a = t->a;
+    int64_t n_s = a->a.shape[0], n_c = a->a.shape[2], c_z = a->w.shape[1];
+    int64_t ni = a->out.shape[0] - i0 < t->ti ? a->out.shape[0] - i0 : t->ti;
+    int64_t nj = a->out.shape[1] - j0 < t->tj ? a->out.shape[1] - j0 : t->tj;
+    int64_t block = n_s < BLOCK ? n_s : BLOCK;
+    bool pack_a = !dense(&a->a), pack_b = !dense(&a->b);
+    float *p = ff_scratch_floats(s, ni * nj * n_c * n_c);        /* [ni, C, nj, C], later y [ni, nj, c_z] */
+    float *q = ff_scratch_floats(s, ni * nj * n_c * n_c);        /* [ni, nj, C, C] */
+    float *y = ff_scratch_floats(s, ni * nj * c_z);
+    float *norm = ff_scratch_floats(s, ni * nj);                 /* [ni, nj] */
+    float *mask_a = ff_scratch_floats(s, block * ni);            /* [block, ni] */
+    float *mask_b = ff_scratch_floats(s, block * nj);
+    float *pa = pack_a ? ff_scratch_floats(s, block * ni * n_c) : NULL;
+    float *pb = pack_b ? ff_scratch_floats(s, block * nj * n_c) : NULL;
+
+    for (int64_t s0 = 0; s0 < n_s; s0 += block) {
+        int64_t ns = n_s - s0 < block ? n_s - s0 : block;
+        float beta = s0 > 0 ? 1.0f : 0.0f;
+        const float *xa = FF_AT(float, &a->a, s0, i0), *xb = FF_AT(float, &a->b, s0, j0);
+        int64_t lda = a->a.stride[0], ldb = a->b.stride[0];
+        if (pack_a) {
+            pack(pa, &a->a, s0, ns, i0, ni);
+            xa = pa;
+            lda = ni * n_c;
+        }
+        if (pack_b) {
+            pack(pb, &a->b, s0, ns, j0, nj);
+            xb = pb;
+            ldb = nj * n_c;
+        }
+        ff_tile_gemm(true, false, ni * n_c, nj * n_c, ns, 1.0f, xa, lda, xb, ldb, beta, p, nj * n_c);
+        pack_mask(mask_a, &a->mask_a, s0, ns, i0, ni);
+        pack_mask(mask_b, &a->mask_b, s0, ns, j0, nj);
+        ff_tile_gemm(true, false, ni, nj, ns, 1.0f, mask_a, ni, mask_b, nj, beta, norm, nj);
+    }
+    reorder(q, p, ni, nj, n_c);
+    ff_tile_linear(y, q, n_c * n_c, ni * nj, &a->w);
+    for (int64_t i = 0; i < ni; i++)
+        put_mean(FF_AT(float, &a->out, i0 + i, j0), a->out.stride[1], y + i * nj * c_z, a->bias.data, norm + i * nj,
+                 nj, c_z);
+}
+
+static void piece(void *user, struct ff_scratch *s, int64_t from, int64_t count)
+{
+    const struct opm *t = user;
+    struct ff_scratch whole = *s;
+    for (int64_t task = from; task < from + count; task++) {
+        *s = whole;
+        tile(t, s, task / t->n_tj * t->ti, task % t->n_tj * t->tj);
+    }
+}
+
+void ff_cpu_outer_product_mean(struct ff_backend *be, const struct ff_outer_product_mean_args *a)
+{
+    int64_t n_s = a->a.shape[0], n_c = a->a.shape[2], n_i = a->out.shape[0], n_j = a->out.shape[1];
+    FF_ASSERT(a->out.ndim == 3 && a->a.ndim == 3 && a->b.ndim == 3 && a->mask_a.ndim == 2 && a->mask_b.ndim == 2);
+    FF_ASSERT(a->a.shape[1] == n_i && a->b.shape[1] == n_j && a->b.shape[0] == n_s && a->b.shape[2] == n_c);
+    FF_ASSERT(a->mask_a.shape[0] == n_s && a->mask_a.shape[1] == n_i);
+    FF_ASSERT(a->mask_b.shape[0] == n_s && a->mask_b.shape[1] == n_j);
+    FF_ASSERT(a->w.shape[0] == n_c * n_c && a->w.shape[1] == a->out.shape[2] && a->bias.shape[0] == a->out.shape[2]);
+
+    struct opm t = {.a = a, .ti = TILE_ROWS / n_c, .tj = TILE_COLUMNS / n_c};
+    t.ti = t.ti < 1 ? 1 : t.ti > n_i ? n_i : t.ti;
+    t.tj = t.tj < 1 ? 1 : t.tj > n_j ? n_j : t.tj;
+    int64_t n_ti = (n_i + t.ti - 1) / t.ti;
+    for (;;) {
+        t.n_tj = (n_j + t.tj - 1) / t.tj;
+        if (n_ti * t.n_tj >= 3 * ff_cpu_threads(be) || t.tj <= 4)
+            break;
+        t.tj = (t.tj + 1) / 2;
+    }
+    ff_cpu_for(be, n_ti * t.n_tj, 1, piece, &t);
+}
