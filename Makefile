@@ -30,10 +30,10 @@ feature_src := feature_check raw_features msa_pool msa_cluster msa_features resi
 model_src := config weights weights_view params batch embed attention triangle outer_product evoformer template structure \
   heads confidence forward plan model
 
-app_src := options option_table option_value option_file option_help suggest
+app_src := version interrupt suggest options option_table option_value option_file option_help
 
 # Files of app/ that belong to the program alone; everything else goes into the library.
-main_src :=
+main_src := main cmd_params cmd_config cmd_doctor cmd_version
 
 cuda_src :=
 

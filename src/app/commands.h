@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * commands: the subcommands of fastfold, one row each. main.c makes its table from it, options its help.
  *
- * A command gets what follows its name, argv[0] being the name, and returns the exit status of the program
- * (base/status.h). It prints its own results on stdout; main prints the message of a failure.
+ * A command gets what follows its name (argv[0] is the first argument behind it) and returns the exit status of the
+ * program (base/status.h). It prints its own results on stdout; main prints the message of a failure, answers --help
+ * and checks that stdout could be written.
  */
 #ifndef FF_APP_COMMANDS_H
 #define FF_APP_COMMANDS_H
@@ -17,21 +18,25 @@ enum ff_option_group {
     FF_GROUP_ALL = 31,
 };
 
-/* X(name, group of settings, operands, one line) */
-#define FF_COMMANDS(X)                                                                                                \
-    X(predict, FF_GROUP_ALL, "FILE.fasta ...", "predict structures: search, features, network, result files")         \
-    X(search, FF_GROUP_RUN | FF_GROUP_SEARCH | FF_GROUP_OUTPUT, "FILE.fasta ...", "stop after the database searches") \
-    X(features, FF_GROUP_ALL, "FILE.fasta ...", "stop at features.npz, which predict --features starts from")         \
-    X(plan, FF_GROUP_RUN | FF_GROUP_MODEL | FF_GROUP_MSA, "FILE.fasta ...",                                           \
-      "memory, work and chunks of a prediction, without running it")                                                  \
-    X(compare, 0, "A.pdb B.pdb", "superpose two structures: CA-RMSD and lDDT")                                        \
-    X(params, FF_GROUP_RUN | FF_GROUP_MODEL, "info|check|synth [FILE]", "look at, check or make parameter files")     \
-    X(config, FF_GROUP_ALL, "", "print the configuration that these options give")                                    \
-    X(doctor, FF_GROUP_ALL, "", "what this machine has and lacks")                                                    \
-    X(bench, FF_GROUP_RUN, "", "time the operations beside what this machine can do")                                 \
-    X(version, 0, "", "version and how this program was built")
+/* X(name, heading in the list of commands, groups of settings, operands, one line) */
+#define FF_COMMANDS(X)                                                                                             \
+    X(predict, "from sequence to structure", FF_GROUP_ALL, "FILE.fasta ...",                                       \
+      "the whole path: search, features, network, result files")                                                   \
+    X(search, "from sequence to structure", FF_GROUP_RUN | FF_GROUP_SEARCH | FF_GROUP_OUTPUT, "FILE.fasta ...",    \
+      "stop after the database searches")                                                                          \
+    X(features, "from sequence to structure", FF_GROUP_ALL, "FILE.fasta ...",                                      \
+      "stop at features.npz, which predict --features starts from")                                                \
+    X(plan, "from sequence to structure", FF_GROUP_RUN | FF_GROUP_MODEL | FF_GROUP_MSA, "FILE.fasta ...",          \
+      "memory, work and chunks of a prediction, without running it")                                               \
+    X(compare, "results and files", 0, "A.pdb B.pdb", "superpose two structures: CA-RMSD and lDDT")                \
+    X(params, "results and files", FF_GROUP_RUN | FF_GROUP_MODEL, "info|check|synth [FILE]",                       \
+      "look at, check or make parameter files")                                                                    \
+    X(config, "settings and machine", FF_GROUP_ALL, "", "print the configuration that these options give")         \
+    X(doctor, "settings and machine", FF_GROUP_ALL, "", "what this machine has and lacks")                         \
+    X(bench, "settings and machine", FF_GROUP_RUN, "", "time the operations beside what this machine can do")      \
+    X(version, "settings and machine", 0, "", "version, and how this program was built")
 
-#define X(name, groups, operands, summary) int ff_cmd_##name(int argc, char **argv);
+#define X(name, heading, groups, operands, summary) int ff_cmd_##name(int argc, char **argv);
 FF_COMMANDS(X)
 #undef X
 

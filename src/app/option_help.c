@@ -44,19 +44,33 @@ static void print_flag(char letter, const char *flag, const char *metavar, const
     struct ff_strbuf left = {0}, text = {0};
     if (letter != 0)
         ff_strbuf_printf(&left, "-%c, ", letter);
-    ff_strbuf_printf(&left, "%s%s%s", flag, metavar ? " " : "", metavar ? metavar : "");
+    bool has_value = metavar != NULL && *metavar != '\0';
+    ff_strbuf_printf(&left, "%s%s%s", flag, has_value ? " " : "", has_value ? metavar : "");
     ff_strbuf_puts(&text, help);
-    if (value != NULL && *value != '\0' && strcmp(value, "null") != 0)
+    if (value != NULL && *value != '\0')
         ff_strbuf_printf(&text, " [%s]", value);
     print_entry(ff_strbuf_cstr(&left), ff_strbuf_cstr(&text), out);
     ff_strbuf_free(&left);
     ff_strbuf_free(&text);
 }
 
-static void print_choices(const struct ff_option *o, struct ff_strbuf *text)
+/* What stands behind the flag: the names to choose from, else the row's word for a value. */
+static void print_metavar(const struct ff_option *o, struct ff_strbuf *out)
 {
+    if (o->choices == NULL)
+        ff_strbuf_puts(out, o->metavar);
     for (const struct ff_choice *c = o->choices; c != NULL && c->name != NULL; c++)
-        ff_strbuf_printf(text, "%s%s", c == o->choices ? ": " : ", ", c->name);
+        ff_strbuf_printf(out, "%s%s", c == o->choices ? "" : "|", c->name);
+}
+
+/* The default as one would type it; nothing for a bool or what is not set. */
+static void print_default(const struct ff_option *o, const struct ff_config *defaults, struct ff_strbuf *out)
+{
+    char **text = ff_option_text(o, (struct ff_config *)defaults);
+    if (text != NULL)
+        ff_strbuf_puts(out, *text != NULL ? *text : "");
+    else if (o->type != FF_OPTION_BOOL)
+        ff_option_print(o, defaults, false, out);
 }
 
 static void print_group(unsigned group, const char *title, const struct ff_config *defaults, struct ff_strbuf *out)
@@ -66,13 +80,12 @@ static void print_group(unsigned group, const char *title, const struct ff_confi
         const struct ff_option *o = &ff_option_table[i];
         if (o->flag == NULL || ff_option_table_group(o) != group)
             continue;
-        struct ff_strbuf text = {0}, value = {0};
-        ff_strbuf_puts(&text, o->help);
-        print_choices(o, &text);
-        if (o->type != FF_OPTION_BOOL)
-            ff_option_print(o, defaults, false, &value);
-        print_flag(o->letter, o->flag, o->metavar, ff_strbuf_cstr(&text), ff_strbuf_cstr(&value), out);
-        ff_strbuf_free(&text);
+        struct ff_strbuf metavar = {0}, value = {0};
+        if (o->metavar != NULL)
+            print_metavar(o, &metavar);
+        print_default(o, defaults, &value);
+        print_flag(o->letter, o->flag, ff_strbuf_cstr(&metavar), o->help, ff_strbuf_cstr(&value), out);
+        ff_strbuf_free(&metavar);
         ff_strbuf_free(&value);
     }
     for (int i = 0; i < ff_option_switch_count; i++) {
@@ -86,7 +99,7 @@ static const struct {
     const char *name, *operands, *summary;
     unsigned groups;
 } commands[] = {
-#define X(n, g, o, s) {.name = #n, .operands = (o), .summary = (s), .groups = (g)},
+#define X(n, h, g, o, s) {.name = #n, .operands = (o), .summary = (s), .groups = (g)},
     FF_COMMANDS(X)
 #undef X
 };

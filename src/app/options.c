@@ -59,8 +59,8 @@ static void assign(struct parser *p, const struct ff_option *o, const char *text
 
 static unsigned groups_of(const char *command)
 {
-#define X(name, groups, operands, summary) \
-    if (strcmp(command, #name) == 0)       \
+#define X(name, heading, groups, operands, summary) \
+    if (strcmp(command, #name) == 0)                \
         return groups;
     FF_COMMANDS(X)
 #undef X
