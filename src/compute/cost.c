@@ -46,7 +46,8 @@ struct ff_cost ff_cost_fill(const struct ff_fill_args *a)
 
 struct ff_cost ff_cost_scale_add(const struct ff_scale_add_args *a)
 {
-    return cost(0, BYTES(&a->out, &a->out, &a->x));
+    double read = a->alpha != 0.0f ? BYTES(&a->out) : 0;
+    return cost(0, read + BYTES(&a->out, &a->x));
 }
 
 struct ff_cost ff_cost_layer_norm(const struct ff_layer_norm_args *a)

@@ -108,12 +108,16 @@ FF_CLONES static void scale_row(float *y, const float *x, int64_t n, float alpha
     if (!x) {
 #pragma omp simd
         for (int64_t i = 0; i < n; i++)
-            y[i] = alpha * y[i];
-        return;
-    }
+            y[i] = alpha != 0.0f ? alpha * y[i] : 0.0f;
+    } else if (alpha == 0.0f) {
 #pragma omp simd
-    for (int64_t i = 0; i < n; i++)
-        y[i] = alpha * y[i] + beta * x[i];
+        for (int64_t i = 0; i < n; i++)
+            y[i] = beta * x[i];
+    } else {
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++)
+            y[i] = alpha * y[i] + beta * x[i];
+    }
 }
 
 static void scale_add_piece(void *user, struct ff_scratch *s, int64_t from, int64_t count)
