@@ -15,8 +15,8 @@ base_src := status log alloc strbuf strset clock file hash rng subprocess
 
 format_src := array npy npz zip zip_writer gzip json yaml
 
-bio_src := residue msa lines identifiers fasta a3m stockholm stockholm_text structure pdb geometry \
-  torsion
+bio_src := residue msa lines identifiers fasta a3m stockholm stockholm_text structure pdb geometry torsion align \
+  mmcif_write mmcif_metadata cif_writer ccd cif_tokens cif_table
 
 compute_src := tensor arena ops backend cost tile attention_tile ops_cpu ops_cpu_general ops_cpu_attention \
   ops_cpu_global_attention ops_cpu_template_attention ops_cpu_transition ops_cpu_triangle ops_cpu_opm ops_cpu_embed \
@@ -30,10 +30,12 @@ feature_src := feature_check raw_features msa_pool msa_cluster msa_features resi
 model_src := config weights weights_view params batch embed attention triangle outer_product evoformer template structure \
   heads confidence forward plan model
 
-app_src := version interrupt suggest options option_table option_value option_file option_help
+app_src := version interrupt suggest options option_table option_value option_file option_help alignment search_tool \
+  search output_json output run_key run_record predictor pipeline batch
 
 # Files of app/ that belong to the program alone; everything else goes into the library.
-main_src := main cmd_params cmd_config cmd_doctor cmd_version
+main_src := main cmd_params cmd_config cmd_doctor cmd_version cmd_predict cmd_features cmd_search cmd_plan \
+  cmd_compare
 
 cuda_src :=
 

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * batch: the targets of one command line, one after the other.
+ */
+#include "app/batch.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/interrupt.h"
+#include "app/pipeline.h"
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/strset.h"
+#include "bio/fasta.h"
+
+struct entry {
+    struct ff_target target;
+    struct ff_outcome outcome;
+    ff_status status;
+    char *message;               /* of a failure */
+};
+
+struct batch {
+    struct entry *entries;       /* [count] */
+    int count, capacity;
+};
+
+static void batch_free(struct batch *b)
+{
+    for (int i = 0; i < b->count; i++) {
+        ff_target_free(&b->entries[i].target);
+        ff_outcome_free(&b->entries[i].outcome);
+        free(b->entries[i].message);
+    }
+    free(b->entries);
+}
+
+static struct entry *add_entry(struct batch *b)
+{
+    FF_GROW(b->entries, b->count, b->capacity);
+    struct entry *e = &b->entries[b->count++];
+    *e = (struct entry){.status = FF_OK};
+    return e;
+}
+
+/* --- targets -------------------------------------------------------------------------------------------------------- */
+
+/* A record without a name is called after its file. */
+static char *target_name(const struct ff_fasta_record *r, const char *file)
+{
+    if (*r->name != '\0')
+        return ff_xstrdup(r->name);
+    char *stem = ff_path_stem(file);
+    char *name = ff_fasta_safe_name(stem, strlen(stem));
+    free(stem);
+    if (*name != '\0')
+        return name;
+    free(name);
+    return ff_xstrdup("query");
+}
+
+static ff_status add_file(struct batch *b, const char *file)
+{
+    struct ff_fasta fasta;
+    FF_TRY(ff_fasta_load(file, false, &fasta));
+    for (int i = 0; i < fasta.count; i++) {
+        const struct ff_fasta_record *r = &fasta.records[i];
+        add_entry(b)->target = (struct ff_target){
+            .name = target_name(r, file),
+            .description = ff_xstrdup(*r->header != '\0' ? r->header : "query"),
+            .sequence = ff_xstrdup(r->sequence),
+            .file = ff_xstrdup(file),
+        };
+    }
+    ff_fasta_free(&fasta);
+    return FF_OK;
+}
+
+static ff_status check_names(const struct batch *b)
+{
+    struct ff_strset names = {0};
+    ff_status st = FF_OK;
+    for (int i = 0; i < b->count && st == FF_OK; i++) {
+        const struct ff_target *t = &b->entries[i].target;
+        bool added;
+        int first = ff_strset_add(&names, t->name, strlen(t->name), &added);
+        if (!added)
+            st = ff_fail(FF_EINPUT, "%s: the record '%s' would write its results to the folder %s, as one of %s does; give "
+                         "each record a name of its own", t->file, t->description, t->name,
+                         b->entries[first].target.file);
+    }
+    ff_strset_free(&names);
+    return st;
+}
+
+static ff_status read_targets(const struct ff_command_line *line, struct batch *b)
+{
+    if (line->features != NULL && line->n_operand > 0)
+        return ff_fail(FF_EUSAGE, "--features FILE takes the place of the sequence file; %s is one too many",
+                       line->operands[0]);
+    if (line->features != NULL && line->msa != NULL)
+        return ff_fail(FF_EUSAGE, "--features and --msa exclude each other: the features hold an alignment already");
+    if (line->features != NULL)
+        return FF_OK; /* the pipeline reads the file and names the target */
+    if (line->n_operand == 0)
+        return ff_fail(FF_EUSAGE, "no sequence file was given; expected FILE.fasta");
+    for (int i = 0; i < line->n_operand; i++)
+        FF_TRY(add_file(b, line->operands[i]));
+    if (line->msa != NULL && b->count > 1)
+        return ff_fail(FF_EUSAGE, "--msa %s is the alignment of one sequence, but there are %d; run them one by one",
+                       line->msa, b->count);
+    return check_names(b);
+}
+
+/* --- running ---------------------------------------------------------------------------------------------------------- */
+
+static void fail_entry(struct entry *e, ff_status st)
+{
+    e->status = st;
+    e->message = ff_xstrdup(ff_status_message());
+}
+
+/* Failures that concern one target of several are kept for later; others end the run before it begins. */
+static ff_status check_targets(struct ff_pipeline *p, struct batch *b)
+{
+    for (int i = 0; i < b->count; i++) {
+        ff_status st = ff_pipeline_check(p, &b->entries[i].target);
+        if (st == FF_OK)
+            continue;
+        if (st != FF_EMEMORY || b->count == 1)
+            return st;
+        fail_entry(&b->entries[i], st);
+        ff_error("%s: %s", b->entries[i].target.name, b->entries[i].message);
+    }
+    return FF_OK;
+}
+
+static ff_status run_targets(struct ff_pipeline *p, struct batch *b)
+{
+    for (int i = 0; i < b->count; i++) {
+        struct entry *e = &b->entries[i];
+        if (e->status != FF_OK)
+            continue;
+        if (b->count > 1)
+            ff_info("target %d of %d: %s", i + 1, b->count, e->target.name);
+        ff_status st = ff_pipeline_run(p, &e->target, &e->outcome);
+        if (*ff_interrupt_flag())
+            return ff_fail(FF_EINTERRUPT, "%s: interrupted; the same command goes on where it stopped", e->target.name);
+        if (st == FF_OK)
+            continue;
+        if (b->count == 1)
+            return st;
+        fail_entry(e, st);
+        ff_error("%s: %s", e->target.name, e->message);
+    }
+    return FF_OK;
+}
+
+/* --- summary ---------------------------------------------------------------------------------------------------------- */
+
+static void print_outcome(const struct ff_target *t, const struct ff_outcome *o)
+{
+    printf("%s\n", t->name);
+    if (!isnan(o->mean_plddt))
+        printf("  mean pLDDT   %.2f\n", o->mean_plddt);
+    if (!isnan(o->ptm))
+        printf("  pTM          %.3f\n", o->ptm);
+    if (!isnan(o->iptm))
+        printf("  ipTM         %.3f\n", o->iptm);
+    if (!o->skipped) {
+        printf("  time         %.1f s (search %.1f, features %.1f, network %.1f)\n", o->seconds, o->search_seconds,
+               o->features_seconds, o->predict_seconds);
+        printf("  peak memory  %.0f MiB\n", (double)o->peak_bytes / (1 << 20));
+    }
+    printf("  result       %s\n", o->result);
+}
+
+static ff_status print_summary(const struct batch *b)
+{
+    int n_failed = 0;
+    for (int i = 0; i < b->count; i++) {
+        const struct entry *e = &b->entries[i];
+        if (e->status == FF_OK)
+            print_outcome(&e->target, &e->outcome);
+        else
+            printf("%s\n  failed       %s\n", e->target.name, ff_status_name(e->status));
+        n_failed += e->status != FF_OK;
+    }
+    if (n_failed > 0)
+        return ff_fail(FF_EPARTIAL, "%d of %d targets failed", n_failed, b->count);
+    return FF_OK;
+}
+
+/* --- the command ------------------------------------------------------------------------------------------------------- */
+
+ff_status ff_batch_run(const struct ff_config *config, const struct ff_command_line *line, const char *command,
+                       enum ff_stage last)
+{
+    struct batch b = {0};
+    struct ff_pipeline *p = NULL;
+    struct ff_pipeline_options options = {
+        .config = config,
+        .last = last,
+        .command = command,
+        .msa = line->msa,
+        .features = line->features,
+        .stop = ff_interrupt_flag(),
+    };
+    ff_status st;
+    FF_TRY_GOTO(st, read_targets(line, &b), cleanup);
+    FF_TRY_GOTO(st, ff_pipeline_open(&options, &p), cleanup);
+    if (line->features != NULL)
+        ff_pipeline_features_target(p, &add_entry(&b)->target);
+    if (config->params_note != NULL && last == FF_STAGE_PREDICT)
+        ff_note("%s", config->params_note);
+    FF_TRY_GOTO(st, check_targets(p, &b), cleanup);
+    FF_TRY_GOTO(st, run_targets(p, &b), cleanup);
+    FF_TRY_GOTO(st, ff_pipeline_finish(p), cleanup);
+    st = print_summary(&b);
+
+cleanup:
+    ff_pipeline_close(p);
+    batch_free(&b);
+    return st;
+}
+
+static char *command_text(const char *name, int argc, char **argv)
+{
+    struct ff_strbuf text = {0};
+    ff_strbuf_printf(&text, "fastfold %s", name);
+    for (int i = 0; i < argc; i++)
+        ff_strbuf_printf(&text, " %s", argv[i]);
+    return ff_strbuf_detach(&text);
+}
+
+int ff_batch_main(int argc, char **argv, const char *name, enum ff_stage last)
+{
+    struct ff_config config;
+    struct ff_command_line line;
+    FF_TRY(ff_options_parse(argc, argv, name, &config, &line));
+    char *command = command_text(name, argc, argv);
+    ff_status st = ff_batch_run(&config, &line, command, last);
+    free(command);
+    ff_command_line_free(&line);
+    ff_config_free(&config);
+    return (int)st;
+}

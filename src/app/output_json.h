@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * output_json: the JSON texts that AlphaFold writes beside a structure, character by character.
+ *
+ * confidence and pae have no white space, ranking_debug and timings are indented by four. Rounding is the published
+ * one: confidence as Python's round to 2 decimals, pae as numpy's round to 1 (both ties to even, but numpy on ten times
+ * the value). Every function appends to out.
+ * Source: AlphaFold common/confidence.py (confidence_json, pae_json), run_alphafold.py (ranking_debug, timings).
+ */
+#ifndef FF_APP_OUTPUT_JSON_H
+#define FF_APP_OUTPUT_JSON_H
+
+#include "base/strbuf.h"
+
+/* {"residueNumber":[1,...],"confidenceScore":[..],"confidenceCategory":["H",...]}: D below 50, L below 70, M below 90. */
+void ff_output_confidence_json(int n_res, const float *plddt /* [n_res] 0..100 */, struct ff_strbuf *out);
+
+/* [{"predicted_aligned_error":[[..],..],"max_predicted_aligned_error":31.75}] */
+void ff_output_pae_json(int n_res, const float *pae /* [n_res, n_res] angstrom */, double max_pae,
+                        struct ff_strbuf *out);
+
+struct ff_named_value {
+    const char *name;
+    double value;
+};
+
+/* {label: {name: score, ...}, "order": [names, best first]}; label is "plddts", or "iptm+ptm" for complexes. items are
+ * written in the order given; equal scores keep it in "order" too. */
+void ff_output_ranking_json(const char *label, int count, const struct ff_named_value *items, struct ff_strbuf *out);
+
+/* {name: seconds, ...} in the order given. */
+void ff_output_timings_json(int count, const struct ff_named_value *items, struct ff_strbuf *out);
+
+#endif

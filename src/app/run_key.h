@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * run_key: what decides the results of a run, as SHA-256 keys (64 hex digits) to compare runs by.
+ *
+ * Keys leave out what cannot change a result: where files lie, threads, memory, the device. Databases count by file
+ * name and size, parameters by the checksums that their file holds for every array.
+ */
+#ifndef FF_APP_RUN_KEY_H
+#define FF_APP_RUN_KEY_H
+
+#include "app/search.h"
+
+enum { FF_KEY_SIZE = 65 };
+
+/* Of raw features: the query and where its alignment comes from: msa_sha256 of the user's file, or searches, or neither
+ * (the query alone). */
+void ff_run_key_features(const char *sequence, const char *msa_sha256, const struct ff_searches *searches,
+                         char ret[FF_KEY_SIZE]);
+
+/* Of a prediction: its features (features_key above, or the SHA-256 of a file of features), the network, how features are
+ * sampled, seed, parameters and arithmetic (precision is the backend's, never auto). */
+void ff_run_key_prediction(const char *features_key, const struct ff_config *config, const char *params_sha256,
+                           enum ff_precision precision, char ret[FF_KEY_SIZE]);
+
+/* Identity of the parameters: of names, sizes and CRCs of the arrays in the .npz; path NULL: synthetic ones. FF_EMISSING,
+ * FF_EIO, FF_EINPUT. */
+ff_status ff_run_key_params(const char *path, char ret[FF_KEY_SIZE]) FF_MUST_USE;
+
+#endif

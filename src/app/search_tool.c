@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * search_tool: how each external search program is found, called and fed.
+ */
+#include "app/search_tool.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/strbuf.h"
+#include "base/subprocess.h"
+
+/* --- command lines ---------------------------------------------------------------------------------------------- */
+
+FF_PRINTF(2, 3) static void add(struct ff_command *c, const char *fmt, ...)
+{
+    FF_ASSERT(c->n < FF_COMMAND_MAX);
+    va_list ap;
+    va_start(ap, fmt);
+    struct ff_strbuf b = {0};
+    ff_strbuf_vprintf(&b, fmt, ap);
+    va_end(ap);
+    c->argv[c->n++] = ff_strbuf_detach(&b);
+}
+
+static void add_all(struct ff_command *c, size_t n, const char *const *words)
+{
+    for (size_t i = 0; i < n; i++)
+        add(c, "%s", words[i]);
+}
+
+void ff_command_free(struct ff_command *c)
+{
+    for (int i = 0; i < c->n; i++)
+        free(c->argv[i]);
+    *c = (struct ff_command){0};
+}
+
+char *ff_command_text(const struct ff_command *c)
+{
+    struct ff_strbuf b = {0};
+    for (int i = 0; i < c->n; i++) {
+        const char *a = c->argv[i];
+        if (i > 0)
+            ff_strbuf_putc(&b, ' ');
+        if (*a != '\0' && strpbrk(a, " \t\n'\"\\$`&|;<>()*?[]#~!{}") == NULL) {
+            ff_strbuf_puts(&b, a);
+            continue;
+        }
+        ff_strbuf_putc(&b, '\'');
+        for (; *a; a++) {
+            if (*a == '\'')
+                ff_strbuf_puts(&b, "'\\''");
+            else
+                ff_strbuf_putc(&b, *a);
+        }
+        ff_strbuf_putc(&b, '\'');
+    }
+    return ff_strbuf_detach(&b);
+}
+
+/* The filter values make a search of MGnify bearable at the price of some sensitivity; E is the inclusion threshold. */
+static void jackhmmer_command(const struct ff_tool_call *call, struct ff_command *c)
+{
+    static const char *const fixed[] = {"--noali", "--F1", "0.0005", "--F2", "5e-05", "--F3", "5e-07",
+                                        "--incE", "0.0001", "-E", "0.0001"};
+    add(c, "-o");
+    add(c, "/dev/null");
+    add(c, "-A");
+    add(c, "%s", call->output);
+    add_all(c, sizeof fixed / sizeof *fixed, fixed);
+    add(c, "--cpu");
+    add(c, "%d", call->cpus);
+    add(c, "-N");
+    add(c, "1");
+    add(c, "%s", call->query);
+    add(c, "%s", call->databases[0]);
+}
+
+static void hhblits_command(const struct ff_tool_call *call, struct ff_command *c)
+{
+    static const char *const fixed[] = {"-n", "3", "-e", "0.001", "-maxseq", "1000000", "-realign_max", "100000",
+                                        "-maxfilt", "100000", "-min_prefilter_hits", "1000"};
+    add(c, "-i");
+    add(c, "%s", call->query);
+    add(c, "-cpu");
+    add(c, "%d", call->cpus);
+    add(c, "-oa3m");
+    add(c, "%s", call->output);
+    add(c, "-o");
+    add(c, "/dev/null");
+    add_all(c, sizeof fixed / sizeof *fixed, fixed);
+    for (int i = 0; i < call->n_database; i++) {
+        add(c, "-d");
+        add(c, "%s", call->databases[i]);
+    }
+}
+
+/* --- databases ------------------------------------------------------------------------------------------------------ */
+
+/* A readable, non-empty file; adds its size. */
+static ff_status check_file(const char *key, const char *path, int64_t *bytes)
+{
+    struct stat sb;
+    if (stat(path, &sb) != 0)
+        return ff_fail_errno(FF_EMISSING, "%s: %s cannot be found (correct the path, or fetch the database)", key, path);
+    if (!S_ISREG(sb.st_mode))
+        return ff_fail(FF_EMISSING, "%s: %s is not a file; expected a database file", key, path);
+    if (access(path, R_OK) != 0)
+        return ff_fail_errno(FF_EMISSING, "%s: %s may not be read (its permissions must allow it)", key, path);
+    if (sb.st_size == 0)
+        return ff_fail(FF_EMISSING, "%s: %s is empty; fetch the database again", key, path);
+    *bytes += sb.st_size;
+    return FF_OK;
+}
+
+static ff_status check_fasta_database(const char *key, const char *path, int64_t *bytes)
+{
+    FF_TRY(check_file(key, path, bytes));
+    FILE *f = fopen(path, "rb");
+    if (f == NULL)
+        return ff_fail_errno(FF_EMISSING, "%s: %s cannot be opened", key, path);
+    int first = getc(f), second = getc(f);
+    fclose(f);
+    bool gzip = first == 0x1f && second == 0x8b; /* HMMER reads it through gzip when the name ends in .gz */
+    if (first != '>' && !gzip)
+        return ff_fail(FF_EINPUT, "%s: %s does not begin with '>'; expected sequences in FASTA format", key, path);
+    return FF_OK;
+}
+
+/* The prefix of an hh-suite database stands for six files. */
+static ff_status check_hhsuite_database(const char *key, const char *path, int64_t *bytes)
+{
+    static const char *const suffix[] = {"_a3m.ffdata",  "_a3m.ffindex",   "_hhm.ffdata",
+                                         "_hhm.ffindex", "_cs219.ffdata",  "_cs219.ffindex"};
+    for (size_t i = 0; i < sizeof suffix / sizeof *suffix; i++) {
+        char *file = ff_xasprintf("%s%s", path, suffix[i]);
+        ff_status st = check_file(key, file, bytes);
+        free(file);
+        FF_TRY(st);
+    }
+    return FF_OK;
+}
+
+/* --- the programs --------------------------------------------------------------------------------------------------- */
+
+static const struct tool_spec {
+    const char *name;
+    size_t config;               /* offset in struct ff_tool_config */
+    const char *version_mark;    /* begins the version in the output of `PROGRAM -h` */
+    const char *package;         /* of Debian */
+    const char *output;
+    void (*command)(const struct ff_tool_call *call, struct ff_command *c);
+    ff_status (*check_database)(const char *key, const char *path, int64_t *bytes);
+} specs[FF_TOOL_COUNT] = {
+    [FF_TOOL_JACKHMMER] = {"jackhmmer", offsetof(struct ff_tool_config, jackhmmer), "HMMER", "hmmer", "output.sto",
+                           jackhmmer_command, check_fasta_database},
+    [FF_TOOL_HHBLITS] = {"hhblits", offsetof(struct ff_tool_config, hhblits), "HHblits", "hhsuite", "output.a3m",
+                         hhblits_command, check_hhsuite_database},
+};
+
+const char *ff_tool_name(enum ff_tool tool)
+{
+    return specs[tool].name;
+}
+
+const char *ff_tool_output(enum ff_tool tool)
+{
+    return specs[tool].output;
+}
+
+void ff_tool_command(enum ff_tool tool, const struct ff_tool_call *call, struct ff_command *ret)
+{
+    *ret = (struct ff_command){0};
+    add(ret, "%s", call->program);
+    specs[tool].command(call, ret);
+}
+
+ff_status ff_tool_check_database(enum ff_tool tool, const char *key, const char *path, int64_t *bytes)
+{
+    return specs[tool].check_database(key, path, bytes);
+}
+
+static bool keep_text(void *user, const char *data, size_t len)
+{
+    struct ff_strbuf *text = user;
+    if (text->len < 65536)
+        ff_strbuf_append(text, data, len);
+    return true;
+}
+
+/* From the mark to the end of its line, or the first line when there is no mark. Caller frees. */
+static char *version_line(const char *text, const char *mark)
+{
+    const char *at = strstr(text, mark);
+    const char *start = at != NULL ? at : text + strspn(text, " \t\r\n#");
+    size_t len = strcspn(start, "\r\n");
+    while (len > 0 && (start[len - 1] == ':' || start[len - 1] == ' '))
+        len--;
+    return ff_xstrndup(start, len);
+}
+
+ff_status ff_tool_find(const struct ff_tool_config *config, enum ff_tool tool, char **ret_path, char **ret_version)
+{
+    const struct tool_spec *spec = &specs[tool];
+    *ret_path = *ret_version = NULL;
+    const char *program;
+    memcpy(&program, (const char *)config + spec->config, sizeof program);
+    if (program == NULL || *program == '\0')
+        return ff_fail(FF_EUSAGE, "tools.%s is empty; expected the name or path of a program", spec->name);
+    char *path = ff_path_which(program);
+    if (path == NULL)
+        return ff_fail(FF_EMISSING, "tools.%s: program '%s' was not found or may not be run; install it (Debian: apt-get "
+                       "install %s) or set tools.%s to its path", spec->name, program, spec->package, spec->name);
+
+    const char *argv[] = {path, "-h", NULL};
+    struct ff_strbuf text = {0};
+    struct ff_subprocess_result result = {0};
+    ff_status st = ff_subprocess_check(argv, NULL, keep_text, &text, &result);
+    if (st == FF_OK) {
+        *ret_path = path;
+        *ret_version = version_line(ff_strbuf_cstr(&text), spec->version_mark);
+    } else {
+        ff_context(st, "tools.%s does not run", spec->name);
+        free(path);
+    }
+    ff_subprocess_result_free(&result);
+    ff_strbuf_free(&text);
+    return st;
+}

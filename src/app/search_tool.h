@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * search_tool: the external search programs: how each is found, called and fed. search.c is its only user.
+ *
+ * A new program is a row in the table of search_tool.c.
+ * Source: AlphaFold data/tools/jackhmmer.py, data/tools/hhblits.py.
+ */
+#ifndef FF_APP_SEARCH_TOOL_H
+#define FF_APP_SEARCH_TOOL_H
+
+#include <stdint.h>
+
+#include "app/options.h"
+#include "base/status.h"
+
+enum ff_tool { FF_TOOL_JACKHMMER, FF_TOOL_HHBLITS, FF_TOOL_COUNT };
+
+const char *ff_tool_name(enum ff_tool tool);           /* "jackhmmer" */
+const char *ff_tool_output(enum ff_tool tool);         /* name for the alignment it writes: "output.sto" */
+
+/* Path of the program and the line that tells its version, both for the caller to free. Starts it with -h, so a
+ * program that cannot run is found here. FF_EUSAGE, FF_EMISSING, FF_ETOOL. */
+ff_status ff_tool_find(const struct ff_tool_config *config, enum ff_tool tool, char **ret_path,
+                       char **ret_version) FF_MUST_USE;
+
+/* Whether path is a database that the tool can read; adds the size of its files to *bytes. key names the setting in
+ * messages. FF_EMISSING, FF_EINPUT. */
+ff_status ff_tool_check_database(enum ff_tool tool, const char *key, const char *path, int64_t *bytes) FF_MUST_USE;
+
+/* Arguments as execvp takes them. */
+enum { FF_COMMAND_MAX = 64 };
+struct ff_command {
+    char *argv[FF_COMMAND_MAX + 1];
+    int n;
+};
+
+struct ff_tool_call {
+    const char *program;
+    const char *query;                   /* FASTA file */
+    const char *output;                  /* alignment to write */
+    const char *const *databases;        /* [n_database] */
+    int n_database;
+    int cpus;
+};
+
+void ff_tool_command(enum ff_tool tool, const struct ff_tool_call *call, struct ff_command *ret);
+void ff_command_free(struct ff_command *c);
+char *ff_command_text(const struct ff_command *c);     /* as one would type it; caller frees */
+
+#endif
