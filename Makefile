@@ -52,6 +52,9 @@ golden_tests := test_layers test_passes
 
 parallel_tests :=
 
+# Fuzz drivers; built without a fuzzer they replay their seeds.
+fuzz_tests := fuzz_npz fuzz_yaml
+
 cli_tests :=
 
 # Helpers that the tests link: files under test/, without .c.
@@ -76,10 +79,11 @@ unit_bins := $(addprefix $(O)/test/unit/,$(unit_tests))
 op_bins := $(addprefix $(O)/test/op/,$(op_tests))
 golden_bins := $(addprefix $(O)/test/golden/,$(golden_tests))
 parallel_bins := $(addprefix $(O)/test/parallel/,$(parallel_tests))
+fuzz_bins := $(addprefix $(O)/test/fuzz/,$(fuzz_tests))
 bench_bins := $(addprefix $(O)/test/bench/,$(bench_programs))
 test_lib := $(O)/libtest.a
 test_objs := $(addprefix $(O)/test/,$(test_support:=.o))
-test_bins := $(unit_bins) $(op_bins) $(golden_bins) $(parallel_bins)
+test_bins := $(unit_bins) $(op_bins) $(golden_bins) $(parallel_bins) $(fuzz_bins)
 cli_files := $(addprefix test/cli/,$(cli_tests:=.bats))
 
 # ---- what this machine has ------------------------------------------------------------------------------------------
@@ -142,9 +146,9 @@ tests: $(test_bins)
 
 run_tests := scripts/run_tests.sh
 check-all: $(exe) $(test_bins)
-	@FASTFOLD=$(exe) $(run_tests) $(unit_bins) $(op_bins) $(golden_bins) $(parallel_bins) $(cli_files)
-check-unit: $(unit_bins)
-	@$(run_tests) $(unit_bins)
+	@FASTFOLD=$(exe) $(run_tests) $(unit_bins) $(op_bins) $(golden_bins) $(parallel_bins) $(fuzz_bins) $(cli_files)
+check-unit: $(unit_bins) $(fuzz_bins)
+	@$(run_tests) $(unit_bins) $(fuzz_bins)
 check-op: $(op_bins)
 	@$(run_tests) $(op_bins)
 check-golden: $(exe) $(golden_bins)
@@ -233,6 +237,8 @@ $(O)/test/%.o: test/%.c $(O)/flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(all_cflags) -Itest -MMD -MP -c -o $@ $<
+
+$(O)/test/fuzz/%.o: private CPPFLAGS += -DFF_FUZZ_REPLAY
 
 $(test_lib): $(test_objs)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
