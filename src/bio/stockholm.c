@@ -57,10 +57,13 @@ ff_status ff_stockholm_reader_next(struct ff_stockholm_reader *r, bool *ret_more
             r->has_header = true;
             continue;
         }
-        if (name_len >= 2 && name[0] == '/' && name[1] == '/')
+        if (name_len == 2 && name[0] == '/' && name[1] == '/')
             r->has_end = true;
         if (r->has_end || name[0] == '#')
             continue;
+        if (memchr(name, '\0', name_len))
+            return ff_fail(FF_EINPUT, "%s:%d: the row's name has a byte 0x00; the file is damaged or no text", r->file,
+                           number);
         if (!ff_lines_word(&p, end, &r->segment, &r->segment_len))
             return ff_fail(FF_EINPUT, "%s:%d: row '%.*s' has a name but no letters", r->file, number,
                            (int)(name_len < 60 ? name_len : 60), name);

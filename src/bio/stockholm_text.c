@@ -12,46 +12,41 @@
 
 /* --- lines --- */
 
-static bool is_alignment_line(const char *line, size_t len)
-{
-    return !ff_lines_is_blank(line, len) && line[0] != '#' && !ff_lines_starts_with(line, len, "//");
-}
+enum line_kind { BLANK, END, HEADER, REFERENCE, DESCRIPTION, OTHER_MARKUP, ROW };
 
-/* Markup that no text operation keeps, whatever the rows. */
-static bool is_dropped_markup(const char *line, size_t len)
+/* What a line is, and for DESCRIPTION and ROW the name it is about. */
+static enum line_kind classify(const char *line, size_t len, const char **ret_name, size_t *ret_len)
 {
-    return len > 0 && line[0] == '#' && !ff_lines_starts_with(line, len, "# STOCKHOLM") &&
-           !ff_lines_starts_with(line, len, "#=GC RF") && !ff_lines_starts_with(line, len, "#=GS");
-}
-
-static bool is_end_line(const char *line, size_t len)
-{
-    const char *p = line, *word, *rest;
-    size_t word_len, rest_len;
-    return ff_lines_word(&p, line + len, &word, &word_len) && word_len == 2 && memcmp(word, "//", 2) == 0 &&
-           !ff_lines_word(&p, line + len, &rest, &rest_len);
-}
-
-/* Name that an alignment line or a '#=GS' line is about. */
-static void line_name(const char *line, size_t len, const char **ret_name, size_t *ret_len)
-{
-    const char *p = line;
-    ff_lines_word(&p, line + len, ret_name, ret_len);
-    if (ff_lines_starts_with(line, len, "#=GS"))
-        ff_lines_word(&p, line + len, ret_name, ret_len);
+    const char *p = line, *end = line + len, *word;
+    size_t n;
+    if (!ff_lines_word(&p, end, &word, &n))
+        return BLANK;
+    if (n == 2 && memcmp(word, "//", 2) == 0)
+        return END;
+    size_t left = (size_t)(end - word);
+    *ret_name = word;
+    *ret_len = n;
+    if (word[0] != '#')
+        return ROW;
+    if (ff_lines_starts_with(word, left, "# STOCKHOLM"))
+        return HEADER;
+    if (ff_lines_starts_with(word, left, "#=GC RF"))
+        return REFERENCE;
+    if (!ff_lines_starts_with(word, left, "#=GS"))
+        return OTHER_MARKUP;
+    ff_lines_word(&p, end, ret_name, ret_len);
+    return DESCRIPTION;
 }
 
 /* Whether a text cut down to the rows in names keeps this line. */
 static bool keep_line(const char *line, size_t len, const struct ff_strset *names)
 {
-    if (ff_lines_is_blank(line, len) || is_end_line(line, len))
-        return true;
-    if (line[0] == '#' && !ff_lines_starts_with(line, len, "#=GS"))
-        return !is_dropped_markup(line, len);
     const char *name;
     size_t name_len;
-    line_name(line, len, &name, &name_len);
-    return ff_strset_find(names, name, name_len) >= 0;
+    enum line_kind kind = classify(line, len, &name, &name_len);
+    if (kind == ROW || kind == DESCRIPTION)
+        return ff_strset_find(names, name, name_len) >= 0;
+    return kind != OTHER_MARKUP;
 }
 
 static void put_line(struct ff_strbuf *out, const char *line, size_t len, bool newline)
@@ -86,9 +81,12 @@ static void flush_held(struct ff_stockholm_cut *c)
 /* One line without its line end; newline: it had one. */
 static void cut_line(struct ff_stockholm_cut *c, const char *line, size_t len, bool newline)
 {
-    if (!ff_lines_is_blank(line, len))
-        c->ended = is_end_line(line, len);
-    if (is_dropped_markup(line, len))
+    const char *name;
+    size_t name_len;
+    enum line_kind kind = classify(line, len, &name, &name_len);
+    if (kind != BLANK)
+        c->ended = kind == END;
+    if (kind == OTHER_MARKUP)
         return;
     if (c->names.count >= c->max_rows) {
         if (keep_line(line, len, &c->names))
@@ -96,12 +94,8 @@ static void cut_line(struct ff_stockholm_cut *c, const char *line, size_t len, b
         return;
     }
     put_line(&c->held, line, len, newline);
-    if (!is_alignment_line(line, len))
-        return;
-    const char *name;
-    size_t name_len;
-    line_name(line, len, &name, &name_len);
-    ff_strset_add(&c->names, name, name_len, NULL);
+    if (kind == ROW)
+        ff_strset_add(&c->names, name, name_len, NULL);
     if (c->names.count == c->max_rows)
         flush_held(c);
 }
@@ -201,12 +195,12 @@ struct block {
     bool written;        /* some line was written before this block */
 };
 
-static ff_status add_block_line(struct block *b, const char *name, const struct ff_lines *it, bool aligned)
+static ff_status add_block_line(struct block *b, const char *name, const struct ff_lines *it, enum line_kind kind)
 {
     FF_GROW(b->lines, b->count, b->capacity);
     struct block_line *l = &b->lines[b->count++];
-    *l = (struct block_line){.line = it->line, .len = it->len, .aligned = aligned};
-    if (!aligned)
+    *l = (struct block_line){.line = it->line, .len = it->len, .aligned = kind == ROW || kind == REFERENCE};
+    if (!l->aligned)
         return FF_OK;
     ff_lines_trim_end(l->line, &l->len);
     l->prefix = l->len;
@@ -223,7 +217,7 @@ static ff_status add_block_line(struct block *b, const char *name, const struct 
     if (width != b->width)
         return ff_fail(FF_EINPUT, "%s:%d: this row of the block has %zu columns, the first has %zu", name, it->number,
                        width, b->width);
-    if (it->line[0] == '#')
+    if (kind == REFERENCE)
         return FF_OK;
     const char *row = l->line + l->prefix;
     for (size_t j = 0; j < width; j++)
@@ -263,9 +257,11 @@ ff_status ff_stockholm_text_remove_empty_columns(const char *name, const char *t
     struct ff_lines it;
     ff_lines_init(&it, text, len);
     while (ff_lines_next(&it)) {
-        bool reference = ff_lines_starts_with(it.line, it.len, "#=GC RF");
-        FF_TRY_GOTO(st, add_block_line(&b, name, &it, reference || is_alignment_line(it.line, it.len)), cleanup);
-        if (reference)
+        const char *word;
+        size_t word_len;
+        enum line_kind kind = classify(it.line, it.len, &word, &word_len);
+        FF_TRY_GOTO(st, add_block_line(&b, name, &it, kind), cleanup);
+        if (kind == REFERENCE)
             flush_block(&b, out);
     }
     if (b.width > 0)
@@ -327,14 +323,12 @@ static void find_descriptions(const char *text, size_t len, const struct ff_strs
     struct ff_lines it;
     ff_lines_init(&it, text, len);
     while (found < names->count && ff_lines_next(&it)) {
-        if (!ff_lines_starts_with(it.line, it.len, "#=GS"))
-            continue;
-        const char *p = it.line, *end = it.line + it.len, *word;
+        const char *name, *end = it.line + it.len, *word;
         size_t n;
-        ff_lines_word(&p, end, &word, &n);
-        if (!ff_lines_word(&p, end, &word, &n))
+        if (classify(it.line, it.len, &name, &n) != DESCRIPTION)
             continue;
-        int row = ff_strset_find(names, word, n);
+        int row = ff_strset_find(names, name, n);
+        const char *p = name + n;
         if (row < 0 || !ff_lines_word(&p, end, &word, &n) || n != 2 || memcmp(word, "DE", 2) != 0)
             continue;
         while (p < end && ff_lines_is_space(*p))

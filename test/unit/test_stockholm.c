@@ -70,6 +70,7 @@ static void test_bad_input(void **state)
     assert_fails(parse("# STOCKHOLM 1.0\nq MK\na M\n//\n"), FF_EINPUT, "row 2 'a' has 1 columns, the first row has 2");
     assert_fails(parse("# STOCKHOLM 1.0\nq MK\na MKV\n//\n"), FF_EINPUT, "row 2 'a' is longer than the first row");
     assert_fails(parse("# STOCKHOLM 1.0\nq M1\na MK\n//\n"), FF_EINPUT, "x.sto:2: row 1 'q': found '1'");
+    assert_fails(ff_stockholm_parse("x.sto", "# STOCKHOLM 1.0\nq\0 MK\n//\n", 26, 0, &msa), FF_EINPUT, "0x00");
     assert_null(msa.letters);
     assert_fails(ff_stockholm_load("test/data/none.sto", 0, &msa), FF_EMISSING, "none.sto");
 }
