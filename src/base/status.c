@@ -31,7 +31,7 @@ static void mark_cut(char *buf, size_t wanted)
         memcpy(buf + MESSAGE_SIZE - 4, "...", 4);
 }
 
-static void set_message(const char *fmt, va_list ap, const char *suffix)
+FF_PRINTF(1, 0) static void set_message(const char *fmt, va_list ap, const char *suffix)
 {
     char text[MESSAGE_SIZE]; /* arguments may point into the old message */
     int n = vsnprintf(text, sizeof text, fmt, ap);

@@ -21,7 +21,7 @@ void ff_strbuf_putc(struct ff_strbuf *b, char c);
 void ff_strbuf_puts(struct ff_strbuf *b, const char *s);
 void ff_strbuf_append(struct ff_strbuf *b, const void *data, size_t len);
 void ff_strbuf_printf(struct ff_strbuf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void ff_strbuf_vprintf(struct ff_strbuf *b, const char *fmt, va_list ap);
+void ff_strbuf_vprintf(struct ff_strbuf *b, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 const char *ff_strbuf_cstr(const struct ff_strbuf *b);
 char *ff_strbuf_detach(struct ff_strbuf *b);           /* caller frees; buffer becomes empty */
 
