@@ -43,7 +43,7 @@ cuda_src :=
 unit_tests := test_status test_log test_alloc test_strbuf test_clock test_file test_hash test_rng test_subprocess \
   test_array test_npy test_npz test_zip test_gzip test_json test_yaml test_strset \
   test_residue test_msa test_fasta test_identifiers test_a3m test_stockholm \
-  test_stockholm_text test_pdb test_geometry test_torsion test_options test_raw_features \
+  test_stockholm_text test_pdb test_geometry test_torsion test_mmcif_write test_options test_raw_features \
   test_msa_cluster test_monomer_features test_source
 
 op_tests :=
@@ -53,7 +53,7 @@ golden_tests := test_layers test_passes
 parallel_tests :=
 
 # Fuzz drivers; built without a fuzzer they replay their seeds.
-fuzz_tests := fuzz_npz fuzz_yaml
+fuzz_tests := fuzz_npz fuzz_yaml fuzz_fasta fuzz_a3m fuzz_stockholm fuzz_pdb
 
 cli_tests :=
 
@@ -88,7 +88,7 @@ cli_files := $(addprefix test/cli/,$(cli_tests:=.bats))
 
 # ---- what this machine has ------------------------------------------------------------------------------------------
 # Looked at only for targets that compile: `make check` on a bare machine first runs scripts/deps.sh and then make again.
-plain_goals := help clean deps demo check lint uninstall
+plain_goals := help clean deps demo check lint uninstall list-sources
 ifneq ($(filter-out $(plain_goals),$(or $(MAKECMDGOALS),all)),)
 include scripts/detect.mk
 endif
@@ -121,7 +121,7 @@ say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
 
 # ---- targets --------------------------------------------------------------------------------------------------------
 .PHONY: all fastfold demo demo-run check check-all check-unit check-op check-golden check-parallel check-cli check-gpu \
-        lint bench install uninstall clean help deps tests FORCE
+        lint bench install uninstall clean help deps tests cuda-objects list-sources FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -144,6 +144,9 @@ check: deps
 
 tests: $(test_bins)
 
+# The CUDA code alone, as a machine without a GPU can build it.
+cuda-objects: $(cuda_objs)
+
 run_tests := scripts/run_tests.sh
 check-all: $(exe) $(test_bins)
 	@FASTFOLD=$(exe) $(run_tests) $(unit_bins) $(op_bins) $(golden_bins) $(parallel_bins) $(fuzz_bins) $(cli_files)
@@ -165,7 +168,13 @@ bench: $(exe)
 	$(exe) bench
 
 lint:
+	@scripts/deps.sh lint
 	@scripts/lint.sh
+
+# Every file that the lists above name, for lint.
+list-sources:
+	@printf '%s\n' $(foreach r,$(rooms),$(addprefix src/$(r)/,$($(r)_src:=.c))) $(main_src:%=src/app/%.c) \
+	  $(cuda_src:%=cuda/%.cu) $(test_bins:$(O)/%=%.c) $(bench_bins:$(O)/%=%.c) $(test_support:%=test/%.c) $(cli_files)
 
 install: $(exe)
 	install -D -m 755 $(exe) $(DESTDIR)$(prefix)/bin/fastfold

@@ -38,6 +38,14 @@ void *ff_xcalloc(size_t count, size_t size)
     return checked(calloc(1, bytes ? bytes : 1), bytes);
 }
 
+void *ff_xcalloc_aligned(size_t align, size_t bytes)
+{
+    void *p = NULL;
+    if (posix_memalign(&p, align, bytes ? bytes : 1) != 0)
+        ff_die(FF_EMEMORY, __FILE__, __LINE__, "out of memory: %zu bytes asked for", bytes);
+    return memset(p, 0, bytes);
+}
+
 void *ff_xrealloc(void *p, size_t bytes)
 {
     return checked(realloc(p, bytes ? bytes : 1), bytes);

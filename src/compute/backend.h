@@ -24,10 +24,14 @@ struct ff_backend {
     void (*release)(struct ff_backend *be, void *p);
     size_t (*free_memory)(struct ff_backend *be);       /* bytes that alloc could give now */
 
-    /* Host <-> backend copies of contiguous tensors; complete on return. */
+    /* Host <-> backend copies of contiguous tensors; complete on return. The plan backend copies nothing and takes
+     * NULL. */
     void (*upload)(struct ff_backend *be, const struct ff_tensor *dst, const void *src);
     void (*download)(struct ff_backend *be, void *dst, const struct ff_tensor *src);
     void (*sync)(struct ff_backend *be);                /* waits for all ops issued so far */
+    /* What this machine reaches, for the benchmark: a large matrix product of the vendor's library in this precision, a
+     * large copy (bytes read plus bytes written). NULL under the plan backend. */
+    void (*measure)(struct ff_backend *be, double *flops_per_second, double *bytes_per_second);
     void (*destroy)(struct ff_backend *be);
 };
 

@@ -69,7 +69,7 @@ struct ff_fill_args {
     float value;
 };
 
-/* out = alpha * out + beta * x. Averages ensembles and template embeddings. */
+/* out = alpha * out + beta * x; with alpha 0 the old out is not read. Averages ensembles and template embeddings. */
 struct ff_scale_add_args {
     struct ff_tensor out;        /* [.., c] += */
     struct ff_tensor x;          /* [.., c]; absent: only scales */

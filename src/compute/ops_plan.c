@@ -61,11 +61,11 @@ static void plan_upload(struct ff_backend *be, const struct ff_tensor *dst, cons
     (void)src;
 }
 
-/* Zeros, so that what the caller goes on with is the same every time. */
 static void plan_download(struct ff_backend *be, void *dst, const struct ff_tensor *src)
 {
     (void)be;
-    memset(dst, 0, ff_tensor_bytes(src));
+    (void)dst;
+    (void)src;
 }
 
 static void plan_sync(struct ff_backend *be)

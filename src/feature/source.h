@@ -44,13 +44,19 @@ struct ff_source_options {
     uint64_t seed;
     bool resample;            /* draw anew in every pass (model.resample_msa_in_recycling) */
     int num_ensemble;         /* members of one pass; 1 but for CASP14 */
-    bool fixed_size;          /* pad to max_clusters, max_extra and max_templates rows, as published */
+    bool fixed_size;          /* as published: pad to max_clusters, max_extra and max_templates rows (single chains),
+                               * or keep rows that are masked as a whole (complexes) */
 };
 
 /* Raw features of one chain (feature/raw_features.h). Takes over the arrays of *raw, whether it succeeds or not; name
  * is for messages. FF_EINPUT, FF_EUSAGE. */
 ff_status ff_source_from_raw(const char *name, struct ff_arrays *raw, const struct ff_source_options *options,
                              struct ff_source **ret) FF_MUST_USE;
+
+/* Raw features of a complex (feature/assembly.h, or the published program's features of the same names). Takes over
+ * *raw, whether it succeeds or not. FF_EINPUT, FF_EUSAGE. */
+ff_status ff_source_from_complex(const char *name, struct ff_arrays *raw, const struct ff_source_options *options,
+                                 struct ff_source **ret) FF_MUST_USE;
 
 /* Processed features: the arrays above with a leading axis of (pass, member), or without it for one set. Takes over
  * *processed. Sampling options do not matter. FF_EINPUT. */

@@ -90,7 +90,7 @@ static void check_torsions(const char *name, const struct ff_arrays *got, const 
     float *alt = ff_arrays_add(&made, "template_alt_torsion_angles_sin_cos", FF_F32, 4, shape)->data;
     float *mask = ff_arrays_add(&made, "template_torsion_angles_mask", FF_F32, 3, shape)->data;
     for (int64_t i = 0; i < t; i++)
-        ff_torsion_from_atom37((int)n, (const int32_t *)aatype->data + i * n, positions + i * n * 37 * 3,
+        ff_torsion_from_atom37(FF_TORSION_PLAIN, (int)n, (const int32_t *)aatype->data + i * n, positions + i * n * 37 * 3,
                                atom_mask + i * n * 37, sin_cos + i * n * 14, alt + i * n * 14, mask + i * n * 7);
     /* The sine of an angle between nearly parallel vectors carries the rounding of float32 coordinates. */
     for (int i = 0; i < made.count; i++)
@@ -261,7 +261,7 @@ static void random_rows_are_the_query_and_a_fair_choice(void **state)
     int64_t order[ROWS];
     int centre_count[ROWS] = {0};
     for (int d = 0; d < DRAWS; d++) {
-        ff_msa_pool_order(&p, FF_SAMPLING_RANDOM, &(struct ff_msa_draw){.seed = 9, .pass = d}, order);
+        ff_msa_pool_order(&p, FF_SAMPLING_RANDOM, &(struct ff_msa_draw){.seed = 9, .pass = d, .resample = true}, order);
         bool seen[ROWS] = {false};
         assert_int_equal(order[0], 0);
         for (int r = 0; r < ROWS; r++) {

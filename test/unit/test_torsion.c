@@ -21,7 +21,7 @@ static void test_golden(void **state)
     float *alt = ff_arrays_add(&got, "alt_torsion_angles_sin_cos", FF_F32, 4, shape)->data;
     float *mask = ff_arrays_add(&got, "torsion_angles_mask", FF_F32, 3, shape)->data;
     for (int64_t k = 0; k < n; k++)
-        ff_torsion_from_atom37((int)n_res, (const int32_t *)aatype->data + k * n_res,
+        ff_torsion_from_atom37(FF_TORSION_PLAIN, (int)n_res, (const int32_t *)aatype->data + k * n_res,
                                (const float *)positions->data + k * n_res * FF_N_ATOM37 * 3,
                                (const float *)masks->data + k * n_res * FF_N_ATOM37,
                                sin_cos + k * n_res * FF_N_TORSION * 2, alt + k * n_res * FF_N_TORSION * 2,
@@ -64,7 +64,7 @@ static void test_golden_templates(void **state)
         const float *positions = ff_arrays_find(&g, "template_all_atom_positions")->data;
         const float *masks = ff_arrays_find(&g, "template_all_atom_masks")->data;
         for (int t = 0; t < n; t++)
-            ff_torsion_from_atom37(n_res, (const int32_t *)aatype->data + t * n_res,
+            ff_torsion_from_atom37(FF_TORSION_PLAIN, n_res, (const int32_t *)aatype->data + t * n_res,
                                    positions + t * n_res * FF_N_ATOM37 * 3, masks + t * n_res * FF_N_ATOM37,
                                    (float *)sin_cos.data + t * n_res * FF_N_TORSION * 2,
                                    (float *)alt.data + t * n_res * FF_N_TORSION * 2,
@@ -133,7 +133,7 @@ static void test_known_angles(void **state)
 
     const int32_t aatype[2] = {25, ff_residue_from_letter('D')}; /* 25 counts as unknown */
     float sin_cos[2][FF_N_TORSION][2], alt[2][FF_N_TORSION][2], exists[2][FF_N_TORSION];
-    ff_torsion_from_atom37(2, aatype, &positions[0][0][0], &mask[0][0], &sin_cos[0][0][0], &alt[0][0][0],
+    ff_torsion_from_atom37(FF_TORSION_PLAIN, 2, aatype, &positions[0][0][0], &mask[0][0], &sin_cos[0][0][0], &alt[0][0][0],
                            &exists[0][0]);
     for (int k = 0; k < 5; k++) {
         assert_true(exists[1][k] == 1.0f);
@@ -145,7 +145,7 @@ static void test_known_angles(void **state)
     assert_true(exists[1][5] == 0.0f && exists[1][6] == 0.0f);
     for (int k = 0; k < FF_N_TORSION; k++)
         assert_true(exists[0][k] == 0.0f);
-    ff_torsion_from_atom37(2, aatype, &positions[0][0][0], &mask[0][0], NULL, NULL, NULL);
+    ff_torsion_from_atom37(FF_TORSION_PLAIN, 2, aatype, &positions[0][0][0], &mask[0][0], NULL, NULL, NULL);
 }
 
 int main(void)

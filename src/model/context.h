@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * context: what every layer gets besides its weights and tensors.
+ *
+ * Layers change their tensors in place, own no memory and return nothing. Scratch comes from the arena between a mark
+ * and its release; one layer's scratch stays below chunk_bytes wherever rows can be worked on in pieces, and a piece
+ * that covers everything is the normal case of the same loop.
+ */
+#ifndef FF_MODEL_CONTEXT_H
+#define FF_MODEL_CONTEXT_H
+
+#include "compute/arena.h"
+#include "compute/backend.h"
+#include "model/config.h"
+
+struct ff_context {
+    struct ff_backend *be;
+    struct ff_arena *arena;
+    const struct ff_model_config *config;
+    int64_t chunk_bytes;             /* scratch of one layer's loop over rows */
+    /* Told at the start of every block or stage; the planner and the progress line listen. May be NULL. */
+    void (*on_stage)(void *user, const char *stage, int block, int n_block);
+    void *user;
+    const bool *stop;                /* see ff_context_stopped */
+};
+
+/* Rows per piece so that rows * bytes_per_row stays within chunk_bytes, evened out over the pieces; at least 1. */
+static inline int64_t ff_context_rows(const struct ff_context *ctx, int64_t n_row, int64_t bytes_per_row)
+{
+    int64_t rows = bytes_per_row > 0 ? ctx->chunk_bytes / bytes_per_row : n_row;
+    if (rows < 1)
+        rows = 1;
+    if (rows >= n_row)
+        return n_row > 0 ? n_row : 1;
+    int64_t pieces = (n_row + rows - 1) / rows;
+    return (n_row + pieces - 1) / pieces;
+}
+
+/* Scratch: shape as a list of sizes. */
+#define FF_PUSH(ctx, dtype, ...) ff_arena_push((ctx)->arena, (dtype), FF_SHAPE(__VA_ARGS__))
+
+static inline void ff_context_stage(const struct ff_context *ctx, const char *stage, int block, int n_block)
+{
+    if (ctx->on_stage != NULL)
+        ctx->on_stage(ctx->user, stage, block, n_block);
+}
+
+/* The user asked to stop: stacks return early, ff_model_run turns it into FF_EINTERRUPT. */
+static inline bool ff_context_stopped(const struct ff_context *ctx)
+{
+    return ctx->stop != NULL && *ctx->stop;
+}
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * heads: what is read off the representations, downloaded to the host. Pair-shaped outputs are made by pieces of rows.
+ * Host pointers may be NULL (not wanted, or planning). Source: Jumper et al. 2021, Suppl. 1.9.6-1.9.10.
+ */
+#ifndef FF_MODEL_HEADS_H
+#define FF_MODEL_HEADS_H
+
+#include "model/context.h"
+#include "model/weights.h"
+
+void ff_heads_predicted_lddt(const struct ff_context *ctx, const struct ff_heads_weights *w,
+                             struct ff_tensor act /* [N, c] of the structure module */, float *logits /* [N, bins] */);
+void ff_heads_experimentally_resolved(const struct ff_context *ctx, const struct ff_heads_weights *w,
+                                      struct ff_tensor single /* [N, c_s] */, float *logits /* [N, 37] */);
+void ff_heads_masked_msa(const struct ff_context *ctx, const struct ff_heads_weights *w,
+                         struct ff_tensor m /* [S, N, c_m] */, float *logits /* [S, N, 23] */);
+void ff_heads_distogram(const struct ff_context *ctx, const struct ff_heads_weights *w,
+                        struct ff_tensor z /* [N, N, c_z] */, float *logits /* [N, N, bins] */);
+/* pae: expected error in angstrom; tm: expected TM term; logits only when wanted. want_logits counts while planning. */
+void ff_heads_aligned_error(const struct ff_context *ctx, const struct ff_heads_weights *w, struct ff_tensor z,
+                            bool want_logits, float *pae /* [N, N] */, float *tm /* [N, N] */,
+                            float *logits /* [N, N, bins] */);
+
+#endif

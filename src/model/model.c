@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * model: see model.h. This file owns memory and the recycle loop; the network itself is in forward.c.
+ */
+#include "model/model.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "bio/residue.h"
+#include "model/confidence.h"
+#include "model/forward.h"
+#include "model/params.h"
+
+struct ff_model {
+    struct ff_model_config config;
+    struct ff_backend *be;               /* the caller's */
+    struct ff_weights weights;
+    struct ff_residue_constants constants;
+    void *weight_memory;                 /* of the backend; weights and constants */
+    size_t weight_bytes;
+    void *arena_memory;                  /* kept from target to target, replaced by a larger one when needed */
+    size_t arena_bytes;
+};
+
+/* --- opening ---------------------------------------------------------------------------------------------------------- */
+
+static void lay_out(struct ff_model *m, struct ff_arena *arena)
+{
+    ff_weights_walk(&(struct ff_weights_walker){.config = &m->config, .arena = arena,
+                                                .trunk_dtype = m->be->activation}, &m->weights);
+}
+
+/* Bytes of the weights alone, and with the constants. */
+static void measure(struct ff_model *m, size_t *ret_weights, size_t *ret_total)
+{
+    struct ff_backend *plan = ff_backend_plan_create(m->be->precision, m->be->activation, 0);
+    struct ff_arena arena;
+    ff_arena_init_measuring(&arena);
+    lay_out(m, &arena);
+    *ret_weights = arena.used;
+    ff_structure_constants(plan, &arena, &m->constants);
+    *ret_total = arena.used;
+    ff_backend_destroy(plan);
+}
+
+/* Parameters are read and packed in host memory and go to the backend in one copy. */
+static ff_status upload_weights(struct ff_model *m, const char *params, size_t bytes)
+{
+    char *staging = ff_xcalloc_aligned(FF_ARENA_ALIGN, bytes);
+    ff_status st = ff_params_load(params, &m->config, m->be->activation, staging, bytes);
+    if (st == FF_OK) {
+        int64_t count = (int64_t)bytes;
+        struct ff_tensor all = ff_tensor_make(m->weight_memory, FF_U8, 1, &count);
+        m->be->upload(m->be, &all, staging);
+    }
+    free(staging);
+    return st;
+}
+
+ff_status ff_model_open(const struct ff_model_config *c, const char *params, struct ff_backend *be,
+                        struct ff_model **ret)
+{
+    *ret = NULL;
+    FF_TRY(ff_model_config_check(c));
+    struct ff_model *m = FF_NEW(struct ff_model);
+    m->config = *c;
+    m->be = be;
+    size_t weight_bytes;
+    ff_status st;
+    measure(m, &weight_bytes, &m->weight_bytes);
+    FF_TRY_GOTO(st, be->alloc(be, m->weight_bytes, &m->weight_memory), fail);
+    FF_TRY_GOTO(st, upload_weights(m, params, weight_bytes), fail);
+    struct ff_arena arena;
+    ff_arena_init(&arena, m->weight_memory, m->weight_bytes);
+    lay_out(m, &arena);
+    ff_structure_constants(be, &arena, &m->constants);
+    *ret = m;
+    return FF_OK;
+fail:
+    ff_model_close(m);
+    return st;
+}
+
+void ff_model_close(struct ff_model *m)
+{
+    if (m == NULL)
+        return;
+    if (m->arena_memory != NULL)
+        m->be->release(m->be, m->arena_memory);
+    if (m->weight_memory != NULL)
+        m->be->release(m->be, m->weight_memory);
+    free(m);
+}
+
+static ff_status reserve_arena(struct ff_model *m, size_t bytes)
+{
+    if (m->arena_bytes >= bytes)
+        return FF_OK;
+    if (m->arena_memory != NULL)
+        m->be->release(m->be, m->arena_memory);
+    m->arena_memory = NULL;
+    m->arena_bytes = 0;
+    FF_TRY(m->be->alloc(m->be, bytes, &m->arena_memory));
+    m->arena_bytes = bytes;
+    return FF_OK;
+}
+
+/* --- one run ------------------------------------------------------------------------------------------------------------ */
+
+struct run {
+    struct ff_model *m;
+    struct ff_source *source;
+    const struct ff_plan *plan;
+    const struct ff_model_run_options *options;
+    struct ff_prediction *p;
+    struct ff_arena arena;
+    struct ff_context ctx;
+    struct ff_forward_state state;
+    int pass, n_pass;
+    int32_t *aatype, *asym_id;           /* copies of the first batch; asym_id NULL for single chains */
+    float *plddt_logits, *plddt, *pae, *tm; /* host, one pass; pae and tm NULL without the head */
+};
+
+/* Progress: the share of the planned flops that comes before the stage, plus the blocks done of it. */
+static void on_stage(void *user, const char *stage, int block, int n_block)
+{
+    struct run *r = user;
+    if (r->options->on_stage == NULL)
+        return;
+    double done = 0.0, total = 1e-30;
+    for (int i = 0; i < r->plan->n_stage; i++)
+        total += r->plan->stages[i].flops;
+    for (int i = 0; i < r->plan->n_stage; i++) {
+        const struct ff_plan_stage *s = &r->plan->stages[i];
+        if (strcmp(s->name, stage) == 0) {
+            done += s->flops * block / n_block;
+            break;
+        }
+        done += s->flops;
+    }
+    r->options->on_stage(r->options->user, r->pass, stage, done / total);
+}
+
+static float *add_f32(struct run *r, const char *name, int ndim, const int64_t *shape)
+{
+    return ff_arrays_add(&r->p->arrays, name, FF_F32, ndim, shape)->data;
+}
+
+/* Host memory for the outputs of one pass. Logits, if wanted, are those of the last pass. */
+static struct ff_forward_out outputs(struct run *r, bool last, float *distance_change)
+{
+    const struct ff_heads_config *h = &r->m->config.heads;
+    int64_t n = r->plan->shape.n_res;
+    struct ff_forward_out out = {.logits = last && r->options->want_logits, .plddt_logits = r->plddt_logits,
+                                 .pae = r->pae, .tm = r->tm, .distance_change = distance_change};
+    if (!out.logits)
+        return out;
+    out.distogram_logits = add_f32(r, "distogram/logits", FF_SHAPE(n, n, h->distogram_num_bins));
+    out.resolved_logits = add_f32(r, "experimentally_resolved/logits",
+                                  FF_SHAPE(n, h->experimentally_resolved_num_output));
+    out.masked_msa_logits = add_f32(r, "masked_msa/logits",
+                                    FF_SHAPE(r->plan->shape.n_seq, n, h->masked_msa_num_output));
+    if (h->predicted_aligned_error)
+        out.pae_logits = add_f32(r, "predicted_aligned_error/logits", FF_SHAPE(n, n, h->pae_num_bins));
+    return out;
+}
+
+static void keep_first(struct run *r, const struct ff_batch *b)
+{
+    size_t bytes = (size_t)b->n_res * sizeof(int32_t);
+    r->aatype = memcpy(ff_xmalloc(bytes), b->aatype, bytes);
+    if (b->asym_id != NULL)
+        r->asym_id = memcpy(ff_xmalloc(bytes), b->asym_id, bytes);
+}
+
+/* Embedding to Evoformer for every ensemble member of this pass. */
+static ff_status run_trunk(struct run *r, const struct ff_forward_out *out)
+{
+    const struct ff_model_config *c = &r->m->config;
+    for (int member = 0; member < c->num_ensemble; member++) {
+        struct ff_arrays arrays = {0};
+        struct ff_batch batch = {0};
+        r->source->last_pass = r->pass == r->n_pass - 1;
+        ff_status st = r->source->next(r->source, r->pass, member, &arrays);
+        if (st == FF_OK)
+            st = ff_batch_bind(&arrays, c, &r->plan->shape, &batch);
+        if (st == FF_OK) {
+            if (r->aatype == NULL) {
+                keep_first(r, &batch);
+                ff_forward_begin(&r->ctx, &batch, &r->state);
+            }
+            ff_forward_trunk(&r->ctx, &r->m->weights, &batch, member, c->num_ensemble, &r->state, out);
+        }
+        r->m->be->sync(r->m->be);
+        ff_batch_free(&batch);
+        ff_arrays_free(&arrays);
+        FF_TRY(st);
+    }
+    return FF_OK;
+}
+
+static ff_status check_finite(const struct run *r, const struct ff_pass_report *report)
+{
+    if (isfinite(report->mean_plddt) && (r->pae == NULL || isfinite(report->ptm)))
+        return FF_OK;
+    return ff_fail(FF_EINTERNAL, "pass %d gave numbers that are not finite (mean pLDDT %g, pTM %g); --dump FILE.npz "
+                   "shows the first operation that does", r->pass, report->mean_plddt, report->ptm);
+}
+
+static ff_status run_pass(struct run *r, struct ff_pass_report *report)
+{
+    int n = r->plan->shape.n_res;
+    double start = ff_clock_now();
+    float change = NAN;
+    struct ff_forward_out out = outputs(r, r->pass == r->n_pass - 1, &change);
+    FF_TRY(run_trunk(r, &out));
+    ff_forward_structure(&r->ctx, &r->m->weights, &r->m->constants, &r->state, &out);
+    r->m->be->sync(r->m->be);
+    if (ff_context_stopped(&r->ctx))
+        return ff_fail(FF_EINTERRUPT, "stopped in pass %d", r->pass);
+
+    *report = (struct ff_pass_report){.pass = r->pass, .ptm = NAN, .iptm = NAN};
+    report->mean_plddt = ff_confidence_plddt(n, r->m->config.heads.plddt_num_bins, r->plddt_logits, r->plddt);
+    if (r->tm != NULL) {
+        report->ptm = (float)ff_confidence_ptm(n, r->tm, NULL);
+        if (r->asym_id != NULL)
+            report->iptm = (float)ff_confidence_ptm(n, r->tm, r->asym_id);
+    }
+    report->distance_change = r->pass > 0 ? change : NAN;
+    report->seconds = ff_clock_now() - start;
+    FF_TRY(check_finite(r, report));
+    if (r->options->on_pass != NULL)
+        r->options->on_pass(r->options->user, report);
+    return FF_OK;
+}
+
+/* Early stop of complexes: the structure no longer changes (as in AF2Complex; off when the tolerance is negative). */
+static bool has_converged(const struct run *r, const struct ff_pass_report *report)
+{
+    float tolerance = r->m->config.recycle_early_stop_tolerance;
+    return r->pass > 0 && tolerance >= 0.0f && report->distance_change <= tolerance;
+}
+
+/* --- results --------------------------------------------------------------------------------------------------------------- */
+
+static void download(struct run *r, const char *name, struct ff_tensor t)
+{
+    float *dst = add_f32(r, name, t.ndim, t.shape);
+    size_t mark = ff_arena_mark(&r->arena);
+    if (t.dtype != FF_F32) {
+        struct ff_tensor wide = ff_arena_push(&r->arena, FF_F32, t.ndim, t.shape);
+        FF_OP(r->m->be, copy, .out = wide, .x = t);
+        t = wide;
+    }
+    r->m->be->download(r->m->be, dst, &t);
+    ff_arena_release(&r->arena, mark);
+}
+
+/* The pair is downloaded by pieces of rows: in bfloat16 it is widened on the way and must not need room for all. */
+static void download_pair(struct run *r)
+{
+    struct ff_tensor z = r->state.z;
+    float *dst = add_f32(r, "representations/pair", z.ndim, z.shape);
+    int64_t n = z.shape[0], row = z.shape[1] * z.shape[2];
+    int64_t rows = ff_context_rows(&r->ctx, n, row * (int64_t)sizeof(float));
+    size_t mark = ff_arena_mark(&r->arena);
+    for (int64_t from = 0; from < n; from += rows) {
+        struct ff_tensor part = ff_tensor_slice(z, 0, from, from + rows <= n ? rows : n - from);
+        struct ff_tensor wide = ff_arena_push(&r->arena, FF_F32, part.ndim, part.shape);
+        FF_OP(r->m->be, copy, .out = wide, .x = part);
+        r->m->be->download(r->m->be, dst + from * row, &wide);
+        ff_arena_release(&r->arena, mark);
+    }
+}
+
+static void add_bins(struct run *r, const char *name, float first, float last, int n_bin)
+{
+    float *edges = add_f32(r, name, FF_SHAPE(n_bin - 1));
+    for (int i = 0; i < n_bin - 1; i++)
+        edges[i] = (float)(first + (double)i * ((double)last - first) / (n_bin - 2));
+}
+
+static void collect_confidence(struct run *r)
+{
+    const struct ff_heads_config *h = &r->m->config.heads;
+    struct ff_prediction *p = r->p;
+    int64_t n = p->n_res;
+    memcpy(add_f32(r, "predicted_lddt/logits", FF_SHAPE(n, h->plddt_num_bins)), r->plddt_logits,
+           (size_t)(n * h->plddt_num_bins) * sizeof(float));
+    memcpy(add_f32(r, "plddt", FF_SHAPE(n)), r->plddt, (size_t)n * sizeof(float));
+    if (r->pae == NULL)
+        return;
+    memcpy(add_f32(r, "predicted_aligned_error", FF_SHAPE(n, n)), r->pae, (size_t)(n * n) * sizeof(float));
+    *add_f32(r, "max_predicted_aligned_error", 0, NULL) = ff_confidence_max_pae(h->pae_max_error_bin, h->pae_num_bins);
+    *add_f32(r, "ptm", 0, NULL) = p->ptm;
+    if (r->asym_id != NULL)
+        *add_f32(r, "iptm", 0, NULL) = p->iptm;
+    add_bins(r, "predicted_aligned_error/breaks", 0.0f, h->pae_max_error_bin, h->pae_num_bins);
+}
+
+static void collect(struct run *r)
+{
+    struct ff_prediction *p = r->p;
+    const struct ff_pass_report *last = &p->passes[p->n_pass - 1];
+    const struct ff_heads_config *h = &r->m->config.heads;
+    int64_t n = p->n_res;
+    p->mean_plddt = last->mean_plddt;
+    p->ptm = last->ptm;
+    p->iptm = last->iptm;
+    p->ranking_confidence = r->asym_id != NULL ? 0.8f * p->iptm + 0.2f * p->ptm : p->mean_plddt;
+    download(r, "structure_module/final_atom_positions", r->state.structure.atoms);
+    const struct ff_residue_tables *t = ff_residue_tables();
+    float *mask = add_f32(r, "structure_module/final_atom_mask", FF_SHAPE(n, FF_N_ATOM37));
+    for (int64_t i = 0; i < n; i++)
+        memcpy(mask + i * FF_N_ATOM37, t->atom37_mask[r->aatype[i]], sizeof t->atom37_mask[0]);
+    collect_confidence(r);
+    if (r->options->want_logits)
+        add_bins(r, "distogram/bin_edges", h->distogram_first_break, h->distogram_last_break, h->distogram_num_bins);
+    if (!r->options->want_representations)
+        return;
+    download(r, "representations/single", r->state.single);
+    download(r, "representations/structure_module", r->state.structure.act);
+    download(r, "representations/msa_first_row", r->state.msa_first_row);
+    download_pair(r);
+}
+
+/* --- the recycle loop ------------------------------------------------------------------------------------------------------- */
+
+static void run_begin(struct run *r)
+{
+    const struct ff_heads_config *h = &r->m->config.heads;
+    size_t n = (size_t)r->plan->shape.n_res;
+    r->plddt_logits = FF_NEW_ARRAY(float, n * (size_t)h->plddt_num_bins);
+    r->plddt = FF_NEW_ARRAY(float, n);
+    if (h->predicted_aligned_error) {
+        r->pae = FF_NEW_ARRAY(float, n * n);
+        r->tm = FF_NEW_ARRAY(float, n * n);
+    }
+    ff_arena_init(&r->arena, r->m->arena_memory, r->plan->arena_bytes);
+    r->ctx = (struct ff_context){.be = r->m->be, .arena = &r->arena, .config = &r->m->config,
+                                 .chunk_bytes = r->plan->chunk_bytes, .on_stage = on_stage, .user = r,
+                                 .stop = r->options->stop};
+}
+
+static void run_end(struct run *r)
+{
+    free(r->aatype);
+    free(r->asym_id);
+    free(r->plddt_logits);
+    free(r->plddt);
+    free(r->pae);
+    free(r->tm);
+}
+
+ff_status ff_model_run(struct ff_model *m, struct ff_source *source, const struct ff_plan *plan,
+                       const struct ff_model_run_options *options, struct ff_prediction *ret)
+{
+    *ret = (struct ff_prediction){.n_res = plan->shape.n_res, .ptm = NAN, .iptm = NAN};
+    int n_pass = options->num_recycle + 1;
+    if (source->shape.n_pass > 0 && source->shape.n_pass < n_pass)
+        return ff_fail(FF_EINPUT, "%d recycles need %d sets of features; the input holds %d; lower --recycles",
+                       options->num_recycle, n_pass, source->shape.n_pass);
+    FF_TRY(reserve_arena(m, plan->arena_bytes));
+    double start = ff_clock_now();
+    struct run r = {.m = m, .source = source, .plan = plan, .options = options, .p = ret, .n_pass = n_pass};
+    ret->passes = FF_NEW_ARRAY(struct ff_pass_report, (size_t)n_pass);
+    run_begin(&r);
+    ff_status st = FF_OK;
+    for (r.pass = 0; r.pass < r.n_pass; r.pass++) {
+        struct ff_pass_report *report = &ret->passes[r.pass];
+        FF_TRY_GOTO(st, run_pass(&r, report), cleanup);
+        ret->n_pass = r.pass + 1;
+        /* The published loop runs one more full pass after the structure has settled. */
+        if (has_converged(&r, report) && r.n_pass > r.pass + 2)
+            r.n_pass = r.pass + 2;
+    }
+    collect(&r);
+    ret->seconds = ff_clock_now() - start;
+    ret->peak_bytes = m->weight_bytes + plan->arena_bytes + m->be->workspace;
+cleanup:
+    run_end(&r);
+    if (st != FF_OK)
+        ff_prediction_free(ret);
+    return st;
+}
+
+void ff_prediction_free(struct ff_prediction *p)
+{
+    ff_arrays_free(&p->arrays);
+    free(p->passes);
+    *p = (struct ff_prediction){0};
+}

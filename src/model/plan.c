@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * plan: how much memory and work a pass takes, by running the model's own code on the plan backend.
+ * Declared in model/model.h.
+ */
+#include <string.h>
+
+#include "model/forward.h"
+#include "model/model.h"
+#include "model/weights.h"
+
+enum { CHUNK_MOST = 256 << 20, CHUNK_LEAST = 64 << 10 };
+
+/* Follows the stages of a pass: arena peak and cost of each. */
+struct stage_recorder {
+    struct ff_backend *be;
+    struct ff_arena *arena;
+    struct ff_plan *plan;
+    double flops, bytes;             /* totals at the start of the open stage */
+};
+
+static void totals(const struct ff_backend *be, double *flops, double *bytes)
+{
+    const struct ff_cost *c = ff_backend_plan_costs(be);
+    *flops = *bytes = 0.0;
+    for (int i = 0; i < FF_OP_COUNT; i++) {
+        *flops += c[i].flops;
+        *bytes += c[i].bytes;
+    }
+}
+
+static void close_stage(struct stage_recorder *r)
+{
+    if (r->plan->n_stage == 0)
+        return;
+    struct ff_plan_stage *s = &r->plan->stages[r->plan->n_stage - 1];
+    double flops, bytes;
+    totals(r->be, &flops, &bytes);
+    s->peak_bytes = r->arena->peak;
+    s->flops = flops - r->flops;
+    s->bytes = bytes - r->bytes;
+}
+
+static void open_stage(void *user, const char *stage, int block, int n_block)
+{
+    (void)block;
+    (void)n_block;
+    struct stage_recorder *r = user;
+    struct ff_plan *p = r->plan;
+    if (p->n_stage > 0 && strcmp(p->stages[p->n_stage - 1].name, stage) == 0)
+        return;
+    close_stage(r);
+    FF_ASSERT(p->n_stage < FF_PLAN_MAX_STAGE);
+    p->stages[p->n_stage++] = (struct ff_plan_stage){.name = stage};
+    totals(r->be, &r->flops, &r->bytes);
+    r->arena->peak = r->arena->used;
+}
+
+/* One pass with scratch limited to chunk_bytes: fills arena_bytes, stages and flops of ret. An ensemble's later members
+ * cost the same as its first; they are counted, but not listed as stages of their own. */
+static void measure(const struct ff_model_config *c, const struct ff_weights *w,
+                    const struct ff_residue_constants *constants, struct ff_backend *be, int64_t chunk_bytes,
+                    struct ff_plan *ret)
+{
+    struct ff_arena arena;
+    ff_arena_init_measuring(&arena);
+    ff_backend_plan_reset(be);
+    ret->n_stage = 0;
+    ret->chunk_bytes = chunk_bytes;
+    struct stage_recorder r = {.be = be, .arena = &arena, .plan = ret};
+    struct ff_context ctx = {.be = be, .arena = &arena, .config = c, .chunk_bytes = chunk_bytes,
+                             .on_stage = open_stage, .user = &r};
+    struct ff_batch batch;
+    ff_batch_from_shape(&ret->shape, c->multimer, &batch);
+    struct ff_forward_state s;
+    const struct ff_forward_out out = {.logits = true};
+    ff_forward_begin(&ctx, &batch, &s);
+    size_t state = arena.used;
+    ff_forward_trunk(&ctx, w, &batch, 0, c->num_ensemble, &s, &out);
+    close_stage(&r);
+    double trunk, bytes;
+    totals(be, &trunk, &bytes);
+    ff_forward_structure(&ctx, w, constants, &s, &out);
+    close_stage(&r);
+    totals(be, &ret->flops_per_pass, &bytes);
+    ret->flops_per_pass += trunk * (c->num_ensemble - 1);
+    ret->arena_bytes = state;
+    for (int i = 0; i < ret->n_stage; i++)
+        if (ret->stages[i].peak_bytes > ret->arena_bytes)
+            ret->arena_bytes = ret->stages[i].peak_bytes;
+    ret->total_bytes = ret->weight_bytes + ret->arena_bytes + ret->workspace_bytes;
+}
+
+/* Longest chain whose smallest plan fits: for the message when nothing else can be said. */
+static int longest_that_fits(const struct ff_model_config *c, const struct ff_weights *w,
+                             const struct ff_residue_constants *constants, struct ff_backend *be,
+                             const struct ff_plan *plan)
+{
+    int low = 0, high = plan->shape.n_res;
+    while (high - low > 1) {
+        struct ff_plan p = *plan;
+        p.shape.n_res = low + (high - low) / 2;
+        measure(c, w, constants, be, CHUNK_LEAST, &p);
+        if (p.total_bytes <= plan->budget_bytes)
+            low = p.shape.n_res;
+        else
+            high = p.shape.n_res;
+    }
+    return low;
+}
+
+static ff_status fit(const struct ff_model_config *c, const struct ff_weights *w,
+                     const struct ff_residue_constants *constants, struct ff_backend *be, struct ff_plan *p)
+{
+    const double gib = 1024.0 * 1024.0 * 1024.0;
+    for (int64_t chunk = CHUNK_MOST; chunk >= CHUNK_LEAST; chunk /= 2) {
+        measure(c, w, constants, be, chunk, p);
+        if (p->total_bytes <= p->budget_bytes)
+            return FF_OK;
+    }
+    int most = longest_that_fits(c, w, constants, be, p);
+    if (most == 0)
+        return ff_fail(FF_EMEMORY, "%s: %.2f GiB for parameters and workspace alone, %.2f GiB are there; give more memory",
+                       c->name, (double)(p->weight_bytes + p->workspace_bytes) / gib, (double)p->budget_bytes / gib);
+    return ff_fail(FF_EMEMORY, "%d residues with %d + %d sequences need %.2f GiB (parameters %.2f, representations and "
+                   "scratch %.2f) and %.2f GiB are there; with this MSA up to %d residues fit; lower msa.max_clusters or "
+                   "msa.max_extra, or give more memory", p->shape.n_res, p->shape.n_seq, p->shape.n_extra,
+                   (double)p->total_bytes / gib, (double)p->weight_bytes / gib, (double)p->arena_bytes / gib,
+                   (double)p->budget_bytes / gib, most);
+}
+
+ff_status ff_model_plan(const struct ff_model_config *c, const struct ff_input_shape *shape, enum ff_precision precision,
+                        enum ff_dtype activation, size_t workspace, size_t budget, struct ff_plan *ret)
+{
+    FF_TRY(ff_model_config_check(c));
+    struct ff_backend *be = ff_backend_plan_create(precision, activation, workspace);
+    struct ff_arena arena;
+    ff_arena_init_measuring(&arena);
+    struct ff_weights w;
+    ff_weights_walk(&(struct ff_weights_walker){.config = c, .arena = &arena, .trunk_dtype = activation}, &w);
+    struct ff_residue_constants constants;
+    ff_structure_constants(be, &arena, &constants);
+    *ret = (struct ff_plan){.shape = *shape, .weight_bytes = arena.used, .workspace_bytes = workspace,
+                            .budget_bytes = budget};
+    ff_status st = fit(c, &w, &constants, be, ret);
+    ff_backend_destroy(be);
+    return st;
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * template: see template.h.
+ */
+#include "model/template.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "bio/residue.h"
+#include "bio/torsion.h"
+#include "model/evoformer.h"
+
+/* --- geometry of one template (host) ---------------------------------------------------------------------------------- */
+
+struct backbone {
+    float *frame;                    /* [N, 12]: rotation row by row, translation (CA) */
+    float *mask;                     /* [N]: N, CA and C are all known */
+};
+
+static void normalise(double v[3])
+{
+    double n = sqrt(fmax(v[0] * v[0] + v[1] * v[1] + v[2] * v[2], 1e-12));
+    for (int d = 0; d < 3; d++)
+        v[d] /= n;
+}
+
+/* Frame of one residue: CA at the origin, C on the x axis, N in the xy plane (Suppl. Alg. 21). */
+static void backbone_frame(const float *atoms /* [37, 3] */, float *frame /* [12] */)
+{
+    const float *n = atoms + 3 * FF_ATOM_N, *ca = atoms + 3 * FF_ATOM_CA, *c = atoms + 3 * FF_ATOM_C;
+    double e0[3], e1[3], e2[3], dot = 0.0;
+    for (int d = 0; d < 3; d++)
+        e0[d] = (double)c[d] - ca[d];
+    normalise(e0);
+    for (int d = 0; d < 3; d++) {
+        e1[d] = (double)n[d] - ca[d];
+        dot += e1[d] * e0[d];
+    }
+    for (int d = 0; d < 3; d++)
+        e1[d] -= dot * e0[d];
+    normalise(e1);
+    e2[0] = e0[1] * e1[2] - e0[2] * e1[1];
+    e2[1] = e0[2] * e1[0] - e0[0] * e1[2];
+    e2[2] = e0[0] * e1[1] - e0[1] * e1[0];
+    for (int d = 0; d < 3; d++) {
+        frame[3 * d] = (float)e0[d];
+        frame[3 * d + 1] = (float)e1[d];
+        frame[3 * d + 2] = (float)e2[d];
+        frame[9 + d] = ca[d];
+    }
+}
+
+static struct backbone backbone_make(const struct ff_batch *b, int t)
+{
+    struct backbone r = {0};
+    if (b->template_positions == NULL)
+        return r;
+    size_t n = (size_t)b->n_res;
+    r.frame = FF_NEW_ARRAY(float, n * 12);
+    r.mask = FF_NEW_ARRAY(float, n);
+    const float *atoms = b->template_positions + (size_t)t * n * 37 * 3;
+    const float *mask = b->template_atom_mask + (size_t)t * n * 37;
+    for (size_t i = 0; i < n; i++) {
+        backbone_frame(atoms + i * 37 * 3, r.frame + i * 12);
+        r.mask[i] = mask[i * 37 + FF_ATOM_N] * mask[i * 37 + FF_ATOM_CA] * mask[i * 37 + FF_ATOM_C];
+    }
+    return r;
+}
+
+/* --- pair embedding ------------------------------------------------------------------------------------------------------- */
+
+static const float *at(const float *p, size_t offset)
+{
+    return p != NULL ? p + offset : NULL;
+}
+
+/* Pair features of template t, through the pair stack and its final layer norm: out = or += . */
+static void embed_one(const struct ff_context *ctx, const struct ff_template_weights *w, const struct ff_batch *b, int t,
+                      struct ff_tensor z, struct ff_tensor pair_mask, struct ff_tensor out, bool accumulate)
+{
+    const struct ff_template_config *c = &ctx->config->templates;
+    bool multimer = ctx->config->multimer;
+    int64_t n = b->n_res;
+    size_t offset = (size_t)t * (size_t)n, mark = ff_arena_mark(ctx->arena);
+
+    struct backbone host = backbone_make(b, t);
+    const int32_t *types = b->template_aatype != NULL ? b->template_aatype + offset : NULL;
+    struct ff_tensor aatype = ff_batch_upload(ctx, FF_I32, types, FF_SHAPE(n));
+    struct ff_tensor beta = ff_batch_upload(ctx, FF_F32, at(b->template_pseudo_beta, 3 * offset), FF_SHAPE(n, 3));
+    struct ff_tensor beta_mask = ff_batch_upload(ctx, FF_F32, at(b->template_pseudo_beta_mask, offset), FF_SHAPE(n));
+    struct ff_tensor frame = ff_batch_upload(ctx, FF_F32, host.frame, FF_SHAPE(n, 12));
+    struct ff_tensor backbone_mask = ff_batch_upload(ctx, FF_F32, host.mask, FF_SHAPE(n));
+    struct ff_tensor asym = {0};
+    if (multimer)
+        asym = ff_batch_upload(ctx, FF_I32, b->asym_id, FF_SHAPE(n));
+    free(host.frame);
+    free(host.mask);
+
+    struct ff_tensor e = w->pair_embedding.w;
+    int64_t bins = c->dgram_num_bins;
+    struct ff_tensor act = FF_PUSH(ctx, z.dtype, n, n, c->num_channel);
+    FF_OP(ctx->be, template_pair_embed, .out = act, .aatype_i = aatype, .aatype_j = aatype, .pseudo_beta_i = beta,
+          .pseudo_beta_j = beta, .pseudo_beta_mask_i = beta_mask, .pseudo_beta_mask_j = beta_mask, .frame_i = frame,
+          .frame_j = frame, .backbone_mask_i = backbone_mask, .backbone_mask_j = backbone_mask, .asym_i = asym,
+          .asym_j = asym, .w_dgram = ff_tensor_slice(e, 0, 0, bins), .w_pb_mask = ff_tensor_index(e, 0, bins),
+          .w_aatype_j = ff_tensor_slice(e, 0, bins + 1, 22), .w_aatype_i = ff_tensor_slice(e, 0, bins + 23, 22),
+          /* The published single-chain presets switch the unit vectors off (use_template_unit_vector). */
+          .w_unit = multimer ? ff_tensor_slice(e, 0, bins + 45, 3) : (struct ff_tensor){0},
+          .w_bb_mask = ff_tensor_index(e, 0, bins + 48), .b = w->pair_embedding.b, .min_bin = c->dgram_min_bin,
+          .max_bin = c->dgram_max_bin, .mask_all = !multimer, .clamp_norm = multimer);
+    if (multimer)
+        FF_OP(ctx->be, linear, .out = act, .x = z, .norm = w->query_embedding_norm, .w = w->query_embedding,
+              .accumulate = true);
+    ff_evoformer_stack(ctx, &w->stack, &c->stack, FF_STACK_TEMPLATE, "templates", (struct ff_tensor){0},
+                       (struct ff_tensor){0}, act, pair_mask);
+    FF_OP(ctx->be, layer_norm, .out = out, .x = act, .norm = w->output_layer_norm, .accumulate = accumulate);
+    ff_arena_release(ctx->arena, mark);
+}
+
+/* Pointwise attention gives masked templates no weight at all, so they are not computed. */
+static void embed_monomer(const struct ff_context *ctx, const struct ff_template_weights *w, const struct ff_batch *b,
+                          struct ff_tensor z, struct ff_tensor pair_mask)
+{
+    const struct ff_template_config *c = &ctx->config->templates;
+    int64_t n = b->n_res, used = 0;
+    struct ff_tensor t = FF_PUSH(ctx, z.dtype, b->n_template, n, n, c->num_channel);
+    struct ff_tensor ones = FF_PUSH(ctx, FF_F32, b->n_template);
+    for (int i = 0; i < b->n_template; i++) {
+        if (b->template_mask != NULL && b->template_mask[i] == 0.0f)
+            continue;
+        embed_one(ctx, w, b, i, z, pair_mask, ff_tensor_index(t, 0, used), false);
+        used++;
+    }
+    if (used == 0)
+        return;
+    FF_OP(ctx->be, fill, .out = ones, .value = 1.0f);
+    FF_OP(ctx->be, template_attention, .out = z, .t = ff_tensor_slice(t, 0, 0, used),
+          .mask = ff_tensor_slice(ones, 0, 0, used), .q_w = w->query, .k_w = w->key, .v_w = w->value,
+          .o_w = w->output.w, .o_b = w->output.b, .n_head = c->attention.num_head);
+}
+
+/* Multimer: relu of the mean over templates, then one linear. */
+static void embed_multimer(const struct ff_context *ctx, const struct ff_template_weights *w, const struct ff_batch *b,
+                           struct ff_tensor z, struct ff_tensor pair_mask)
+{
+    int64_t n = b->n_res;
+    struct ff_tensor sum = FF_PUSH(ctx, z.dtype, n, n, ctx->config->templates.num_channel);
+    for (int i = 0; i < b->n_template; i++)
+        embed_one(ctx, w, b, i, z, pair_mask, sum, i > 0);
+    FF_OP(ctx->be, scale_add, .out = sum, .alpha = 1.0f / (float)b->n_template);
+    FF_OP(ctx->be, linear, .out = z, .x = sum, .w = w->output.w, .b = w->output.b, .relu_input = true,
+          .accumulate = true);
+}
+
+void ff_template_embed(const struct ff_context *ctx, const struct ff_template_weights *w, const struct ff_batch *b,
+                       struct ff_tensor z, struct ff_tensor pair_mask)
+{
+    if (!ctx->config->templates.enabled || b->n_template == 0)
+        return;
+    size_t mark = ff_arena_mark(ctx->arena);
+    if (ctx->config->multimer)
+        embed_multimer(ctx, w, b, z, pair_mask);
+    else
+        embed_monomer(ctx, w, b, z, pair_mask);
+    ff_arena_release(ctx->arena, mark);
+}
+
+/* --- MSA rows --------------------------------------------------------------------------------------------------------------- */
+
+/* Features of one residue. Monomer [57]: type 22, torsions 7 x (sin, cos), alternative torsions 7 x 2, mask 7.
+ * Multimer [34]: type 22, sin chi 4, cos chi 4, mask 4; sines and cosines masked. */
+static void torsion_features(bool multimer, int aatype, const float *sin_cos, const float *alt, const float *mask,
+                             float *ret)
+{
+    if (aatype >= 0 && aatype < 22)
+        ret[aatype] = 1.0f;
+    if (multimer) {
+        for (int chi = 0; chi < 4; chi++) {
+            float known = mask[3 + chi];
+            ret[22 + chi] = sin_cos[2 * (3 + chi)] * known;
+            ret[26 + chi] = sin_cos[2 * (3 + chi) + 1] * known;
+            ret[30 + chi] = known;
+        }
+        return;
+    }
+    for (int i = 0; i < 14; i++) {
+        ret[22 + i] = sin_cos[i];
+        ret[36 + i] = alt[i];
+    }
+    for (int i = 0; i < 7; i++)
+        ret[50 + i] = mask[i];
+}
+
+/* Features [T, N, n_feat] and row masks [T, N] of all templates: psi known (monomer), chi1 known (multimer). */
+static void torsion_rows(const struct ff_batch *b, bool multimer, int n_feat, float *feat, float *row_mask)
+{
+    size_t n = (size_t)b->n_res;
+    float *sin_cos = FF_NEW_ARRAY(float, n * 14), *alt = FF_NEW_ARRAY(float, n * 14), *mask = FF_NEW_ARRAY(float, n * 7);
+    for (size_t t = 0; t < (size_t)b->n_template; t++) {
+        const int32_t *aatype = b->template_aatype + t * n;
+        ff_torsion_from_atom37(FF_TORSION_FUSED, b->n_res, aatype, b->template_positions + t * n * 37 * 3,
+                               b->template_atom_mask + t * n * 37, sin_cos, alt, mask);
+        for (size_t i = 0; i < n; i++) {
+            torsion_features(multimer, aatype[i], sin_cos + i * 14, alt + i * 14, mask + i * 7,
+                             feat + (t * n + i) * (size_t)n_feat);
+            row_mask[t * n + i] = mask[i * 7 + (multimer ? 3 : 2)];
+        }
+    }
+    free(sin_cos);
+    free(alt);
+    free(mask);
+}
+
+void ff_template_msa_rows(const struct ff_context *ctx, const struct ff_template_weights *w, const struct ff_batch *b,
+                          struct ff_tensor m, struct ff_tensor mask)
+{
+    bool multimer = ctx->config->multimer;
+    int64_t n = b->n_res, n_templ = b->n_template, n_feat = w->single_embedding.w.shape[0];
+    float *feat = NULL, *row_mask = NULL;
+    if (b->template_positions != NULL) {
+        feat = FF_NEW_ARRAY(float, (size_t)(n_templ * n * n_feat));
+        row_mask = FF_NEW_ARRAY(float, (size_t)(n_templ * n));
+        torsion_rows(b, multimer, (int)n_feat, feat, row_mask);
+    }
+    size_t mark = ff_arena_mark(ctx->arena);
+    ctx->be->upload(ctx->be, &mask, row_mask);
+    struct ff_tensor x = ff_batch_upload(ctx, FF_F32, feat, FF_SHAPE(n_templ, n, n_feat));
+    struct ff_tensor hidden = FF_PUSH(ctx, FF_F32, n_templ, n, w->single_embedding.w.shape[1]);
+    FF_OP(ctx->be, linear, .out = hidden, .x = x, .w = w->single_embedding.w, .b = w->single_embedding.b, .relu = true);
+    FF_OP(ctx->be, linear, .out = m, .x = hidden, .w = w->projection.w, .b = w->projection.b);
+    ff_arena_release(ctx->arena, mark);
+    free(feat);
+    free(row_mask);
+}
