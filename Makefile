@@ -55,7 +55,7 @@ parallel_tests :=
 # Fuzz drivers; built without a fuzzer they replay their seeds.
 fuzz_tests := fuzz_npz fuzz_yaml fuzz_fasta fuzz_a3m fuzz_stockholm fuzz_pdb
 
-cli_tests :=
+cli_tests := help config params doctor
 
 # Helpers that the tests link: files under test/, without .c.
 test_support := golden/golden

@@ -36,7 +36,8 @@ $(error not found: $(strip $(missing)). Get it with `scripts/deps.sh` or `apt-ge
 endif
 
 found_cflags := -fopenmp $(filter -I%,$(zlib_flags) $(yaml_flags) $(blas_flags))
-found_libs := $(filter -L%,$(blas_flags)) $(filter-out -I%,$(zlib_flags) $(yaml_flags)) $(filter-out -I% -L%,$(blas_flags))
+found_libs := $(filter -L%,$(blas_flags)) $(filter-out -I%,$(zlib_flags) $(yaml_flags)) \
+              $(filter-out -I% -L%,$(blas_flags))
 found_ldflags := -fopenmp
 found_nvcc_flags :=
 
@@ -58,12 +59,14 @@ found_cflags += -DHAVE_MPI $(patsubst -I%,-isystem %,$(filter -I%,$(mpi_compile)
 found_libs += $(mpi_link)
 mpi_report := $(mpicc)
 else
-mpi_report := $(if $(filter 0,$(MPI)),left out (MPI=0),not found (for runs on several processes: apt-get install libopenmpi-dev openmpi-bin))
+mpi_report := $(if $(filter 0,$(MPI)),left out (MPI=0),not found (for runs on several processes: \
+                apt-get install libopenmpi-dev openmpi-bin))
 endif
 
 # CUDA: nvcc on PATH, or in CUDA_HOME, or in /usr/local/cuda.
 have_cuda :=
-nvcc_path := $(firstword $(shell command -v nvcc 2>/dev/null) $(wildcard $(CUDA_HOME)/bin/nvcc /usr/local/cuda/bin/nvcc))
+nvcc_path := $(firstword $(shell command -v nvcc 2>/dev/null) \
+               $(wildcard $(CUDA_HOME)/bin/nvcc /usr/local/cuda/bin/nvcc))
 ifneq ($(CUDA),0)
 ifneq ($(nvcc_path),)
 NVCC := $(nvcc_path)
@@ -73,7 +76,8 @@ have_cuda := yes
 endif
 endif
 ifeq ($(CUDA)$(have_cuda),1)
-$(error CUDA=1, but $(if $(nvcc_path),there are no CUDA sources to build,nvcc was not found on PATH or in /usr/local/cuda: install the CUDA toolkit or give CUDA_HOME=DIR))
+$(error CUDA=1, but $(if $(nvcc_path),there are no CUDA sources to build,nvcc was not found on PATH or in \
+  /usr/local/cuda: install the CUDA toolkit or give CUDA_HOME=DIR))
 endif
 endif
 ifneq ($(have_cuda),)
@@ -86,7 +90,7 @@ cuda_report := left out (CUDA=0)
 else ifneq ($(nvcc_path),)
 cuda_report := $(nvcc_path) found; nothing in cuda/ to compile, the program runs on the CPU
 else
-cuda_report := not found, the program runs on the CPU (for GPUs: the CUDA toolkit with nvcc on PATH or in /usr/local/cuda)
+cuda_report := nvcc not found on PATH or in /usr/local/cuda, the program runs on the CPU
 endif
 
 # Once per make, not again in the makes that it starts.

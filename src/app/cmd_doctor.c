@@ -51,11 +51,13 @@ static void report_params(const struct ff_config *c, struct report *r)
 {
     printf("\nparameters of %s\n", c->model.name);
     if (c->run.params == NULL) {
-        lack(r, "run.params", "not set; give --params FILE|DIR. scripts/download_params.sh DIR fetches the published ones");
+        lack(r, "run.params", "not set; give --params FILE|DIR. scripts/download_params.sh DIR fetches the published "
+                              "ones");
         return;
     }
     char *path = NULL;
-    if (ff_params_resolve(c->run.params, &c->model, &path) != FF_OK || ff_params_check(c->run.params, &c->model) != FF_OK)
+    if (ff_params_resolve(c->run.params, &c->model, &path) != FF_OK ||
+        ff_params_check(c->run.params, &c->model) != FF_OK)
         lack(r, "run.params", ff_status_message());
     else
         say("run.params", path != NULL ? path : c->run.params);
@@ -163,8 +165,11 @@ int ff_cmd_doctor(int argc, char **argv)
     struct ff_config config;
     struct ff_command_line line;
     FF_TRY(ff_options_parse(argc, argv, "doctor", &config, &line));
-    ff_status st = line.n_operand > 0 ? ff_fail(FF_EUSAGE, "doctor: found '%s'; expected options only", line.operands[0])
-                                      : report_all(&config);
+    ff_status st;
+    if (line.n_operand > 0)
+        st = ff_fail(FF_EUSAGE, "doctor: found '%s'; expected options only", line.operands[0]);
+    else
+        st = report_all(&config);
     ff_config_free(&config);
     ff_command_line_free(&line);
     return (int)st;

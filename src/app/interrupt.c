@@ -13,7 +13,7 @@
 
 enum { GRACE_SECONDS = 15 };
 
-static bool stop;                            /* read through ff_interrupt_flag by code that calls functions in between */
+static bool stop;                            /* read through ff_interrupt_flag */
 static volatile sig_atomic_t received;
 
 static void end_now(int sig)

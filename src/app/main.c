@@ -44,9 +44,10 @@ static void print_overview(FILE *out)
             fprintf(out, "\n%s:\n", c->heading);
         fprintf(out, "  %-9s %-26s %s\n", c->name, c->operands, c->summary);
     }
-    fprintf(out, "\nfastfold help COMMAND lists the options of a command. Exit status: 0 done, 1 internal error, 2 usage or\n"
-                 "configuration, 3 bad input, 4 something is missing, 5 a search tool failed, 6 GPU, 7 memory, 8 reading or\n"
-                 "writing, 9 some targets failed, 130 interrupted, 143 terminated.\n");
+    fprintf(out, "\nfastfold help COMMAND lists the options of a command.\n"
+                 "Exit status: 0 done, 1 internal error, 2 usage or configuration, 3 bad input, 4 something is\n"
+                 "missing, 5 a search tool failed, 6 GPU, 7 memory, 8 reading or writing, 9 some targets failed,\n"
+                 "130 interrupted, 143 terminated.\n");
 }
 
 static ff_status unknown_command(const char *name)

@@ -94,7 +94,8 @@ static ff_status load(const char *spec, int depth, struct ff_option_file **ret);
 static bool looks_like_path(const char *s)
 {
     size_t n = strlen(s);
-    return strchr(s, '/') != NULL || (n > 5 && strcmp(s + n - 5, ".yaml") == 0) || (n > 4 && strcmp(s + n - 4, ".yml") == 0);
+    return strchr(s, '/') != NULL || (n > 5 && strcmp(s + n - 5, ".yaml") == 0) ||
+           (n > 4 && strcmp(s + n - 4, ".yml") == 0);
 }
 
 static ff_status load_base(struct ff_option_file *f, int depth)
@@ -196,8 +197,8 @@ static ff_status apply_node(const struct ff_option_file *f, const struct ff_yaml
         } else if (n->kind == FF_YAML_MAP) {
             FF_TRY(apply_node(f, n, key, config));
         } else if (n->kind != FF_YAML_SCALAR || !ff_yaml_is_null(n)) {
-            return ff_fail(FF_EUSAGE, "%s:%d: %s is a section: expected 'key: value' lines below it, found %s%s%s", f->name,
-                           n->line, key, n->kind == FF_YAML_LIST ? "a list" : "'",
+            return ff_fail(FF_EUSAGE, "%s:%d: %s is a section: expected 'key: value' lines below it, found %s%s%s",
+                           f->name, n->line, key, n->kind == FF_YAML_LIST ? "a list" : "'",
                            n->kind == FF_YAML_LIST ? "" : n->text, n->kind == FF_YAML_LIST ? "" : "'");
         }
     }

@@ -192,7 +192,11 @@ void ff_options_print_list(const struct ff_config *config, struct ff_strbuf *out
 {
     for (int i = 0; i < ff_option_count; i++) {
         const struct ff_option *o = &ff_option_table[i];
-        ff_strbuf_printf(out, "%s\t%s\t", o->key, o->flag != NULL ? o->flag : "-");
+        ff_strbuf_printf(out, "%s\t", o->key);
+        if (o->letter != 0)
+            ff_strbuf_printf(out, "-%c, ", o->letter);
+        ff_strbuf_printf(out, "%s%s%s\t", o->flag != NULL ? o->flag : "", o->flag != NULL && o->metavar ? " " : "",
+                         o->flag != NULL && o->metavar ? o->metavar : "");
         ff_option_describe(o, out);
         ff_strbuf_putc(out, '\t');
         ff_option_print(o, config, false, out);

@@ -32,13 +32,13 @@ char **ff_option_text(const struct ff_option *o, struct ff_config *config)
     return is_text(o) ? field_of(o, config) : NULL;
 }
 
-/* --- 1. sizes with a unit ---------------------------------------------------------------------------------------- */
+/* --- 1. sizes with a unit ----------------------------------------------------------------------------------------- */
 
 static const struct {
     const char *name;
     double bytes;
 } units[] = {
-    {"TiB", 1099511627776.0}, {"GiB", 1073741824.0}, {"MiB", 1048576.0}, {"KiB", 1024.0}, /* exact ones first: printed */
+    {"TiB", 1099511627776.0}, {"GiB", 1073741824.0}, {"MiB", 1048576.0}, {"KiB", 1024.0}, /* the printed ones */
     {"TB", 1e12},             {"GB", 1e9},           {"MB", 1e6},        {"KB", 1e3},
     {"T", 1099511627776.0},   {"G", 1073741824.0},   {"M", 1048576.0},   {"K", 1024.0},
     {"B", 1},                 {"", 1},

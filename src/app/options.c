@@ -13,7 +13,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 
-/* --- 1. what the command line said --------------------------------------------------------------------------------- */
+/* --- 1. what the command line said -------------------------------------------------------------------------------- */
 
 struct assignment {              /* one setting of the command line, applied when the files have been */
     const struct ff_option *option;
@@ -67,7 +67,7 @@ static unsigned groups_of(const char *command)
     return FF_GROUP_ALL;
 }
 
-/* --- 2. reading arguments ------------------------------------------------------------------------------------------- */
+/* --- 2. reading arguments ----------------------------------------------------------------------------------------- */
 
 /* The value of a flag: behind its '=', or the next argument. */
 static ff_status take_value(struct parser *p, const char *flag, const char *inline_value, const char *metavar,
@@ -244,7 +244,7 @@ static ff_status parse_arguments(struct parser *p)
     return FF_OK;
 }
 
-/* --- 3. putting it together ----------------------------------------------------------------------------------------- */
+/* --- 3. putting it together --------------------------------------------------------------------------------------- */
 
 static ff_status apply_preset(const char *name, struct ff_config *config)
 {
@@ -291,8 +291,8 @@ static ff_status choose_model(const struct parser *p, struct ff_config *config)
     const char *place = given != NULL ? given->place : by_file != NULL ? by_file->name : "model.name";
     if (given != NULL && own_base != NULL && ff_option_file_model(own_base) != NULL &&
         strcmp(name, ff_option_file_model(own_base)) != 0)
-        return ff_fail(FF_EUSAGE, "%s %s: %s describes a network of its own, '%s'; leave one of the two out", place, name,
-                       own_base->name, ff_option_file_model(own_base));
+        return ff_fail(FF_EUSAGE, "%s %s: %s describes a network of its own, '%s'; leave one of the two out", place,
+                       name, own_base->name, ff_option_file_model(own_base));
 
     char *chosen = ff_xstrdup(name); /* name may be the very field that is set */
     struct ff_yaml value = {.kind = FF_YAML_SCALAR, .text = chosen, .quoted = true};
@@ -340,7 +340,7 @@ static ff_status check_together(const struct ff_config *c)
     const struct ff_feature_config *m = &c->msa;
     double sum = (double)m->profile_prob + m->same_prob + m->uniform_prob;
     if (sum > 1 + 1e-6)
-        return ff_fail(FF_EUSAGE, "msa.profile_prob, msa.same_prob and msa.uniform_prob: their sum is %g; expected at most 1",
+        return ff_fail(FF_EUSAGE, "msa.profile_prob, msa.same_prob, msa.uniform_prob: the sum is %g; expected at most 1",
                        sum);
     if (m->reduce_clusters_by_max_templates && m->max_clusters <= m->max_templates)
         return ff_fail(FF_EUSAGE, "msa.max_clusters: %d clusters leave no room beside %d templates "
@@ -384,7 +384,7 @@ ff_status ff_options_parse(int argc, char **argv, const char *command, struct ff
     return st;
 }
 
-/* --- 4. ends ---------------------------------------------------------------------------------------------------------- */
+/* --- 4. ends ------------------------------------------------------------------------------------------------------ */
 
 void ff_config_free(struct ff_config *config)
 {

@@ -30,7 +30,7 @@ struct ff_database_config {          /* paths; NULL: not configured. data_dir fi
     enum ff_db_preset preset;        /* full_dbs (BFD + UniRef30 by hhblits) or reduced_dbs (small BFD by jackhmmer) */
     char *uniref90, *mgnify, *bfd, *uniref30, *small_bfd, *uniprot, *pdb70, *pdb_seqres;
     char *template_mmcif_dir, *obsolete_pdbs;
-    int uniref90_max_hits, mgnify_max_hits, small_bfd_max_hits, uniprot_max_hits; /* rows kept, query included; 0: all */
+    int uniref90_max_hits, mgnify_max_hits, small_bfd_max_hits, uniprot_max_hits;   /* rows, 0: all */
 };
 
 struct ff_search_config {
@@ -83,15 +83,16 @@ struct ff_command_line {
 };
 
 /* Parses argv behind the subcommand's name (argv[0] is the first argument, not the name), loads what --config names and
- * fills both structs; sets the log level. Defaults alone: argc 0. After --help nothing but line->help is set. On failure
- * both are empty again. */
+ * fills both structs; sets the log level. Defaults alone: argc 0. After --help nothing but line->help is set. On
+ * failure both are empty again. */
 ff_status ff_options_parse(int argc, char **argv, const char *command, struct ff_config *config,
                            struct ff_command_line *line) FF_MUST_USE;
 /* Options of one subcommand, grouped, with the real defaults. */
 void ff_options_print_help(const char *command, struct ff_strbuf *out);
 /* The whole configuration as YAML (`fastfold config`): reads back equal from any folder. */
 void ff_options_to_yaml(const struct ff_config *config, struct ff_strbuf *out);
-/* One line per key: key, flag, what it takes, default, help, with tabs between (`fastfold config --list`). */
+/* One line per key: key, "-o, --flag VALUE" or nothing, what it takes, default, help, with tabs between
+ * (`fastfold config --list`). */
 void ff_options_print_list(const struct ff_config *config, struct ff_strbuf *out);
 void ff_config_free(struct ff_config *config);
 void ff_command_line_free(struct ff_command_line *line);

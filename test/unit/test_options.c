@@ -316,7 +316,8 @@ static void test_paths_start_at_the_file(void **state)
     assert_string_equal(c.output.dir, "results");
     assert_string_equal(c.run.dump, "d.npz");
     release(&c, &l);
-    assert_ok(parse(&c, &l, "predict", "--config", path, "--params", "synthetic", "--set", "databases.mgnify=null", NULL));
+    assert_ok(parse(&c, &l, "predict", "--config", path, "--params", "synthetic", "--set", "databases.mgnify=null",
+                    NULL));
     assert_string_equal(c.run.params, "synthetic");
     assert_null(c.databases.mgnify);
     release(&c, &l);
@@ -407,7 +408,8 @@ static void test_command_line_errors(void **state)
     struct ff_config c;
     struct ff_command_line l;
     assert_fails(parse(&c, &l, "predict", "--recycle", "3", NULL), FF_EUSAGE, "did you mean '--recycles'?");
-    assert_fails(parse(&c, &l, "predict", "--recycles", "x", NULL), FF_EUSAGE, "--recycles: model.num_recycle: found 'x'");
+    assert_fails(parse(&c, &l, "predict", "--recycles", "x", NULL), FF_EUSAGE,
+                 "--recycles: model.num_recycle: found 'x'");
     assert_fails(parse(&c, &l, "predict", "--recycles", NULL), FF_EUSAGE, "expected a value");
     assert_fails(parse(&c, &l, "predict", "--recycles=-1", NULL), FF_EUSAGE, "from 0 to 1000");
     assert_fails(parse(&c, &l, "predict", "--set", "model.num_recyle=1", NULL), FF_EUSAGE, "'model.num_recycle'");
@@ -480,9 +482,9 @@ static void test_round_trip(void **state)
         expect_round_trip(&c);
         release(&c, &l);
     }
-    assert_ok(parse(&c, &l, "config", "--params", "odd \"name\"\\ # : \xc3\xa9\t.npz", "--set", "params_note=null", "--set",
-                    "msa.mask_fraction=0.1234567", "--set", "model.structure.position_scale=1e-3", "--memory-limit",
-                    "1.7GB", "--set", "search.tmp_dir=null", "--seed", "9007199254740991", NULL));
+    assert_ok(parse(&c, &l, "config", "--params", "odd \"name\"\\ # : \xc3\xa9\t.npz", "--set", "params_note=null",
+                    "--set", "msa.mask_fraction=0.1234567", "--set", "model.structure.position_scale=1e-3",
+                    "--memory-limit", "1.7GB", "--set", "search.tmp_dir=null", "--seed", "9007199254740991", NULL));
     assert_non_null(strstr(c.run.params, "odd \"name\""));
     expect_round_trip(&c);
     release(&c, &l);
