@@ -131,16 +131,19 @@ fastfold: $(exe)
 deps:
 	@scripts/deps.sh
 
+# All processors, unless -j says otherwise.
+again = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 1))
+
 demo: deps
-	@$(MAKE) --no-print-directory all
-	@$(MAKE) --no-print-directory demo-run
+	@$(again) all
+	@$(again) demo-run
 
 demo-run: $(exe)
 	@scripts/demo.sh $(exe)
 
 check: deps
-	@$(MAKE) --no-print-directory all tests
-	@$(MAKE) --no-print-directory check-all
+	@$(again) all tests
+	@$(again) check-all
 
 tests: $(test_bins)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # detect: finds the libraries and compilers of this machine, says what it found and how to get what it did not.
 #
-# In: CC CUDA MPI CUDA_HOME cuda_src. Out: found_cflags found_ldflags found_libs found_nvcc_flags NVCC cuda_arch
+# In: CC CUDA MPI CUDA_HOME cuda_src parallel_src. Out: found_cflags found_ldflags found_libs found_nvcc_flags NVCC cuda_arch
 # have_cuda have_mpi. A missing required library stops make with the package's name.
 
 # $(call probe,header,flags): "yes" when a program with that header compiles and links.
@@ -45,13 +45,14 @@ found_nvcc_flags :=
 mpicc := $(shell command -v mpicc 2>/dev/null)
 have_mpi :=
 ifneq ($(MPI),0)
-ifneq ($(mpicc),)
+ifneq ($(and $(mpicc),$(strip $(parallel_src))),)
 mpi_compile := $(shell mpicc --showme:compile 2>/dev/null || mpicc -compile_info 2>/dev/null | cut -d' ' -f2-)
 mpi_link := $(shell mpicc --showme:link 2>/dev/null || mpicc -link_info 2>/dev/null | cut -d' ' -f2-)
 have_mpi := $(call probe,mpi.h,$(mpi_compile) $(mpi_link))
 endif
 ifeq ($(MPI)$(have_mpi),1)
-$(error MPI=1, but no working mpicc was found: `apt-get install libopenmpi-dev openmpi-bin`, or leave MPI=1 out)
+$(error MPI=1, but $(if $(strip $(parallel_src)),no working mpicc was found: `apt-get install libopenmpi-dev \
+  openmpi-bin`,there is nothing in src/parallel/ to compile))
 endif
 endif
 ifneq ($(have_mpi),)
@@ -59,8 +60,8 @@ found_cflags += -DHAVE_MPI $(patsubst -I%,-isystem %,$(filter -I%,$(mpi_compile)
 found_libs += $(mpi_link)
 mpi_report := $(mpicc)
 else
-mpi_report := $(if $(filter 0,$(MPI)),left out (MPI=0),not found (for runs on several processes: \
-                apt-get install libopenmpi-dev openmpi-bin))
+mpi_report := $(if $(filter 0,$(MPI)),left out (MPI=0),$(if $(mpicc),$(mpicc) found; nothing in src/parallel/ \
+                to compile,not found (for runs on several processes: apt-get install libopenmpi-dev openmpi-bin)))
 endif
 
 # CUDA: nvcc on PATH, or in CUDA_HOME, or in /usr/local/cuda.
@@ -83,7 +84,7 @@ endif
 ifneq ($(have_cuda),)
 cuda_arch ?= -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90a,code=sm_90a
 found_cflags += -DHAVE_CUDA
-found_libs += -L$(CUDA_HOME)/lib64 -lcublasLt -lcublas -lcudart_static -ldl -lrt -lstdc++
+found_libs += -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -lcublasLt -lcublas -lcudart_static -ldl -lrt -lstdc++
 cuda_report := $(nvcc_path)
 else ifeq ($(CUDA),0)
 cuda_report := left out (CUDA=0)
