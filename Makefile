@@ -16,7 +16,7 @@ base_src := status log alloc strbuf strset clock file hash rng subprocess
 format_src := array npy npz zip zip_writer gzip json yaml
 
 bio_src := residue msa lines identifiers fasta a3m stockholm stockholm_text structure pdb geometry torsion align \
-  mmcif_write mmcif_metadata cif_writer ccd cif_tokens cif_table
+  mmcif_write mmcif_metadata cif_writer ccd cif_tokens cif_table template_hit hhr hmmsearch_hits mmcif_atoms mmcif
 
 compute_src := tensor arena ops backend cost tile attention_tile ops_cpu ops_cpu_general ops_cpu_attention \
   ops_cpu_global_attention ops_cpu_template_attention ops_cpu_transition ops_cpu_triangle ops_cpu_opm ops_cpu_embed \
@@ -44,7 +44,7 @@ unit_tests := test_status test_log test_alloc test_strbuf test_clock test_file t
   test_array test_npy test_npz test_zip test_gzip test_json test_yaml test_strset \
   test_residue test_msa test_fasta test_identifiers test_a3m test_stockholm \
   test_stockholm_text test_pdb test_geometry test_torsion test_mmcif_write test_options test_raw_features \
-  test_msa_cluster test_monomer_features test_source
+  test_msa_cluster test_monomer_features test_source test_hhr test_hmmsearch_hits test_align test_mmcif
 
 op_tests :=
 
@@ -53,7 +53,7 @@ golden_tests := test_layers test_passes
 parallel_tests :=
 
 # Fuzz drivers; built without a fuzzer they replay their seeds.
-fuzz_tests := fuzz_npz fuzz_yaml fuzz_fasta fuzz_a3m fuzz_stockholm fuzz_pdb
+fuzz_tests := fuzz_npz fuzz_yaml fuzz_fasta fuzz_a3m fuzz_stockholm fuzz_pdb fuzz_mmcif
 
 cli_tests := help config params doctor
 
