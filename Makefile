@@ -24,8 +24,8 @@ compute_src := tensor arena ops backend cost tile attention_tile ops_cpu ops_cpu
 
 parallel_src :=
 
-feature_src := feature_check raw_features msa_pool msa_cluster msa_features residue_features monomer_features source \
-  feature_file
+feature_src := feature_check raw_features msa_pool jax_random jax_sampling msa_cluster msa_features residue_features \
+  monomer_features pairing assembly multimer_features source feature_file
 
 model_src := config weights weights_view params batch embed attention triangle outer_product evoformer template structure \
   heads confidence forward plan model
@@ -44,7 +44,8 @@ unit_tests := test_status test_log test_alloc test_strbuf test_clock test_file t
   test_array test_npy test_npz test_zip test_gzip test_json test_yaml test_strset \
   test_residue test_msa test_fasta test_identifiers test_a3m test_stockholm \
   test_stockholm_text test_pdb test_geometry test_torsion test_mmcif_write test_options test_raw_features \
-  test_msa_cluster test_monomer_features test_source test_hhr test_hmmsearch_hits test_align test_mmcif
+  test_msa_cluster test_monomer_features test_source test_jax_random test_assembly test_multimer_features \
+  test_hhr test_hmmsearch_hits test_align test_mmcif
 
 op_tests :=
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "feature/jax_sampling.h"
 #include "feature/msa_cluster.h"
 
 /* Channels of msa_feat. */
@@ -53,13 +54,41 @@ static void add_row_masks(struct ff_arrays *ret, const char *name, int64_t rows,
         mask[r] = 1.0f;
 }
 
+/* ---- drawing, by the generator that the configuration names ------------------------------------------------------- */
+
+static void set_order(const struct ff_msa_pool *p, const struct ff_msa_features_options *o, int64_t *ret)
+{
+    struct ff_jax_key order_key, hide_key;
+    if (o->config->sampling != FF_SAMPLING_JAX) {
+        ff_msa_pool_order(p, o->config->sampling, &o->draw, ret);
+        return;
+    }
+    ff_jax_sampling_keys(&o->draw, &order_key, &hide_key);
+    ff_jax_sampling_order(p, order_key, ret);
+}
+
+static void hide(const struct ff_msa_pool *p, const struct ff_msa_features_options *o, const int64_t *order,
+                 uint8_t *ret_ids, uint8_t *ret_hidden)
+{
+    struct ff_jax_key order_key, hide_key;
+    if (o->config->sampling != FF_SAMPLING_JAX) {
+        double epsilon = o->multimer ? 1e-6 : 1e-10;
+        ff_msa_pool_hide(p, o->config, &o->draw, order, o->n_centre, epsilon, ret_ids, ret_hidden);
+        return;
+    }
+    ff_jax_sampling_keys(&o->draw, &order_key, &hide_key);
+    ff_jax_sampling_hide(p, o->config, hide_key, order, o->n_centre, ret_ids, ret_hidden);
+}
+
+/* ---- arrays ------------------------------------------------------------------------------------------------------ */
+
 static void make_centres(const struct ff_msa_pool *p, const struct ff_msa_features_options *o, const int64_t *order,
                          const struct squash_table *table, struct ff_arrays *ret)
 {
     size_t n = (size_t)p->n_res, count = (size_t)o->n_centre * n;
     int64_t rows = o->pad_centre ? o->pad_centre : o->n_centre;
     uint8_t *ids = FF_NEW_ARRAY(uint8_t, count), *hidden = FF_NEW_ARRAY(uint8_t, count); /* [n_centre, n_res] */
-    ff_msa_pool_hide(p, o->config, &o->draw, order, o->n_centre, o->multimer ? 1e-6 : 1e-10, ids, hidden);
+    hide(p, o, order, ids, hidden);
     struct ff_msa_clusters clusters;
     (o->multimer ? ff_msa_cluster_shared : ff_msa_cluster_nearest)(p, order, o->n_centre, ids, &clusters);
 
@@ -121,7 +150,7 @@ void ff_msa_features_make(const struct ff_msa_pool *p, const struct ff_msa_featu
     struct squash_table table;
     fill_table(&table);
     int64_t *order = FF_NEW_ARRAY(int64_t, (size_t)p->n_row);
-    ff_msa_pool_order(p, o->config->sampling, &o->draw, order);
+    set_order(p, o, order);
     make_centres(p, o, order, &table, ret);
     make_extra(p, o, order, &table, ret);
     free(order);

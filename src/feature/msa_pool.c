@@ -10,7 +10,7 @@
 #include "base/rng.h"
 #include "base/status.h"
 
-void ff_msa_pool_alloc(struct ff_msa_pool *p, int n_row, int n_res, int with_mask)
+void ff_msa_pool_alloc(struct ff_msa_pool *p, int n_row, int n_res, bool with_mask)
 {
     size_t count = (size_t)n_row * (size_t)n_res;
     *p = (struct ff_msa_pool){.n_row = n_row, .n_res = n_res};
@@ -59,7 +59,8 @@ void ff_msa_pool_set_profile(struct ff_msa_pool *p)
 
 static void init_stream(struct ff_rng *rng, const struct ff_msa_draw *draw, const char *stream)
 {
-    ff_rng_init(rng, draw->seed, stream, (uint64_t)draw->pass << 32 | (uint32_t)draw->member);
+    uint32_t pass = draw->resample ? (uint32_t)draw->pass : 0;
+    ff_rng_init(rng, draw->seed, stream, (uint64_t)pass << 32 | (uint32_t)draw->member);
 }
 
 /* 0: comes first, 1: the others, 2: comes last. A row that is both biased and empty counts as one of the others, as the

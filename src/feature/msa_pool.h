@@ -9,6 +9,7 @@
 #ifndef FF_FEATURE_MSA_POOL_H
 #define FF_FEATURE_MSA_POOL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "feature/config.h"
@@ -25,14 +26,16 @@ struct ff_msa_pool {
 };
 
 /* Zeroed arrays; mask and bias only when asked for. */
-void ff_msa_pool_alloc(struct ff_msa_pool *p, int n_row, int n_res, int with_mask);
+void ff_msa_pool_alloc(struct ff_msa_pool *p, int n_row, int n_res, bool with_mask);
 void ff_msa_pool_free(struct ff_msa_pool *p);                    /* frees what is inside and resets to {0} */
 void ff_msa_pool_set_profile(struct ff_msa_pool *p);             /* columns without any residue get zeros */
 
-/* Which draw: the same three numbers give the same draw. */
+/* Which draw: equal values give equal draws. */
 struct ff_msa_draw {
     uint64_t seed;
     int pass, member;
+    bool resample;           /* false: every pass draws what pass 0 draws */
+    bool last_pass;          /* matters to FF_SAMPLING_JAX alone */
 };
 
 /* Order of the rows: the first ones become cluster centres, the others the extra MSA. Rows with bias come first, rows

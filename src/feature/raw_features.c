@@ -69,16 +69,22 @@ static ff_status encode_row(const struct ff_msa *m, int row, int msa_number, int
     return FF_OK;
 }
 
-static ff_status add_msa_features(int n_msa, const struct ff_msa *const *msas, int64_t n, struct ff_arrays *ret)
+/* deletion_matrix_int, msa and msa_species_identifiers, with suffix behind the names; *ret_count rows. */
+static ff_status add_rows(int n_msa, const struct ff_msa *const *msas, int64_t n, const char *suffix,
+                          struct ff_arrays *ret, int64_t *ret_count)
 {
+    static const char *const bases[] = {"deletion_matrix_int", "msa", "msa_species_identifiers"};
+    char *names[3];
+    for (int i = 0; i < 3; i++)
+        names[i] = ff_xasprintf("%s%s", bases[i], suffix);
     int64_t total = 0;
     for (int m = 0; m < n_msa; m++)
         total += msas[m]->n_row;
     struct row_ref *rows = FF_NEW_ARRAY(struct row_ref, (size_t)total);
     int64_t count = find_unique_rows(n_msa, msas, rows);
 
-    int32_t *deletions = ff_arrays_add(ret, "deletion_matrix_int", FF_I32, 2, (int64_t[]){count, n})->data;
-    int32_t *msa = ff_arrays_add(ret, "msa", FF_I32, 2, (int64_t[]){count, n})->data;
+    int32_t *deletions = ff_arrays_add(ret, names[0], FF_I32, 2, (int64_t[]){count, n})->data;
+    int32_t *msa = ff_arrays_add(ret, names[1], FF_I32, 2, (int64_t[]){count, n})->data;
     struct ff_strbuf species = {0};
     ff_status st = FF_OK;
     for (int64_t r = 0; r < count && st == FF_OK; r++) {
@@ -91,13 +97,26 @@ static ff_status add_msa_features(int n_msa, const struct ff_msa *const *msas, i
             ff_strbuf_putc(&species, '\n');
         ff_strbuf_puts(&species, ff_identifiers_species(m->descriptions[row], name));
     }
-    int32_t *alignments = ff_arrays_add(ret, "num_alignments", FF_I32, 1, &n)->data;
-    for (int64_t i = 0; i < n; i++)
-        alignments[i] = (int32_t)count;
-    ff_arrays_add_text(ret, "msa_species_identifiers", ff_strbuf_cstr(&species), species.len);
+    ff_arrays_add_text(ret, names[2], ff_strbuf_cstr(&species), species.len);
     ff_strbuf_free(&species);
     free(rows);
+    for (int i = 0; i < 3; i++)
+        free(names[i]);
+    *ret_count = count;
     return st;
+}
+
+/* Every alignment has rows and the query's length. */
+static ff_status check_sizes(int n_msa, const struct ff_msa *const *msas, int64_t n)
+{
+    for (int m = 0; m < n_msa; m++) {
+        if (msas[m]->n_row < 1)
+            return ff_fail(FF_EINPUT, "alignment %d has no rows; its first row must be the query", m + 1);
+        if (msas[m]->n_col != n)
+            return ff_fail(FF_EINPUT, "alignment %d has %d columns, but the query has %" PRId64 " residues", m + 1,
+                           msas[m]->n_col, n);
+    }
+    return FF_OK;
 }
 
 ff_status ff_raw_features_make(const char *sequence, const char *description, int n_msa,
@@ -105,18 +124,15 @@ ff_status ff_raw_features_make(const char *sequence, const char *description, in
                                struct ff_arrays *ret)
 {
     *ret = (struct ff_arrays){0};
-    size_t n = strlen(sequence);
+    int64_t n = (int64_t)strlen(sequence), count = 0;
     if (n_msa < 1)
         return ff_fail(FF_EINPUT, "no alignment was given; the query alone is one of a single row");
-    for (int m = 0; m < n_msa; m++) {
-        if (msas[m]->n_row < 1)
-            return ff_fail(FF_EINPUT, "alignment %d has no rows; its first row must be the query", m + 1);
-        if ((size_t)msas[m]->n_col != n)
-            return ff_fail(FF_EINPUT, "alignment %d has %d columns, but the query has %zu residues", m + 1,
-                           msas[m]->n_col, n);
-    }
+    FF_TRY(check_sizes(n_msa, msas, n));
     add_sequence_features(sequence, description, ret);
-    ff_status st = add_msa_features(n_msa, msas, (int64_t)n, ret);
+    ff_status st = add_rows(n_msa, msas, n, "", ret, &count);
+    int32_t *alignments = ff_arrays_add(ret, "num_alignments", FF_I32, 1, &n)->data;
+    for (int64_t i = 0; i < n; i++)
+        alignments[i] = (int32_t)count;
     for (int i = 0; st == FF_OK && templates != NULL && i < templates->count; i++) {
         const struct ff_array *t = &templates->items[i];
         struct ff_array *copy = ff_arrays_add(ret, t->name, t->dtype, t->ndim, t->shape);
@@ -128,6 +144,15 @@ ff_status ff_raw_features_make(const char *sequence, const char *description, in
     if (st != FF_OK)
         ff_arrays_free(ret);
     return st;
+}
+
+ff_status ff_raw_features_add_pairing(struct ff_arrays *raw, const struct ff_msa *msa)
+{
+    const struct ff_array *index = ff_arrays_find(raw, "residue_index");
+    FF_ASSERT(index != NULL);
+    int64_t n = index->shape[0], count = 0;
+    FF_TRY(check_sizes(1, &msa, n));
+    return add_rows(1, &msa, n, "_all_seq", raw, &count);
 }
 
 /* ---- checking ---------------------------------------------------------------------------------------------------- */
@@ -143,6 +168,12 @@ static const struct ff_feature_spec chain_table[] = {
     {"deletion_matrix_int", FF_I32, "M N", 0, INT32_MAX, FF_FEATURE_REQUIRED},
     {"num_alignments", FF_I32, "N", 1, INT32_MAX, FF_FEATURE_REQUIRED},
     {"msa_species_identifiers", FF_U8, "I", 0, 0, FF_FEATURE_OPTIONAL},
+};
+
+static const struct ff_feature_spec pairing_table[] = {
+    {"msa_all_seq", FF_I32, "P N", 0, 21, FF_FEATURE_REQUIRED},
+    {"deletion_matrix_int_all_seq", FF_I32, "P N", 0, INT32_MAX, FF_FEATURE_REQUIRED},
+    {"msa_species_identifiers_all_seq", FF_U8, "L", 0, 0, FF_FEATURE_REQUIRED},
 };
 
 static const struct ff_feature_spec template_table[] = {
@@ -178,10 +209,10 @@ static ff_status check_lines(const char *file, const struct ff_arrays *raw, cons
 }
 
 /* Each row of aatype has a single 1, and the first row of the alignment is that sequence (X matches everything). */
-static ff_status check_query(const char *file, const struct ff_arrays *raw, int64_t n)
+static ff_status check_query(const char *file, const struct ff_arrays *raw, const char *msa_name, int64_t n)
 {
     const int32_t *aatype = ff_arrays_find(raw, "aatype")->data; /* [n, 21] */
-    const int32_t *query = ff_arrays_find(raw, "msa")->data;     /* [n] of [m, n] */
+    const int32_t *query = ff_arrays_find(raw, msa_name)->data;  /* [n] of [m, n] */
     for (int64_t i = 0; i < n; i++) {
         int type = -1, sum = 0;
         for (int k = 0; k < FF_N_RESTYPE_X; k++) {
@@ -195,8 +226,9 @@ static ff_status check_query(const char *file, const struct ff_arrays *raw, int6
         int32_t row = ff_residue_from_hhblits[query[i]];
         if (row != type && type != FF_RESTYPE_X)
             return ff_fail(FF_EINPUT,
-                           "%s: the first row of array msa has %c at residue %" PRId64 ", but aatype says %c; the "
-                           "first row must be the query", file, ff_residue_letters[row], i + 1, ff_residue_letters[type]);
+                           "%s: the first row of array %s has %c at residue %" PRId64 ", but aatype says %c; the "
+                           "first row must be the query", file, msa_name, ff_residue_letters[row], i + 1,
+                           ff_residue_letters[type]);
     }
     return FF_OK;
 }
@@ -214,9 +246,22 @@ ff_status ff_raw_features_check(const char *file, struct ff_arrays *raw)
     FF_TRY(check_repeated(file, raw, "seq_length", n));
     FF_TRY(check_repeated(file, raw, "num_alignments", m));
     FF_TRY(check_lines(file, raw, "msa_species_identifiers", m));
-    FF_TRY(check_query(file, raw, n));
+    FF_TRY(check_query(file, raw, "msa", n));
+    if (ff_arrays_find(raw, "msa_all_seq") != NULL) {
+        FF_TRY(ff_feature_check(file, raw, pairing_table, sizeof pairing_table / sizeof *pairing_table, &sizes));
+        if (ff_feature_size(&sizes, 'P') < 1)
+            return ff_fail(FF_EINPUT, "%s: array msa_all_seq has no rows; its first row must be the query", file);
+        FF_TRY(check_lines(file, raw, "msa_species_identifiers_all_seq", ff_feature_size(&sizes, 'P')));
+        FF_TRY(check_query(file, raw, "msa_all_seq", n));
+    }
     if (ff_arrays_find(raw, "template_aatype") == NULL && ff_arrays_find(raw, "template_all_atom_positions") == NULL)
         return FF_OK;
+    /* The published program writes [1] here for its one empty template. */
+    struct ff_array *probs = ff_arrays_find(raw, "template_sum_probs");
+    if (probs != NULL && probs->ndim == 1) {
+        probs->ndim = 2;
+        probs->shape[1] = 1;
+    }
     FF_TRY(ff_feature_check(file, raw, template_table, sizeof template_table / sizeof *template_table, &sizes));
     int64_t t = ff_feature_size(&sizes, 'T');
     FF_TRY(check_lines(file, raw, "template_domain_names", t));

@@ -11,6 +11,8 @@
  *   template_aatype [T, N, 22] float32, one-hot in HHblits order      template_sum_probs [T, 1] float32
  *   template_all_atom_positions [T, N, 37, 3] float32, angstrom       template_domain_names, template_sequence uint8
  *   template_all_atom_masks [T, N, 37] float32                          T lines each
+ * and, for a chain of a complex, the rows that may be paired with those of other chains (P may be 1: the query):
+ *   msa_all_seq, deletion_matrix_int_all_seq [P, N] int32             msa_species_identifiers_all_seq uint8, P lines
  *
  * Text arrays hold bytes; lists are joined by newlines. Source: AlphaFold data/pipeline.py (make_sequence_features,
  * make_msa_features), data/templates.py.
@@ -28,6 +30,9 @@
 ff_status ff_raw_features_make(const char *sequence, const char *description, int n_msa,
                                const struct ff_msa *const *msas /* [n_msa] */, const struct ff_arrays *templates,
                                struct ff_arrays *ret) FF_MUST_USE;
+
+/* Adds the three arrays of rows for pairing from an alignment against UniProt. Fails like ff_raw_features_make. */
+ff_status ff_raw_features_add_pairing(struct ff_arrays *raw, const struct ff_msa *msa) FF_MUST_USE;
 
 /* What every set must satisfy before it is used, wherever it came from: names, types, shapes, ranges, the query in the
  * first row. Converts numbers to the types above in place. file is for messages. FF_EINPUT. */

@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "feature/feature_check.h"
 #include "feature/monomer_features.h"
+#include "feature/multimer_features.h"
 #include "feature/raw_features.h"
 
 /* ---- one chain, from raw features -------------------------------------------------------------------------------- */
@@ -23,7 +24,8 @@ struct monomer_source {
 static ff_status monomer_next(struct ff_source *self, int pass, int member, struct ff_arrays *ret)
 {
     struct monomer_source *s = self->impl;
-    struct ff_msa_draw draw = {.seed = s->options.seed, .pass = s->options.resample ? pass : 0, .member = member};
+    struct ff_msa_draw draw = {.seed = s->options.seed, .pass = pass, .member = member,
+                               .resample = s->options.resample};
     *ret = (struct ff_arrays){0};
     ff_monomer_features_make(&s->features, &draw, ret);
     return FF_OK;
@@ -62,6 +64,57 @@ cleanup:
     free(s);
     ff_arrays_free(raw);
     return st;
+}
+
+/* ---- a complex --------------------------------------------------------------------------------------------------- */
+
+struct multimer_source {
+    struct ff_source base;
+    struct ff_source_options options;
+    struct ff_multimer_features features;
+};
+
+static ff_status multimer_next(struct ff_source *self, int pass, int member, struct ff_arrays *ret)
+{
+    struct multimer_source *s = self->impl;
+    struct ff_msa_draw draw = {.seed = s->options.seed, .pass = pass, .member = member, .last_pass = self->last_pass,
+                               .resample = s->options.resample};
+    *ret = (struct ff_arrays){0};
+    ff_multimer_features_make(&s->features, &draw, ret);
+    return FF_OK;
+}
+
+static void multimer_destroy(struct ff_source *self)
+{
+    struct multimer_source *s = self->impl;
+    ff_multimer_features_free(&s->features);
+    free(s);
+}
+
+ff_status ff_source_from_complex(const char *name, struct ff_arrays *raw, const struct ff_source_options *options,
+                                 struct ff_source **ret)
+{
+    *ret = NULL;
+    struct multimer_source *s = FF_NEW(struct multimer_source);
+    ff_status st = ff_multimer_features_init(name, raw, &options->features, options->fixed_size, &s->features);
+    ff_arrays_free(raw);
+    if (st != FF_OK) {
+        free(s);
+        return st;
+    }
+    s->options = *options;
+    s->base = (struct ff_source){
+        .shape = {.n_res = s->features.pool.n_res,
+                  .n_seq = s->features.n_centre,
+                  .n_extra = s->features.n_extra,
+                  .n_template = s->features.n_template,
+                  .has_masked_residues = s->features.has_masked_residues},
+        .next = multimer_next,
+        .destroy = multimer_destroy,
+        .impl = s,
+    };
+    *ret = &s->base;
+    return FF_OK;
 }
 
 /* ---- processed features ------------------------------------------------------------------------------------------ */
@@ -168,8 +221,8 @@ static ff_status check_processed(const char *name, struct ff_arrays *arrays, str
     int64_t n = ff_feature_size(sizes, 'N'), s = ff_feature_size(sizes, 'S'), r = ff_feature_size(sizes, 'R');
     if (n < 1 || s < 1 || r < 1)
         return ff_fail(FF_EINPUT,
-                       "%s: %" PRId64 " sets of %" PRId64 " cluster rows and %" PRId64 " residues; at least one of each "
-                       "is needed", name, r, s, n);
+                       "%s: %" PRId64 " sets of %" PRId64 " cluster rows and %" PRId64 " residues; at least one of "
+                       "each is needed", name, r, s, n);
     return FF_OK;
 }
 
