@@ -54,7 +54,7 @@ static void add_row_masks(struct ff_arrays *ret, const char *name, int64_t rows,
         mask[r] = 1.0f;
 }
 
-/* ---- drawing, by the generator that the configuration names ------------------------------------------------------- */
+/* ---- drawing, by the generator that the configuration names ------------------------------------------------------ */
 
 static void set_order(const struct ff_msa_pool *p, const struct ff_msa_features_options *o, int64_t *ret)
 {

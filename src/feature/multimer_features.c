@@ -38,8 +38,8 @@ static ff_status check(const char *name, struct ff_arrays *raw, struct ff_featur
     int64_t n = ff_feature_size(sizes, 'N'), m = ff_feature_size(sizes, 'M');
     if (n < 1 || m < 1 || n > INT_MAX || m > INT_MAX)
         return ff_fail(FF_EINPUT,
-                       "%s: %" PRId64 " residues and %" PRId64 " alignment rows; at least one of each is needed", name, n,
-                       m);
+                       "%s: %" PRId64 " residues and %" PRId64 " alignment rows; at least one of each is needed", name,
+                       n, m);
     return FF_OK;
 }
 

@@ -118,7 +118,8 @@ static bool load_complex(const struct golden_complex *g, struct loaded *l)
 {
     *l = (struct loaded){0};
     char *name = ff_xasprintf("%s__intermediate", g->name);
-    bool complete = golden_load("multimer_raw", g->name, &l->golden) && golden_load("multimer_raw", name, &l->intermediate);
+    bool complete =
+        golden_load("multimer_raw", g->name, &l->golden) && golden_load("multimer_raw", name, &l->intermediate);
     free(name);
     bool hetero = strncmp(g->name, "het", 3) == 0 || strncmp(g->name, "crop", 4) == 0;
     for (int c = 0; c < g->n_chain && complete; c++) {
