@@ -18,35 +18,47 @@ struct backbone {
     float *mask;                     /* [N]: N, CA and C are all known */
 };
 
-static void normalise(double v[3])
+/* The embedding of a residue's direction from itself is nothing but what rounding leaves of R^T t - R^T t (see
+ * ff_template_pair_embed_args), so frames are rounded here as in the compiled published network: single precision,
+ * multiplications fused with the additions that follow. */
+#ifdef __clang__
+#pragma STDC FP_CONTRACT OFF
+#else
+#pragma GCC optimize("fp-contract=off")
+#endif
+
+static float dot(const float *a, const float *b)
 {
-    double n = sqrt(fmax(v[0] * v[0] + v[1] * v[1] + v[2] * v[2], 1e-12));
+    return fmaf(a[2], b[2], fmaf(a[1], b[1], a[0] * b[0]));
+}
+
+static void normalise(float v[3])
+{
+    float length = sqrtf(fmaxf(dot(v, v), 1e-12f));
     for (int d = 0; d < 3; d++)
-        v[d] /= n;
+        v[d] /= length;
 }
 
 /* Frame of one residue: CA at the origin, C on the x axis, N in the xy plane (Suppl. Alg. 21). */
 static void backbone_frame(const float *atoms /* [37, 3] */, float *frame /* [12] */)
 {
     const float *n = atoms + 3 * FF_ATOM_N, *ca = atoms + 3 * FF_ATOM_CA, *c = atoms + 3 * FF_ATOM_C;
-    double e0[3], e1[3], e2[3], dot = 0.0;
-    for (int d = 0; d < 3; d++)
-        e0[d] = (double)c[d] - ca[d];
-    normalise(e0);
+    float e0[3], e1[3];
     for (int d = 0; d < 3; d++) {
-        e1[d] = (double)n[d] - ca[d];
-        dot += e1[d] * e0[d];
+        e0[d] = c[d] - ca[d];
+        e1[d] = n[d] - ca[d];
     }
+    normalise(e0);
+    float along = dot(e1, e0);
     for (int d = 0; d < 3; d++)
-        e1[d] -= dot * e0[d];
+        e1[d] = fmaf(-along, e0[d], e1[d]);
     normalise(e1);
-    e2[0] = e0[1] * e1[2] - e0[2] * e1[1];
-    e2[1] = e0[2] * e1[0] - e0[0] * e1[2];
-    e2[2] = e0[0] * e1[1] - e0[1] * e1[0];
+    const float e2[3] = {fmaf(e0[1], e1[2], -(e0[2] * e1[1])), fmaf(e0[2], e1[0], -(e0[0] * e1[2])),
+                         fmaf(e0[0], e1[1], -(e0[1] * e1[0]))};
     for (int d = 0; d < 3; d++) {
-        frame[3 * d] = (float)e0[d];
-        frame[3 * d + 1] = (float)e1[d];
-        frame[3 * d + 2] = (float)e2[d];
+        frame[3 * d] = e0[d];
+        frame[3 * d + 1] = e1[d];
+        frame[3 * d + 2] = e2[d];
         frame[9 + d] = ca[d];
     }
 }

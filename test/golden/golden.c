@@ -105,9 +105,22 @@ void golden_compare(struct golden *g, const char *name, struct ff_tensor got, co
     free(values);
 }
 
+/* The file's meta lists the parameters of the published module: the declared one is among them, with this shape. */
+static void check_published(const struct golden *g, const struct ff_weight_decl *d)
+{
+    const struct ff_array *meta = ff_arrays_find(&g->file, "meta");
+    struct ff_array shape = {.ndim = d->ndim};
+    memcpy(shape.shape, d->shape, sizeof shape.shape);
+    char text[96];
+    char *wanted = ff_xasprintf("\"%s\": %s", d->name, ff_array_shape_text(&shape, text, sizeof text));
+    if (memmem(meta->data, (size_t)ff_array_count(meta), wanted, strlen(wanted)) == NULL)
+        fail_msg("not a parameter of the published module: %s", wanted);
+    free(wanted);
+}
+
 static void store_synthetic(void *user, const struct ff_weight_decl *d)
 {
-    (void)user;
+    check_published(user, d);
     int64_t count = 1;
     for (int i = 0; i < d->ndim; i++)
         count *= d->shape[i];
@@ -121,7 +134,7 @@ struct ff_weights_walker golden_walker(struct golden *g, int step)
 {
     ff_arena_init(&g->weight_arena, step == 0 ? (void *)g->weights : g->weight_memory, WEIGHT_BYTES);
     return (struct ff_weights_walker){.config = &g->config.model, .arena = &g->weight_arena, .trunk_dtype = FF_F32,
-                                      .visit = step == 0 ? store_synthetic : NULL};
+                                      .visit = step == 0 ? store_synthetic : NULL, .user = g};
 }
 
 void golden_upload_weights(struct golden *g)

@@ -4,6 +4,7 @@
  */
 #include "golden/golden.h"
 
+#include "bio/residue.h"
 #include "model/attention.h"
 #include "model/batch.h"
 #include "model/confidence.h"
@@ -253,6 +254,33 @@ static void test_template_embedding_monomer(void **state)
     golden_close(g);
 }
 
+/* Chains and pseudo-beta positions, which the published module derives from its own inputs. */
+static void test_template_embedding_multimer(void **state)
+{
+    (void)state;
+    OPEN(g, "template_embedding_multimer.npz", "model_1_multimer_v3");
+    enum { N = 21, T = 3 };
+    const float *same_chain = input_data(g, "multichain_mask");
+    const float(*positions)[37][3] = input_data(g, "template_all_atom_positions");
+    const float(*masks)[37] = input_data(g, "template_all_atom_mask");
+    const int32_t *aatype = input_data(g, "template_aatype");
+    static int32_t asym_id[N];
+    static float beta[T * N][3], beta_mask[T * N];
+    for (int i = 0; i < N; i++)
+        for (asym_id[i] = 0; same_chain[i * N + asym_id[i]] == 0.0f;)
+            asym_id[i]++; /* a chain is named by its first residue */
+    for (int i = 0; i < T * N; i++) {
+        int atom = aatype[i] == 7 ? FF_ATOM_CA : FF_ATOM_CB;
+        memcpy(beta[i], positions[i][atom], sizeof beta[i]);
+        beta_mask[i] = masks[i][atom];
+    }
+    struct ff_batch b = {.n_res = N, .n_template = T, .asym_id = asym_id, .template_aatype = aatype,
+                         .template_positions = &positions[0][0][0], .template_atom_mask = &masks[0][0],
+                         .template_pseudo_beta = &beta[0][0], .template_pseudo_beta_mask = beta_mask};
+    template_embedding(g, &b);
+    golden_close(g);
+}
+
 /* --- structure module ----------------------------------------------------------------------------------------------------- */
 
 static void compare_atoms(struct golden *g, struct ff_tensor atoms)
@@ -373,6 +401,7 @@ int main(void)
         cmocka_unit_test(test_evoformer_block_multimer),
         cmocka_unit_test(test_extra_msa_stack_block_multimer),
         cmocka_unit_test(test_template_embedding_monomer),
+        cmocka_unit_test(test_template_embedding_multimer),
         cmocka_unit_test(test_structure_module_monomer),
         cmocka_unit_test(test_structure_module_multimer),
         cmocka_unit_test(test_confidence),

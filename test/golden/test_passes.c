@@ -64,14 +64,17 @@ static void whole_pass(const char *file, const char *model, const char *const *s
     struct golden *g = golden_open(file, model, settings);
     if (g == NULL)
         skip();
-    struct ff_arrays inputs;
+    struct ff_arrays inputs = {0};
     enum ff_feature_kind kind;
-    assert_ok(ff_feature_file_load(g->path, &kind, &inputs));
-    assert_int_equal(kind, FF_FEATURES_PROCESSED);
     const struct ff_model_config *c = &g->config.model;
+    assert_ok(ff_feature_file_load(g->path, &kind, &inputs));
+    assert_int_equal(kind, c->multimer ? FF_FEATURES_COMPLEX : FF_FEATURES_PROCESSED);
     struct ff_source_options options = {.features = g->config.msa, .resample = true, .num_ensemble = 1};
     struct ff_source *source = NULL;
-    assert_ok(ff_source_from_processed(file, &inputs, &options, &source));
+    if (c->multimer)
+        assert_ok(ff_source_from_complex(file, &inputs, &options, &source));
+    else
+        assert_ok(ff_source_from_processed(file, &inputs, &options, &source));
     struct ff_plan plan;
     assert_ok(ff_model_plan(c, &source->shape, g->be->precision, g->be->activation, g->be->workspace, SIZE_MAX, &plan));
     struct ff_model *m = NULL;
@@ -113,6 +116,31 @@ static void test_demo(void **state)
     whole_pass("data/demo/golden_4ot.npz", "demo", NULL, "data/demo/params_demo.npz", 3);
 }
 
+/* Complexes: clusters in file order, nothing hidden, no early stop, sizes as the file was made with. */
+#define ORDERED "msa.sampling=ordered", "msa.mask_fraction=0", "model.recycle_early_stop_tolerance=-1"
+#define SMALL_STACKS "model.evoformer.num_block=2", "model.extra_msa_stack.num_block=1"
+
+static void test_multimer_v1_small(void **state)
+{
+    (void)state;
+    static const char *const settings[] = {ORDERED, SMALL_STACKS, "msa.max_clusters=9", "msa.max_extra=10", NULL};
+    whole_pass("multimer_v1_small.npz", "model_1_multimer", settings, "synthetic", 0);
+}
+
+static void test_multimer_v3_small(void **state)
+{
+    (void)state;
+    static const char *const settings[] = {ORDERED, SMALL_STACKS, "msa.max_clusters=11", "msa.max_extra=12", NULL};
+    whole_pass("multimer_v3_small.npz", "model_1_multimer_v3", settings, "synthetic", 1);
+}
+
+static void test_multimer_v3_full(void **state)
+{
+    (void)state;
+    static const char *const settings[] = {ORDERED, "msa.max_clusters=20", "msa.max_extra=30", NULL};
+    whole_pass("multimer_v3_full.npz", "model_1_multimer_v3", settings, "synthetic", 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -120,6 +148,9 @@ int main(void)
         cmocka_unit_test(test_monomer_ptm_small),
         cmocka_unit_test(test_monomer_ptm_full),
         cmocka_unit_test(test_demo),
+        cmocka_unit_test(test_multimer_v1_small),
+        cmocka_unit_test(test_multimer_v3_small),
+        cmocka_unit_test(test_multimer_v3_full),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
