@@ -91,7 +91,8 @@ static void check_torsions(const char *name, const struct ff_arrays *got, const 
     float *mask = ff_arrays_add(&made, "template_torsion_angles_mask", FF_F32, 3, shape)->data;
     for (int64_t i = 0; i < t; i++)
         ff_torsion_from_atom37(FF_TORSION_PLAIN, (int)n, (const int32_t *)aatype->data + i * n,
-                               positions + i * n * 37 * 3, atom_mask + i * n * 37, sin_cos + i * n * 14, alt + i * n * 14, mask + i * n * 7);
+                               positions + i * n * 37 * 3, atom_mask + i * n * 37, sin_cos + i * n * 14,
+                               alt + i * n * 14, mask + i * n * 7);
     /* The sine of an angle between nearly parallel vectors carries the rounding of float32 coordinates. */
     for (int i = 0; i < made.count; i++)
         test_assert_array(name, &made.items[i], ff_arrays_find(expected, made.items[i].name), 1e-5);
