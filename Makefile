@@ -41,22 +41,21 @@ cuda_src :=
 
 # ---- tests: one program per file ------------------------------------------------------------------------------------
 unit_tests := test_status test_log test_alloc test_strbuf test_clock test_file test_hash test_rng test_subprocess \
-  test_array test_npy test_npz test_zip test_gzip test_json test_yaml test_strset \
-  test_residue test_msa test_fasta test_identifiers test_a3m test_stockholm \
-  test_stockholm_text test_pdb test_geometry test_torsion test_mmcif_write test_options test_raw_features \
-  test_msa_cluster test_monomer_features test_source test_jax_random test_assembly test_multimer_features \
-  test_hhr test_hmmsearch_hits test_align test_mmcif
+  test_array test_npy test_npz test_zip test_gzip test_json test_yaml test_strset test_residue test_msa test_fasta \
+  test_identifiers test_a3m test_stockholm test_stockholm_text test_pdb test_geometry test_torsion test_mmcif_write \
+  test_options test_raw_features test_msa_cluster test_monomer_features test_source test_jax_random test_assembly \
+  test_multimer_features test_hhr test_hmmsearch_hits test_align test_mmcif test_output test_run_record
 
 op_tests :=
 
-golden_tests := test_layers test_passes
+golden_tests := test_layers test_passes test_command
 
 parallel_tests :=
 
 # Fuzz drivers; built without a fuzzer they replay their seeds.
 fuzz_tests := fuzz_npz fuzz_yaml fuzz_fasta fuzz_a3m fuzz_stockholm fuzz_pdb fuzz_mmcif
 
-cli_tests := help config params doctor
+cli_tests := help config params doctor search predict bad_input plan compare demo
 
 # Helpers that the tests link: files under test/, without .c.
 test_support := golden/golden

@@ -11,7 +11,6 @@
 #include "app/interrupt.h"
 #include "app/pipeline.h"
 #include "base/alloc.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "base/strset.h"
 #include "bio/fasta.h"
@@ -48,20 +47,6 @@ static struct entry *add_entry(struct batch *b)
 
 /* --- targets -------------------------------------------------------------------------------------------------------- */
 
-/* A record without a name is called after its file. */
-static char *target_name(const struct ff_fasta_record *r, const char *file)
-{
-    if (*r->name != '\0')
-        return ff_xstrdup(r->name);
-    char *stem = ff_path_stem(file);
-    char *name = ff_fasta_safe_name(stem, strlen(stem));
-    free(stem);
-    if (*name != '\0')
-        return name;
-    free(name);
-    return ff_xstrdup("query");
-}
-
 static ff_status add_file(struct batch *b, const char *file)
 {
     struct ff_fasta fasta;
@@ -69,8 +54,8 @@ static ff_status add_file(struct batch *b, const char *file)
     for (int i = 0; i < fasta.count; i++) {
         const struct ff_fasta_record *r = &fasta.records[i];
         add_entry(b)->target = (struct ff_target){
-            .name = target_name(r, file),
-            .description = ff_xstrdup(*r->header != '\0' ? r->header : "query"),
+            .name = ff_xstrdup(r->name),
+            .description = ff_xstrdup(*r->header != '\0' ? r->header : r->name),
             .sequence = ff_xstrdup(r->sequence),
             .file = ff_xstrdup(file),
         };

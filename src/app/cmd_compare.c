@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * cmd_compare: `fastfold compare A.pdb B.pdb` superposes A on B and tells how far apart they are.
  *
- * Residues are paired by sequence, whatever their numbers: the first chain of A with the first of B, and so on, each pair
- * aligned end to end. Only CA atoms that both have count.
+ * Residues are paired by sequence, whatever their numbers: the first chain of A with the first of B, and so on. Chains of
+ * equal length are paired residue by residue unless an alignment finds more that are identical; others are aligned.
+ * Only residues whose CA both have count.
  */
 #include <math.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include "app/commands.h"
 #include "app/options.h"
 #include "base/alloc.h"
+#include "base/log.h"
 #include "bio/align.h"
 #include "bio/geometry.h"
 #include "bio/pdb.h"
@@ -58,12 +60,27 @@ static bool has_ca(const struct ff_structure *s, int res)
     return s->mask[res * FF_N_ATOM37 + FF_ATOM_CA] >= 0.5f;
 }
 
+/* Partners of a's residues in b, -1 where there is none. */
+static void pair_letters(const char *a, const char *b, int32_t *b_of_a /* [strlen(a)] */)
+{
+    int n_a = (int)strlen(a), n_b = (int)strlen(b), by_place = 0, by_alignment = 0;
+    for (int i = 0; i < n_a && n_a == n_b; i++)
+        by_place += a[i] == b[i];
+    ff_align(a, b, FF_ALIGN_OVERLAP, b_of_a);
+    for (int i = 0; i < n_a; i++)
+        by_alignment += b_of_a[i] >= 0 && a[i] == b[b_of_a[i]];
+    if (n_a != n_b || by_alignment > by_place)
+        return;
+    for (int i = 0; i < n_a; i++)
+        b_of_a[i] = i;
+}
+
 static void add_chain_pairs(const struct ff_structure *a, int a_from, int a_to, const struct ff_structure *b, int b_from,
                             int b_to, struct pairs *ret)
 {
     char *letters_a = chain_letters(a, a_from, a_to), *letters_b = chain_letters(b, b_from, b_to);
     int32_t *b_of_a = ff_xmalloc((size_t)(a_to - a_from) * sizeof *b_of_a);
-    ff_align(letters_a, letters_b, FF_ALIGN_OVERLAP, b_of_a);
+    pair_letters(letters_a, letters_b, b_of_a);
     for (int i = 0; i < a_to - a_from; i++) {
         if (b_of_a[i] < 0 || !has_ca(a, a_from + i) || !has_ca(b, b_from + b_of_a[i]))
             continue;
@@ -166,6 +183,9 @@ static ff_status run(const struct ff_command_line *line)
         goto cleanup;
     }
     compare(&a, &b, &pairs, &c);
+    int shorter = a.n_res < b.n_res ? a.n_res : b.n_res;
+    if (2 * c.n_pair < shorter)
+        ff_warn("only %d of %d residues have a partner: the figures tell little about the whole", c.n_pair, shorter);
     if (line->json)
         print_json(&c, line->operands[0], line->operands[1]);
     else

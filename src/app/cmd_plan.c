@@ -181,7 +181,7 @@ static ff_status plan_record(const struct planner *p, const struct ff_fasta_reco
     }
     struct ff_input_shape shape;
     ff_predictor_shape(p->config, r->n_residue, n_row, &shape);
-    return plan_shape(p, *r->name != '\0' ? r->name : "query", &shape);
+    return plan_shape(p, r->name, &shape);
 }
 
 static ff_status plan_file(const struct planner *p, const char *path, const char *msa)

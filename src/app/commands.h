@@ -26,7 +26,7 @@ enum ff_option_group {
       "stop after the database searches")                                                                          \
     X(features, "from sequence to structure", FF_GROUP_ALL, "FILE.fasta ...",                                      \
       "stop at features.npz, which predict --features starts from")                                                \
-    X(plan, "from sequence to structure", FF_GROUP_RUN | FF_GROUP_MODEL | FF_GROUP_MSA, "FILE.fasta ...",          \
+    X(plan, "from sequence to structure", FF_GROUP_ALL, "FILE.fasta ...",                                          \
       "memory, work and chunks of a prediction, without running it")                                               \
     X(compare, "results and files", 0, "A.pdb B.pdb", "superpose two structures: CA-RMSD and lDDT")                \
     X(params, "results and files", FF_GROUP_RUN | FF_GROUP_MODEL, "info|check|synth [FILE]",                       \

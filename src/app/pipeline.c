@@ -458,12 +458,15 @@ static ff_status skip(const struct ff_pipeline *p, const struct work *w, struct 
 {
     ff_note("%s: finished before with the same inputs and settings, nothing to do (--overwrite makes it again)", w->dir);
     ret->skipped = true;
+    if (p->o.last < FF_STAGE_PREDICT) {
+        ret->result = ff_output_path(w->dir, FF_RESULT_FEATURES, NULL);
+        return FF_OK;
+    }
     ret->mean_plddt = w->old.mean_plddt;
     ret->ptm = w->old.ptm;
     ret->iptm = w->old.iptm;
-    enum ff_result_file f = p->o.last == FF_STAGE_PREDICT ? FF_RESULT_RANKED_PDB : FF_RESULT_FEATURES;
-    ret->result = ff_output_path(w->dir, f, NULL);
-    if (f == FF_RESULT_RANKED_PDB && !ff_file_exists(ret->result)) {
+    ret->result = ff_output_path(w->dir, FF_RESULT_RANKED_PDB, NULL);
+    if (!ff_file_exists(ret->result)) {
         free(ret->result);
         ret->result = ff_output_path(w->dir, FF_RESULT_RANKED_CIF, NULL);
     }

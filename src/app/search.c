@@ -358,7 +358,7 @@ static ff_status make_work_folder(const char *parent, const char *name, const ch
     FF_TRY(ff_mkdirs(parent));
     FF_TRY(ff_make_temp_dir(parent, ".search-", ret));
     char *path = ff_path_join(*ret, query_file);
-    char *text = ff_xasprintf(">%s\n%s\n", *name != '\0' ? name : "query", sequence);
+    char *text = ff_xasprintf(">%s\n%s\n", name, sequence);
     ff_status st = ff_file_write(path, text, strlen(text));
     free(text);
     free(path);

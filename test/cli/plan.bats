@@ -1,0 +1,71 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2086,SC2154
+# `fastfold plan`: needs no parameters and no GPU.
+
+load stages
+
+# value KEY: a number of the JSON output.
+value() {
+    sed -n "s/^ *\"$1\": \([0-9.e+]*\),*$/\1/p" <<<"$output" | head -n 1
+}
+
+@test "every stage with its memory and work" {
+    run_code 0 "$FASTFOLD" plan $demo/4ot.fasta --model model_1_ptm
+    said "4OT" "model_1_ptm" "59 residues, 508 clusters, 5120 extra sequences, 4 templates" "parameters" "chunks" \
+        "templates" "extra-MSA stack" "Evoformer" "structure module" "heads"
+}
+
+@test "JSON with the same numbers" {
+    run_code 0 "$FASTFOLD" plan $demo/4ot.fasta --model model_1_ptm --json
+    [ "$(value n_res)" = 59 ]
+    [ "$(value total_bytes)" -eq $(($(value weight_bytes) + $(value arena_bytes) + $(value workspace_bytes))) ]
+    [ "$(value weight_bytes)" -gt 370000000 ]
+}
+
+@test "a longer chain needs more" {
+    run_code 0 "$FASTFOLD" plan $demo/4ot.fasta --config $config --json
+    small=$(value arena_bytes)
+    run_code 0 "$FASTFOLD" plan $demo/6kwc.fasta --config $config --json
+    [ "$(value arena_bytes)" -gt "$small" ]
+}
+
+@test "less memory gives smaller chunks, and too little a refusal with what would fit" {
+    run_code 0 "$FASTFOLD" plan $demo/6kwc.fasta --model model_1_ptm --json --memory-limit 64GiB
+    most=$(value total_bytes)
+    chunk=$(value chunk_bytes)
+    run_code 0 "$FASTFOLD" plan $demo/6kwc.fasta --model model_1_ptm --json --memory-limit $((most - 1000000))
+    [ "$(value total_bytes)" -lt "$most" ]
+    [ "$(value chunk_bytes)" -lt "$chunk" ]
+    run_code 7 "$FASTFOLD" plan $demo/6kwc.fasta --model model_1_ptm --memory-limit 500MiB
+    said "6KWC_1" "191 residues" "residues fit"
+    run_code 7 "$FASTFOLD" plan $demo/6kwc.fasta --model model_1_ptm --memory-limit 1MiB
+}
+
+@test "what is planned is what a run takes" {
+    run_code 0 "$FASTFOLD" plan --features $demo/golden_4ot.npz --config $config --json
+    total=$(value total_bytes)
+    run_code 0 "$FASTFOLD" predict --features $demo/golden_4ot.npz --config $config -o "$out"
+    grep -q "\"peak_backend_bytes\": $total" "$out/golden_4ot/run.json" || { echo "$total"; grep bytes "$out/golden_4ot/run.json"; false; }
+}
+
+@test "the alignment counts: none, one's own" {
+    run_code 0 "$FASTFOLD" plan $demo/4ot.fasta --model model_1_ptm --no-msa --json
+    [ "$(value n_seq)" = 1 ]
+    [ "$(value n_extra)" = 0 ]
+    printf '>q\nPIAQIHILEGRSDEQKETLIREVSEAISRSLDAPLTSVRVIITEMAKGHFGIGGELASK\n' >"$tmp/m.a3m"
+    run_code 0 "$FASTFOLD" plan $demo/4ot.fasta --model model_1_ptm --msa "$tmp/m.a3m" --json
+    [ "$(value n_seq)" = 1 ]
+}
+
+@test "a GPU need not be there" {
+    run_code 0 "$FASTFOLD" plan $demo/4ot.fasta --model model_1_ptm --device cuda --precision bf16
+    said "cuda"
+}
+
+@test "bad input" {
+    run_code 4 "$FASTFOLD" plan "$tmp/none.fasta"
+    run_code 2 "$FASTFOLD" plan
+    run_code 2 "$FASTFOLD" plan $demo/4ot.fasta --model model_9
+    run_code 3 "$FASTFOLD" plan "$(fasta q AC1)"
+}

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Result files: the JSON texts (expected ones printed by AlphaFold's own functions), the structure, what is written and
+ * what is refused.
+ */
+#include "app/output.h"
+
+#include "base/file.h"
+#include "bio/pdb.h"
+#include "format/npz.h"
+#include "unit/testing.h"
+
+/* --- JSON ------------------------------------------------------------------------------------------------------------- */
+
+static void expect_text(struct ff_strbuf *got, const char *expected)
+{
+    assert_string_equal(ff_strbuf_cstr(got), expected);
+    ff_strbuf_free(got);
+}
+
+static void test_confidence(void **state)
+{
+    (void)state;
+    static const float plddt[] = {0, 0.125f, 2.675f, 49.999f, 50, 69.995f, 70, 89.9999f, 90, 100, 33.335f, 12.5f};
+    struct ff_strbuf text = {0};
+    ff_output_confidence_json(12, plddt, &text);
+    expect_text(&text, "{\"residueNumber\":[1,2,3,4,5,6,7,8,9,10,11,12],"
+                       "\"confidenceScore\":[0.0,0.12,2.67,50.0,50.0,70.0,70.0,90.0,90.0,100.0,33.33,12.5],"
+                       "\"confidenceCategory\":[\"D\",\"D\",\"D\",\"D\",\"L\",\"L\",\"M\",\"M\",\"H\",\"H\",\"D\",\"D\"]}");
+}
+
+static void test_pae(void **state)
+{
+    (void)state;
+    static const float pae[] = {0.25f, 0.35f, 12.05f, 0.15f, 31.75f, 0.04f, 0.75f, 1e-3f, 30.999f};
+    struct ff_strbuf text = {0};
+    ff_output_pae_json(3, pae, 31.75, &text);
+    expect_text(&text, "[{\"predicted_aligned_error\":[[0.2,0.3,12.1],[0.2,31.8,0.0],[0.8,0.0,31.0]],"
+                       "\"max_predicted_aligned_error\":31.75}]");
+}
+
+static void test_ranking(void **state)
+{
+    (void)state;
+    static const struct ff_named_value items[] = {
+        {"model_1_pred_0", 91.23456789}, {"model_2_pred_0", 95.0}, {"model_3_pred_0", 91.23456789}};
+    struct ff_strbuf text = {0};
+    ff_output_ranking_json("plddts", 3, items, &text);
+    expect_text(&text, "{\n"
+                       "    \"plddts\": {\n"
+                       "        \"model_1_pred_0\": 91.23456789,\n"
+                       "        \"model_2_pred_0\": 95.0,\n"
+                       "        \"model_3_pred_0\": 91.23456789\n"
+                       "    },\n"
+                       "    \"order\": [\n"
+                       "        \"model_2_pred_0\",\n"
+                       "        \"model_1_pred_0\",\n"
+                       "        \"model_3_pred_0\"\n"
+                       "    ]\n"
+                       "}");
+}
+
+static void test_timings(void **state)
+{
+    (void)state;
+    static const struct ff_named_value items[] = {{"features", 0.1234}, {"process_features_model_1_pred_0", 2.0}};
+    struct ff_strbuf text = {0};
+    ff_output_timings_json(2, items, &text);
+    expect_text(&text, "{\n    \"features\": 0.1234,\n    \"process_features_model_1_pred_0\": 2.0\n}");
+}
+
+/* --- a prediction of n residues, alanine and glycine in turns ----------------------------------------------------------- */
+
+struct made {
+    struct ff_prediction prediction;
+    struct ff_output_config config;
+    int32_t *aatype, *residue_index;
+    struct ff_output_prediction output;
+};
+
+static float *add(struct ff_arrays *set, const char *name, int ndim, const int64_t *shape)
+{
+    return ff_arrays_add(set, name, FF_F32, ndim, shape)->data;
+}
+
+static void make(struct made *m, int n_res, const char *dir)
+{
+    *m = (struct made){.config = {.pae_json_max_residues = 100}};
+    struct ff_arrays *set = &m->prediction.arrays;
+    float *positions = add(set, "structure_module/final_atom_positions", 3, (int64_t[]){n_res, 37, 3});
+    float *mask = add(set, "structure_module/final_atom_mask", 2, (int64_t[]){n_res, 37});
+    float *plddt = add(set, "plddt", 1, (int64_t[]){n_res});
+    float *pae = add(set, "predicted_aligned_error", 2, (int64_t[]){n_res, n_res});
+    *add(set, "max_predicted_aligned_error", 0, NULL) = 31.75f;
+    *add(set, "ptm", 0, NULL) = 0.5f;
+    add(set, "representations/pair", 3, (int64_t[]){n_res, n_res, 2});
+    m->aatype = FF_NEW_ARRAY(int32_t, (size_t)n_res);
+    m->residue_index = FF_NEW_ARRAY(int32_t, (size_t)n_res);
+    for (int i = 0; i < n_res; i++) {
+        m->aatype[i] = i % 2 == 0 ? 0 : 7;
+        m->residue_index[i] = i;
+        plddt[i] = 50 + (float)(i % 40) + 0.25f;
+        for (int a = 0; a < (i % 2 == 0 ? 5 : 3); a++) {
+            mask[i * 37 + a] = 1;
+            for (int d = 0; d < 3; d++)
+                positions[(i * 37 + a) * 3 + d] = (float)(i % 100) + 0.1f * (float)a + (float)d;
+        }
+        pae[(size_t)i * (size_t)n_res] = 1;
+    }
+    m->prediction.n_res = n_res;
+    m->prediction.ranking_confidence = 60;
+    m->output = (struct ff_output_prediction){
+        .target_dir = dir,
+        .model = "model_1_ptm",
+        .config = &m->config,
+        .prediction = &m->prediction,
+        .aatype = m->aatype,
+        .residue_index = m->residue_index,
+    };
+}
+
+static void unmake(struct made *m)
+{
+    ff_arrays_free(&m->prediction.arrays);
+    free(m->aatype);
+    free(m->residue_index);
+}
+
+static bool has_file(const char *dir, const char *name)
+{
+    char *path = ff_path_join(dir, name);
+    bool has = ff_file_exists(path);
+    free(path);
+    return has;
+}
+
+static void test_structure(void **state)
+{
+    (void)state;
+    struct made m;
+    make(&m, 6, ".");
+    m.residue_index[4] = 100;
+    m.residue_index[5] = 101;
+    struct ff_structure s;
+    ff_output_structure(&m.output, &s);
+    assert_int_equal(s.n_res, 6);
+    assert_int_equal(s.residue_index[0], 1);
+    assert_int_equal(s.residue_index[4], 101);
+    assert_int_equal(s.aatype[1], 7);
+    assert_int_equal(s.chain_index[5], 0);
+    for (int a = 0; a < 37; a++)
+        assert_true(s.b_factors[2 * 37 + a] == 52.25f);
+    ff_structure_free(&s);
+
+    static const int32_t asym_id[] = {1, 1, 1, 2, 2, 2};
+    m.output.asym_id = asym_id;
+    ff_output_structure(&m.output, &s);
+    assert_int_equal(s.chain_index[0], 1);
+    assert_int_equal(s.chain_index[5], 2);
+    ff_structure_free(&s);
+    unmake(&m);
+}
+
+static void test_files(void **state)
+{
+    (void)state;
+    static const char *const expected[] = {
+        "result_model_1_ptm_pred_0.npz", "confidence_model_1_ptm_pred_0.json", "pae_model_1_ptm_pred_0.json",
+        "ranking_debug.json", "timings.json", "unrelaxed_model_1_ptm_pred_0.pdb", "ranked_0.pdb"};
+    char *dir = test_make_dir();
+    struct made m;
+    make(&m, 6, dir);
+    m.output.params_note = "these parameters are for a test";
+    struct ff_output_files files = {0};
+    char *structure = NULL;
+    assert_ok(ff_output_write_prediction(&m.output, &files, &structure));
+    assert_int_equal(files.count, 7);
+    for (int i = 0; i < 7; i++) {
+        assert_string_equal(files.names[i], expected[i]);
+        assert_true(has_file(dir, expected[i]));
+    }
+    assert_string_equal(ff_path_base(structure), "ranked_0.pdb");
+    char *text;
+    size_t len;
+    assert_ok(ff_file_read(structure, &text, &len));
+    assert_non_null(strstr(text, "these parameters are for a test"));
+    free(text);
+
+    struct ff_arrays result = {0};
+    char *npz = ff_path_join(dir, expected[0]);
+    assert_ok(ff_npz_load(npz, &result));
+    assert_null(ff_arrays_find(&result, "representations/pair"));
+    test_assert_array("plddt", ff_arrays_find(&result, "plddt"), ff_arrays_find(&m.prediction.arrays, "plddt"), 0);
+    ff_arrays_free(&result);
+
+    m.config.save_representations = true;
+    free(structure);
+    assert_ok(ff_output_write_prediction(&m.output, &files, &structure));
+    assert_ok(ff_npz_load(npz, &result));
+    assert_non_null(ff_arrays_find(&result, "representations/pair"));
+    ff_arrays_free(&result);
+    free(npz);
+    free(structure);
+    ff_output_files_free(&files);
+    unmake(&m);
+    test_remove_dir(dir);
+}
+
+static void test_no_pae(void **state)
+{
+    (void)state;
+    char *dir = test_make_dir();
+    struct made m;
+    struct ff_output_files files = {0};
+    char *structure = NULL;
+    make(&m, 6, dir);
+    m.config.pae_json_max_residues = 5;
+    assert_ok(ff_output_write_prediction(&m.output, &files, &structure));
+    assert_false(has_file(dir, "pae_model_1_ptm_pred_0.json"));
+    free(structure);
+    m.config.pae_json_max_residues = 6;
+    ff_arrays_remove(&m.prediction.arrays, "predicted_aligned_error");
+    assert_ok(ff_output_write_prediction(&m.output, &files, &structure));
+    assert_false(has_file(dir, "pae_model_1_ptm_pred_0.json"));
+    free(structure);
+    ff_output_files_free(&files);
+    unmake(&m);
+    test_remove_dir(dir);
+}
+
+/* Residue numbers of five digits do not fit the columns of PDB. */
+static void test_mmcif(void **state)
+{
+    (void)state;
+    char *dir = test_make_dir();
+    struct made m;
+    make(&m, 6, dir);
+    m.residue_index[5] = 10000;
+    struct ff_output_files files = {0};
+    char *structure = NULL;
+    assert_ok(ff_output_write_prediction(&m.output, &files, &structure));
+    assert_string_equal(ff_path_base(structure), "ranked_0.cif");
+    assert_true(has_file(dir, "unrelaxed_model_1_ptm_pred_0.cif"));
+    assert_false(has_file(dir, "ranked_0.pdb"));
+    free(structure);
+    ff_output_files_free(&files);
+    unmake(&m);
+    test_remove_dir(dir);
+}
+
+static void test_not_finite(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"plddt", "structure_module/final_atom_positions", "predicted_aligned_error"};
+    for (int i = 0; i < 3; i++) {
+        char *dir = test_make_dir();
+        struct made m;
+        make(&m, 6, dir);
+        ((float *)ff_arrays_find(&m.prediction.arrays, names[i])->data)[5] = i == 0 ? NAN : INFINITY;
+        struct ff_output_files files = {0};
+        char *structure = NULL;
+        assert_fails(ff_output_write_prediction(&m.output, &files, &structure), FF_EINTERNAL, names[i]);
+        assert_int_equal(files.count, 0);
+        assert_null(ff_output_find_result(dir));
+        unmake(&m);
+        test_remove_dir(dir);
+    }
+}
+
+static void test_unwritable(void **state)
+{
+    (void)state;
+    char *dir = test_make_dir();
+    char *missing = ff_path_join(dir, "missing");
+    struct made m;
+    make(&m, 6, missing);
+    struct ff_output_files files = {0};
+    char *structure = NULL;
+    assert_fails(ff_output_write_prediction(&m.output, &files, &structure), FF_EIO, missing);
+    assert_null(structure);
+    ff_output_files_free(&files);
+    unmake(&m);
+    free(missing);
+    test_remove_dir(dir);
+}
+
+/* --- names -------------------------------------------------------------------------------------------------------------- */
+
+static void expect_path(enum ff_result_file file, const char *expected)
+{
+    char *path = ff_output_path("d", file, "model_3");
+    assert_string_equal(path, expected);
+    free(path);
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    expect_path(FF_RESULT_FEATURES, "d/features.npz");
+    expect_path(FF_RESULT_RUN, "d/run.json");
+    expect_path(FF_RESULT_PDB, "d/unrelaxed_model_3_pred_0.pdb");
+    expect_path(FF_RESULT_RANKED_PDB, "d/ranked_0.pdb");
+    expect_path(FF_RESULT_CIF, "d/unrelaxed_model_3_pred_0.cif");
+    expect_path(FF_RESULT_ARRAYS, "d/result_model_3_pred_0.npz");
+    expect_path(FF_RESULT_CONFIDENCE, "d/confidence_model_3_pred_0.json");
+    expect_path(FF_RESULT_PAE, "d/pae_model_3_pred_0.json");
+    expect_path(FF_RESULT_RANKING, "d/ranking_debug.json");
+    expect_path(FF_RESULT_TIMINGS, "d/timings.json");
+    char *msas = ff_output_msa_dir("d");
+    assert_string_equal(msas, "d/msas");
+    free(msas);
+}
+
+static void test_find_result(void **state)
+{
+    (void)state;
+    static const char *const results[] = {"features.pkl", "unrelaxed_model_1.pdb", "ranked_3.pdb", "result_model_1.pkl"};
+    static const char *const others[] = {"msas", "notes.txt", "my_ranked_0.pdb", "run.json"};
+    char *dir = test_make_dir();
+    assert_null(ff_output_find_result(dir));
+    for (int i = 0; i < 4; i++) {
+        char *path = ff_path_join(dir, others[i]);
+        assert_ok(ff_file_write(path, "x", 1));
+        free(path);
+    }
+    assert_null(ff_output_find_result(dir));
+    for (int i = 0; i < 4; i++) {
+        char *path = ff_path_join(dir, results[i]);
+        assert_ok(ff_file_write(path, "x", 1));
+        char *found = ff_output_find_result(dir);
+        assert_string_equal(found, results[i]);
+        free(found);
+        assert_ok(ff_remove_tree(path));
+        free(path);
+    }
+    char *missing = ff_path_join(dir, "none");
+    assert_null(ff_output_find_result(missing));
+    free(missing);
+    test_remove_dir(dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_confidence), cmocka_unit_test(test_pae),         cmocka_unit_test(test_ranking),
+        cmocka_unit_test(test_timings),    cmocka_unit_test(test_structure),   cmocka_unit_test(test_files),
+        cmocka_unit_test(test_no_pae),     cmocka_unit_test(test_mmcif),       cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_unwritable), cmocka_unit_test(test_names),       cmocka_unit_test(test_find_result),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
