@@ -20,7 +20,7 @@ bio_src := residue msa lines identifiers fasta a3m stockholm stockholm_text stru
 
 compute_src := tensor arena ops backend cost tile attention_tile ops_cpu ops_cpu_general ops_cpu_attention \
   ops_cpu_global_attention ops_cpu_template_attention ops_cpu_transition ops_cpu_triangle ops_cpu_opm ops_cpu_embed \
-  ops_cpu_geometry ops_cpu_point ops_cpu_heads ops_plan wrap ops_dump ops_profile
+  ops_cpu_geometry ops_cpu_point ops_cpu_heads ops_plan wrap ops_dump ops_profile op_call op_case op_fill
 
 parallel_src :=
 
@@ -46,7 +46,7 @@ unit_tests := test_status test_log test_alloc test_strbuf test_clock test_file t
   test_options test_raw_features test_msa_cluster test_monomer_features test_source test_jax_random test_assembly \
   test_multimer_features test_hhr test_hmmsearch_hits test_align test_mmcif test_output test_run_record
 
-op_tests :=
+op_tests := test_ops test_edges
 
 golden_tests := test_layers test_passes test_command
 
@@ -58,7 +58,8 @@ fuzz_tests := fuzz_npz fuzz_yaml fuzz_fasta fuzz_a3m fuzz_stockholm fuzz_pdb fuz
 cli_tests := help config params doctor search predict bad_input plan compare demo
 
 # Helpers that the tests link: files under test/, without .c.
-test_support := golden/golden
+test_support := golden/golden op/cases op/ref_general op/ref_attention op/ref_triangle op/ref_embed op/ref_structure \
+  op/ref_heads
 
 bench_programs :=
 

@@ -364,8 +364,8 @@ static void build_point_attention(const struct builder *b, struct ff_point_atten
     ONE(kv, NORMAL, w->j, w->h * (w->d + w->v));
     ONE(q_point, NORMAL, w->i, 3 * w->h * w->p);
     ONE(kv_point, NORMAL, w->j, 3 * w->h * (w->p + n_point_v));
-    ONE(frame_i, FRAME, w->i, 12);
-    ONE(frame_j, FRAME, w->j, 12);
+    ONE(frame_i, NEAR_FRAME, w->i, 12);
+    ONE(frame_j, NEAR_FRAME, w->j, 12);
     ONE(mask_i, MASK, w->i);
     ONE(mask_j, MASK, w->j);
     ACT(z, IN, NORMAL, w->i, w->j, w->c);

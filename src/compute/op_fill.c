@@ -11,7 +11,7 @@ static double symmetric(struct ff_rng *r)
     return 2.0 * ff_rng_uniform(r) - 1.0;
 }
 
-static void fill_frame(struct ff_rng *r, float *f)
+static void fill_frame(struct ff_rng *r, float *f, double extent)
 {
     double q[4], n = 0;
     for (int i = 0; i < 4; i++) {
@@ -25,7 +25,7 @@ static void fill_frame(struct ff_rng *r, float *f)
     for (int i = 0; i < 9; i++)
         f[i] = (float)(m[i] / n);
     for (int i = 9; i < 12; i++)
-        f[i] = (float)(20.0 * symmetric(r));
+        f[i] = (float)(extent * symmetric(r));
 }
 
 /* One row of the last axis. */
@@ -52,7 +52,8 @@ static void fill_row(struct ff_rng *r, enum ff_fill how, float *x, int64_t n, do
             x[i] = (float)(20.0 * symmetric(r));
         break;
     case FF_FILL_FRAME:
-        fill_frame(r, x);
+    case FF_FILL_NEAR_FRAME:
+        fill_frame(r, x, how == FF_FILL_FRAME ? 20.0 : 2.0);
         break;
     case FF_FILL_QUATERNION:
         for (int64_t i = 0; i < n; i++) {

@@ -14,6 +14,7 @@ enum ff_fill {
     FF_FILL_MASK,        /* 0 or 1 */
     FF_FILL_POSITION,    /* [-20, 20]: angstrom */
     FF_FILL_FRAME,       /* rotation row by row, translation as POSITION */
+    FF_FILL_NEAR_FRAME,  /* translation in [-2, 2]: the structure module's unit is 10 angstrom, and attention is soft */
     FF_FILL_QUATERNION,
     FF_FILL_AATYPE,      /* 0 .. 20 */
     FF_FILL_TOKEN,       /* 0 .. 21 */

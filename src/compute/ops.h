@@ -241,7 +241,8 @@ struct ff_extra_msa_embed_args {
  *   + unit(i, j) W_unit + bb_mask W_bb + b,   bins as in distance_embed.
  * pb_mask = pseudo_beta_mask_i * _j, bb_mask = backbone_mask_i * _j, both times (asym_i == asym_j) when asym is given.
  * unit(i, j): direction of CA_j in the frame of i, R_i^T (t_j - t_i), over its length (+ 1e-6 under the root, or
- * max(length^2, 1e-12) when clamp_norm), times bb_mask; zero when W_unit is absent.
+ * max(length^2, 1e-12) when clamp_norm), times bb_mask; zero when W_unit is absent. With clamp_norm the direction is
+ * R_i^T t_j + R_i^T (-t_i), rounded as in ops_cpu_embed.c: what that leaves for i = j passes the clamp as a direction.
  * mask_all: the whole feature vector is multiplied by bb_mask (single chain); otherwise the dgram by pb_mask only. */
 struct ff_template_pair_embed_args {
     struct ff_tensor out;        /* [I, J, c_t] */
@@ -281,7 +282,8 @@ struct ff_template_attention_args {
 
 /* Invariant point attention without its projections (Alg. 22 lines 4-13). logits[h, i, j] =
  *   sqrt(1/(3 c)) q.k - 0.5 sqrt(2/(27 P)) softplus(w[h]) sum_p |T_i q_p - T_j k_p|^2 + sqrt(1/3) (LN(z) w2d + b2d)[h]
- *   - 1e5 (1 - mask_i mask_j), softmax over j. Points are x for all heads and points, then y, then z.
+ *   - 1e5 (1 - mask_i mask_j) unless that is the same for all j; softmax over j. Points are x for all heads and points,
+ * then y, then z.
  * out[i] = [v: H * c_v | local point x: H * P_v | y | z | sqrt(1e-8 + |point|^2): H * P_v |
  *           sum_j a LN(z)[i, j]: H * c_z] */
 struct ff_point_attention_args {
