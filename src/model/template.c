@@ -27,14 +27,15 @@ struct backbone {
 #pragma GCC optimize("fp-contract=off")
 #endif
 
-static float dot(const float *a, const float *b)
+/* The product that is rounded first, by itself, is the one of this axis (0 or 1). */
+static float dot(int axis, const float *a, const float *b)
 {
-    return fmaf(a[2], b[2], fmaf(a[1], b[1], a[0] * b[0]));
+    return fmaf(a[2], b[2], fmaf(a[1 - axis], b[1 - axis], a[axis] * b[axis]));
 }
 
 static void normalise(float v[3])
 {
-    float length = sqrtf(fmaxf(dot(v, v), 1e-12f));
+    float length = sqrtf(fmaxf(dot(1, v, v), 1e-12f));
     for (int d = 0; d < 3; d++)
         v[d] /= length;
 }
@@ -49,9 +50,9 @@ static void backbone_frame(const float *atoms /* [37, 3] */, float *frame /* [12
         e1[d] = n[d] - ca[d];
     }
     normalise(e0);
-    float along = dot(e1, e0);
+    const float ca_n[3] = {e1[0], e1[1], e1[2]};
     for (int d = 0; d < 3; d++)
-        e1[d] = fmaf(-along, e0[d], e1[d]);
+        e1[d] = fmaf(-dot(d > 0, ca_n, e0), e0[d], ca_n[d]);
     normalise(e1);
     const float e2[3] = {fmaf(e0[1], e1[2], -(e0[2] * e1[1])), fmaf(e0[2], e1[0], -(e0[0] * e1[2])),
                          fmaf(e0[0], e1[1], -(e0[1] * e1[0]))};
