@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * transition: x += relu(LN(x) W1 + b1) W2 + b2 (Jumper et al. 2021, Suppl. Alg. 9, 15), a tile of rows at a time.
+ *
+ * Shapes: x [.., c] with any leading strides, W1 [c, n], W2 [n, c]. The tile's normed rows [rows, c] and its hidden layer
+ * [rows, n] lie in the workspace and are sized to stay in the second-level cache, so the hidden layer never goes through
+ * memory. Both products run on the library's kernels with bias and relu in their epilogues; where the rows of x lie at
+ * one distance the second adds to x itself.
+ * Cost: x read twice and written once; 4 c n flops per row; bound by the products. Numerics: layer norm and sums in
+ * float32; hidden layer in the type of x. Reference: ops_cpu_transition.c.
+ */
+#include "common.cuh"
+
+extern "C" void ff_cuda_transition(struct ff_backend *be, const struct ff_transition_args *a)
+{
+    int64_t c = a->w1.shape[0], n = a->w1.shape[1], n_row = ff_cuda_row_count(&a->out, a->out.ndim - 1);
+    enum ff_dtype type = a->out.dtype;
+    FF_ASSERT(a->out.ndim >= 1 && a->out.shape[a->out.ndim - 1] == c);
+    FF_ASSERT(a->w2.shape[0] == n && a->w2.shape[1] == c && a->b1.shape[0] == n && a->b2.shape[0] == c);
+    ff_cuda_mark mark(be);
+    size_t size = ff_dtype_size(type);
+    bool direct = ff_tensor_contiguous(&a->out);
+
+    struct ff_cuda_gemm_args first = {}, second = {};
+    first.n = second.k = n;
+    first.k = second.n = c;
+    first.a_type = first.b_type = first.c_type = second.a_type = second.b_type = type;
+    first.lda = second.ldb = c;
+    first.ldb = first.ldc = second.lda = n;
+    first.alpha = second.alpha = 1.0f;
+    first.b = ff_cuda_as_type(be, &a->w1, type);
+    second.b = ff_cuda_as_type(be, &a->w2, type);
+    first.bias = ff_cuda_floats(&a->b1);
+    first.relu = true;
+    second.ldc = c;
+    second.c_type = direct ? type : FF_F32;
+    if (direct) {
+        second.beta = 1.0f;
+        second.bias = ff_cuda_floats(&a->b2);
+    }
+
+    int64_t step = ff_cuda_tile_rows(be, n_row, (size_t)(c + n) * size + (direct ? 0 : (size_t)c * sizeof(float)));
+    char *x = ff_cuda_take<char>(be, step * c * (int64_t)size);          /* [step, c] */
+    char *hidden = ff_cuda_take<char>(be, step * n * (int64_t)size);     /* [step, n] */
+    float *y = direct ? nullptr : ff_cuda_take<float>(be, step * c);
+    first.a = x;
+    first.c = hidden;
+    second.a = hidden;
+    for (int64_t row = 0; row < n_row; row += step) {
+        int64_t rows = n_row - row < step ? n_row - row : step;
+        first.m = second.m = rows;
+        second.c = direct ? (char *)a->out.data + row * c * (int64_t)size : (char *)y;
+        ff_cuda_load_rows(be, x, type, c, &a->out, row, rows, &a->norm, false);
+        ff_cuda_gemm(be, &first);
+        ff_cuda_gemm(be, &second);
+        if (!direct) {
+            struct ff_cuda_store how = {};
+            how.b = ff_cuda_floats(&a->b2);
+            how.accumulate = true;
+            ff_cuda_store_rows(be, &a->out, row, rows, y, FF_F32, c, &how);
+        }
+    }
+}
