@@ -45,7 +45,7 @@ static struct entry *add_entry(struct batch *b)
     return e;
 }
 
-/* --- targets -------------------------------------------------------------------------------------------------------- */
+/* --- targets ---------------------------------------------------------------------------------------------------- */
 
 static ff_status add_file(struct batch *b, const char *file)
 {
@@ -73,8 +73,8 @@ static ff_status check_names(const struct batch *b)
         bool added;
         int first = ff_strset_add(&names, t->name, strlen(t->name), &added);
         if (!added)
-            st = ff_fail(FF_EINPUT, "%s: the record '%s' would write its results to the folder %s, as one of %s does; give "
-                         "each record a name of its own", t->file, t->description, t->name,
+            st = ff_fail(FF_EINPUT, "%s: the record '%s' would write its results to the folder %s, as one of %s does; "
+                         "give each record a name of its own", t->file, t->description, t->name,
                          b->entries[first].target.file);
     }
     ff_strset_free(&names);
@@ -100,7 +100,7 @@ static ff_status read_targets(const struct ff_command_line *line, struct batch *
     return check_names(b);
 }
 
-/* --- running ---------------------------------------------------------------------------------------------------------- */
+/* --- running ---------------------------------------------------------------------------------------------------- */
 
 static void fail_entry(struct entry *e, ff_status st)
 {
@@ -144,7 +144,7 @@ static ff_status run_targets(struct ff_pipeline *p, struct batch *b)
     return FF_OK;
 }
 
-/* --- summary ---------------------------------------------------------------------------------------------------------- */
+/* --- summary ---------------------------------------------------------------------------------------------------- */
 
 static void print_outcome(const struct ff_target *t, const struct ff_outcome *o)
 {
@@ -179,7 +179,7 @@ static ff_status print_summary(const struct batch *b)
     return FF_OK;
 }
 
-/* --- the command ------------------------------------------------------------------------------------------------------- */
+/* --- the command ------------------------------------------------------------------------------------------------ */
 
 ff_status ff_batch_run(const struct ff_config *config, const struct ff_command_line *line, const char *command,
                        enum ff_stage last)

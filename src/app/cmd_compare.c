@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * cmd_compare: `fastfold compare A.pdb B.pdb` superposes A on B and tells how far apart they are.
  *
- * Residues are paired by sequence, whatever their numbers: the first chain of A with the first of B, and so on. Chains of
- * equal length are paired residue by residue unless an alignment finds more that are identical; others are aligned.
+ * Residues are paired by sequence, whatever their numbers: the first chain of A with the first of B, and so on. Chains
+ * of equal length are paired residue by residue unless an alignment finds more that are identical; others are aligned.
  * Only residues whose CA both have count.
  */
 #include <math.h>
@@ -75,8 +75,8 @@ static void pair_letters(const char *a, const char *b, int32_t *b_of_a /* [strle
         b_of_a[i] = i;
 }
 
-static void add_chain_pairs(const struct ff_structure *a, int a_from, int a_to, const struct ff_structure *b, int b_from,
-                            int b_to, struct pairs *ret)
+static void add_chain_pairs(const struct ff_structure *a, int a_from, int a_to, const struct ff_structure *b,
+                            int b_from, int b_to, struct pairs *ret)
 {
     char *letters_a = chain_letters(a, a_from, a_to), *letters_b = chain_letters(b, b_from, b_to);
     int32_t *b_of_a = ff_xmalloc((size_t)(a_to - a_from) * sizeof *b_of_a);

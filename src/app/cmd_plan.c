@@ -47,7 +47,7 @@ static ff_status choose_machine(const struct ff_run_config *run, struct machine 
     return st;
 }
 
-/* --- printing --------------------------------------------------------------------------------------------------------- */
+/* --- printing --------------------------------------------------------------------------------------------------- */
 
 static double mib(size_t bytes)
 {
@@ -58,9 +58,10 @@ static void print_text(const char *target, const struct ff_config *c, const stru
 {
     int passes = c->model.num_recycle + 1;
     printf("%s\n", target);
-    printf("  network      %s on %s%s\n", c->model.name, m->name, p->shape.has_masked_residues ? ", masked residues" : "");
-    printf("  features     %d residues, %d clusters, %d extra sequences, %d templates\n", p->shape.n_res, p->shape.n_seq,
-           p->shape.n_extra, p->shape.n_template);
+    const struct ff_input_shape *s = &p->shape;
+    printf("  network      %s on %s\n", c->model.name, m->name);
+    printf("  features     %d residues, %d clusters, %d extra sequences, %d templates\n", s->n_res, s->n_seq,
+           s->n_extra, s->n_template);
     printf("  memory       %.1f MiB: parameters %.1f, representations and scratch %.1f, workspace %.1f\n",
            mib(p->total_bytes), mib(p->weight_bytes), mib(p->arena_bytes), mib(p->workspace_bytes));
     if (m->budget != SIZE_MAX)
@@ -70,8 +71,8 @@ static void print_text(const char *target, const struct ff_config *c, const stru
            p->flops_per_pass * 1e-12);
     printf("  %-28s %12s %12s %12s\n", "stage", "peak MiB", "GFLOP", "GB moved");
     for (int i = 0; i < p->n_stage; i++) {
-        const struct ff_plan_stage *s = &p->stages[i];
-        printf("  %-28s %12.1f %12.2f %12.2f\n", s->name, mib(s->peak_bytes), s->flops * 1e-9, s->bytes * 1e-9);
+        const struct ff_plan_stage *g = &p->stages[i];
+        printf("  %-28s %12.1f %12.2f %12.2f\n", g->name, mib(g->peak_bytes), g->flops * 1e-9, g->bytes * 1e-9);
     }
 }
 
@@ -126,7 +127,7 @@ static void print_json(struct ff_json *j, const char *target, const struct ff_co
     ff_json_end_object(j);
 }
 
-/* --- targets ---------------------------------------------------------------------------------------------------------- */
+/* --- targets ---------------------------------------------------------------------------------------------------- */
 
 struct planner {
     const struct ff_config *config;
@@ -138,8 +139,9 @@ static ff_status plan_shape(const struct planner *p, const char *target, const s
 {
     struct ff_plan plan;
     const struct machine *m = &p->machine;
-    FF_TRY(ff_context(ff_model_plan(&p->config->model, shape, m->precision, m->activation, m->workspace, m->budget, &plan),
-                      "%s", target));
+    ff_status st = ff_model_plan(&p->config->model, shape, m->precision, m->activation, m->workspace, m->budget, &plan);
+    if (st != FF_OK)
+        return ff_context(st, "%s", target);
     if (p->json != NULL)
         print_json(p->json, target, p->config, m, &plan);
     else

@@ -15,7 +15,7 @@
 #include "bio/pdb.h"
 #include "format/npz.h"
 
-/* --- names ---------------------------------------------------------------------------------------------------------- */
+/* --- names ------------------------------------------------------------------------------------------------------ */
 
 static const struct {
     const char *head, *tail;     /* before and after "<model>_pred_0"; tail NULL: head is the whole name */
@@ -90,7 +90,7 @@ void ff_output_files_free(struct ff_output_files *f)
     *f = (struct ff_output_files){0};
 }
 
-/* --- structure ------------------------------------------------------------------------------------------------------ */
+/* --- structure -------------------------------------------------------------------------------------------------- */
 
 /* An array of the prediction; the model always makes it. */
 static const float *prediction_array(const struct ff_prediction *p, const char *name, int64_t count)
@@ -153,8 +153,9 @@ static ff_status write_structure(const struct ff_output_prediction *p, struct ff
         st = ff_mmcif_write(&s, &cif, &text);
         free(id);
     }
-    char *path = ff_output_path(p->target_dir, misfit == NULL ? FF_RESULT_PDB : FF_RESULT_CIF, p->model);
-    char *ranked = ff_output_path(p->target_dir, misfit == NULL ? FF_RESULT_RANKED_PDB : FF_RESULT_RANKED_CIF, p->model);
+    bool fits = misfit == NULL;
+    char *path = ff_output_path(p->target_dir, fits ? FF_RESULT_PDB : FF_RESULT_CIF, p->model);
+    char *ranked = ff_output_path(p->target_dir, fits ? FF_RESULT_RANKED_PDB : FF_RESULT_RANKED_CIF, p->model);
     if (st == FF_OK)
         st = ff_file_write(path, text.s, text.len);
     if (st == FF_OK)
@@ -172,7 +173,7 @@ static ff_status write_structure(const struct ff_output_prediction *p, struct ff
     return st;
 }
 
-/* --- the other files ------------------------------------------------------------------------------------------------ */
+/* --- the other files -------------------------------------------------------------------------------------------- */
 
 static ff_status write_arrays(const struct ff_output_prediction *p, struct ff_output_files *files)
 {

@@ -11,7 +11,8 @@
 
 #include "base/strbuf.h"
 
-/* {"residueNumber":[1,...],"confidenceScore":[..],"confidenceCategory":["H",...]}: D below 50, L below 70, M below 90. */
+/* {"residueNumber":[1,...],"confidenceScore":[..],"confidenceCategory":["H",...]}: D below 50, L below 70, M below 90,
+ * H above. */
 void ff_output_confidence_json(int n_res, const float *plddt /* [n_res] 0..100 */, struct ff_strbuf *out);
 
 /* [{"predicted_aligned_error":[[..],..],"max_predicted_aligned_error":31.75}] */

@@ -62,7 +62,7 @@ static bool stopped(const struct ff_pipeline *p)
     return p->o.stop != NULL && *p->o.stop;
 }
 
-/* --- 1. what all targets share ------------------------------------------------------------------------------------------ */
+/* --- 1. what all targets share ---------------------------------------------------------------------------------- */
 
 static struct ff_source_options source_options(const struct ff_config *c)
 {
@@ -122,8 +122,8 @@ static ff_status open_shared(struct ff_pipeline *p)
 {
     const struct ff_config *c = p->config;
     if (c->model.multimer && p->o.last > FF_STAGE_SEARCH)
-        return ff_fail(FF_EUSAGE, "model %s predicts complexes, which this version does not; give a monomer model such as "
-                       "model_1_ptm", c->model.name);
+        return ff_fail(FF_EUSAGE, "model %s predicts complexes, which this version does not; give a monomer model such "
+                       "as model_1_ptm", c->model.name);
     FF_TRY(ff_check_writable_dir(c->output.dir));
     if (c->search.tmp_dir != NULL)
         FF_TRY(ff_check_writable_dir(c->search.tmp_dir));
@@ -178,7 +178,7 @@ ff_status ff_pipeline_finish(struct ff_pipeline *p)
     return p->predictor != NULL ? ff_predictor_finish(p->predictor) : FF_OK;
 }
 
-/* --- 2. what an earlier run left ------------------------------------------------------------------------------------------ */
+/* --- 2. what an earlier run left -------------------------------------------------------------------------------- */
 
 /* A target with its folder and what is in it. */
 struct work {
@@ -296,7 +296,7 @@ static ff_status remove_old(const struct ff_pipeline *p, const struct work *w)
     return st;
 }
 
-/* --- 3. checks ---------------------------------------------------------------------------------------------------------- */
+/* --- 3. checks -------------------------------------------------------------------------------------------------- */
 
 static ff_status check_alignment(struct ff_pipeline *p, const struct ff_target *t)
 {
@@ -340,7 +340,7 @@ ff_status ff_pipeline_check(struct ff_pipeline *p, const struct ff_target *t)
     return st;
 }
 
-/* --- 4. the stages -------------------------------------------------------------------------------------------------------- */
+/* --- 4. the stages ---------------------------------------------------------------------------------------------- */
 
 static ff_status write_record(const struct work *w, struct ff_run_record *r, enum ff_stage stage)
 {
@@ -452,11 +452,12 @@ static ff_status run_features(struct ff_pipeline *p, const struct work *w, const
     return write_record(w, r, FF_STAGE_FEATURES);
 }
 
-/* --- 5. one target --------------------------------------------------------------------------------------------------------- */
+/* --- 5. one target ---------------------------------------------------------------------------------------------- */
 
 static ff_status skip(const struct ff_pipeline *p, const struct work *w, struct ff_outcome *ret)
 {
-    ff_note("%s: finished before with the same inputs and settings, nothing to do (--overwrite makes it again)", w->dir);
+    ff_note("%s: finished before with the same inputs and settings, nothing to do (--overwrite makes it again)",
+            w->dir);
     ret->skipped = true;
     if (p->o.last < FF_STAGE_PREDICT) {
         ret->result = ff_output_path(w->dir, FF_RESULT_FEATURES, NULL);

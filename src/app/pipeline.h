@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * pipeline: one target on its way from sequence to result files: search - features - network - output.
  *
- * Order of calls: ff_pipeline_open (what all targets share), ff_pipeline_check for every target (finds what can be found
- * before the first search), ff_pipeline_run for every target, ff_pipeline_close. A pipeline may stop after any stage.
+ * Order of calls: ff_pipeline_open (what all targets share), ff_pipeline_check for every target (finds what can be
+ * found before the first search), ff_pipeline_run for every target, ff_pipeline_close. It may stop after any stage.
  *
  * The folder of a target holds the record of its last run (app/run_record). Results of the same inputs and settings are
  * kept and the target is skipped; an unfinished run goes on with the alignments that it has; results of other inputs

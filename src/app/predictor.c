@@ -31,7 +31,7 @@ struct ff_predictor {
     struct ff_model *model;          /* NULL until the first run */
 };
 
-/* --- 1. backend and parameters --------------------------------------------------------------------------------------- */
+/* --- 1. backend and parameters ---------------------------------------------------------------------------------- */
 
 static ff_status wrap_backend(struct ff_predictor *p)
 {
@@ -51,8 +51,8 @@ static ff_status check_params(struct ff_predictor *p)
 {
     const struct ff_config *c = p->config;
     if (c->run.params == NULL)
-        return ff_fail(FF_EUSAGE, "no parameters are configured; give --params FILE (scripts/download_params.sh fetches the "
-                       "published ones), --params synthetic for a test, or --config configs/demo.yaml");
+        return ff_fail(FF_EUSAGE, "no parameters are configured; give --params FILE (scripts/download_params.sh "
+                       "fetches the published ones), --params synthetic for a test, or --config configs/demo.yaml");
     FF_TRY(ff_params_resolve(c->run.params, &c->model, &p->params_path));
     FF_TRY(ff_params_check(c->run.params, &c->model));
     return ff_run_key_params(p->params_path, p->params_sha256);
@@ -112,7 +112,7 @@ static ff_status open_model(struct ff_predictor *p)
     return st;
 }
 
-/* --- 2. memory ------------------------------------------------------------------------------------------------------- */
+/* --- 2. memory -------------------------------------------------------------------------------------------------- */
 
 void ff_predictor_shape(const struct ff_config *config, int n_res, int n_row, struct ff_input_shape *ret)
 {
@@ -121,7 +121,8 @@ void ff_predictor_shape(const struct ff_config *config, int n_res, int n_row, st
     int n_template = config->model.templates.enabled ? m->max_templates : 0;
     if (n_template > config->model.templates.max_templates)
         n_template = config->model.templates.max_templates;
-    *ret = (struct ff_input_shape){.n_res = n_res, .n_seq = n_centre, .n_extra = m->max_extra, .n_template = n_template};
+    *ret = (struct ff_input_shape){
+        .n_res = n_res, .n_seq = n_centre, .n_extra = m->max_extra, .n_template = n_template};
     if (n_row < 0)
         return;
     if (ret->n_seq > n_row)
@@ -138,7 +139,7 @@ ff_status ff_predictor_plan(struct ff_predictor *p, const struct ff_input_shape 
                          budget, ret);
 }
 
-/* --- 3. progress and features ------------------------------------------------------------------------------------------ */
+/* --- 3. progress and features ----------------------------------------------------------------------------------- */
 
 enum { PROGRESS_STEPS = 1000 };
 
@@ -222,7 +223,7 @@ static void tap_free(struct tap *t)
     free(t->asym_id);
 }
 
-/* --- 4. one prediction ------------------------------------------------------------------------------------------------ */
+/* --- 4. one prediction ------------------------------------------------------------------------------------------ */
 
 static const char *precision_name(enum ff_precision p)
 {
@@ -294,8 +295,8 @@ ff_status ff_predictor_run(struct ff_predictor *p, struct ff_source *source, con
     *ret_structure = NULL;
     int n_recycle = p->config->model.num_recycle;
     if (source->shape.n_pass > 0 && source->shape.n_pass < n_recycle + 1)
-        return ff_fail(FF_EUSAGE, "the features hold sets for %d passes, so %d recycles are possible; give --recycles %d",
-                       source->shape.n_pass, source->shape.n_pass - 1, source->shape.n_pass - 1);
+        return ff_fail(FF_EUSAGE, "the features hold sets for %d passes, so %d recycles are possible; give "
+                       "--recycles %d", source->shape.n_pass, source->shape.n_pass - 1, source->shape.n_pass - 1);
     FF_TRY(ff_predictor_plan(p, &source->shape, &record->plan));
     FF_TRY(open_model(p));
 
@@ -324,7 +325,7 @@ ff_status ff_predictor_run(struct ff_predictor *p, struct ff_source *source, con
     return st;
 }
 
-/* --- 5. profile and dump ----------------------------------------------------------------------------------------------- */
+/* --- 5. profile and dump ---------------------------------------------------------------------------------------- */
 
 static void print_profile(const struct ff_backend *be)
 {

@@ -29,7 +29,8 @@ enum ff_precision ff_predictor_precision(const struct ff_predictor *p);
 void ff_predictor_shape(const struct ff_config *config, int n_res, int n_row, struct ff_input_shape *ret);
 
 /* Whether a prediction of that shape fits, and how. FF_EMEMORY with the numbers. */
-ff_status ff_predictor_plan(struct ff_predictor *p, const struct ff_input_shape *shape, struct ff_plan *ret) FF_MUST_USE;
+ff_status ff_predictor_plan(struct ff_predictor *p, const struct ff_input_shape *shape,
+                            struct ff_plan *ret) FF_MUST_USE;
 
 /* Predicts, writes the result files into target_dir, and adds to record what run.json tells of a prediction. *stop
  * true ends it with FF_EINTERRUPT. ret_structure gets the path of the ranked structure; the caller frees it. */

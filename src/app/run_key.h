@@ -16,13 +16,13 @@ enum { FF_KEY_SIZE = 65 };
 void ff_run_key_features(const char *sequence, const char *msa_sha256, const struct ff_searches *searches,
                          char ret[FF_KEY_SIZE]);
 
-/* Of a prediction: its features (features_key above, or the SHA-256 of a file of features), the network, how features are
- * sampled, seed, parameters and arithmetic (precision is the backend's, never auto). */
+/* Of a prediction: its features (features_key above, or the SHA-256 of a file of features), the network, how features
+ * are sampled, seed, parameters and arithmetic (precision is the backend's, never auto). */
 void ff_run_key_prediction(const char *features_key, const struct ff_config *config, const char *params_sha256,
                            enum ff_precision precision, char ret[FF_KEY_SIZE]);
 
-/* Identity of the parameters: of names, sizes and CRCs of the arrays in the .npz; path NULL: synthetic ones. FF_EMISSING,
- * FF_EIO, FF_EINPUT. */
+/* Identity of the parameters: of names, sizes and CRCs of the arrays in the .npz; path NULL: synthetic ones.
+ * FF_EMISSING, FF_EIO, FF_EINPUT. */
 ff_status ff_run_key_params(const char *path, char ret[FF_KEY_SIZE]) FF_MUST_USE;
 
 #endif

@@ -22,7 +22,7 @@ const char *ff_stage_name(enum ff_stage s)
     return stage_names[s];
 }
 
-/* --- in memory ------------------------------------------------------------------------------------------------------ */
+/* --- in memory -------------------------------------------------------------------------------------------------- */
 
 void ff_run_record_free(struct ff_run_record *r)
 {
@@ -101,7 +101,7 @@ bool ff_run_record_files_present(const struct ff_run_record *r, const char *targ
     return true;
 }
 
-/* --- writing -------------------------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------------------------- */
 
 static void put_text(struct ff_json *j, const char *key, const char *value)
 {
@@ -292,7 +292,7 @@ ff_status ff_run_record_write(const struct ff_run_record *r, const char *path)
     return st;
 }
 
-/* --- reading -------------------------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------------------------- */
 
 static char *get_text(const struct ff_yaml *map, const char *key)
 {

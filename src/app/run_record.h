@@ -2,8 +2,8 @@
  * run_record: run.json, the record of how a target's results were made. It is also what a later run in the same folder
  * goes by: results of the same inputs and settings are kept, others are not touched without --overwrite.
  *
- * The record is written whole after every stage. Keys are SHA-256 of a text that names everything that decides a stage's
- * result (pipeline_key.c makes them). All strings belong to the record; {0} is an empty one.
+ * The record is written whole after every stage. Keys (app/run_key) name everything that decides a stage's result. All
+ * strings belong to the record; {0} is an empty one.
  */
 #ifndef FF_APP_RUN_RECORD_H
 #define FF_APP_RUN_RECORD_H

@@ -424,7 +424,7 @@ ff_status ff_searches_run(struct ff_searches *s, const char *name, const char *s
     return st;
 }
 
-/* --- 5. records ------------------------------------------------------------------------------------------------------ */
+/* --- 5. records ------------------------------------------------------------------------------------------------- */
 
 void ff_search_record_free(struct ff_search_record *r)
 {

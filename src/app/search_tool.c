@@ -102,14 +102,15 @@ static void hhblits_command(const struct ff_tool_call *call, struct ff_command *
     }
 }
 
-/* --- databases ------------------------------------------------------------------------------------------------------ */
+/* --- databases -------------------------------------------------------------------------------------------------- */
 
 /* A readable, non-empty file; adds its size. */
 static ff_status check_file(const char *key, const char *path, int64_t *bytes)
 {
     struct stat sb;
     if (stat(path, &sb) != 0)
-        return ff_fail_errno(FF_EMISSING, "%s: %s cannot be found (correct the path, or fetch the database)", key, path);
+        return ff_fail_errno(FF_EMISSING, "%s: %s cannot be found (correct the path, or fetch the database)", key,
+                             path);
     if (!S_ISREG(sb.st_mode))
         return ff_fail(FF_EMISSING, "%s: %s is not a file; expected a database file", key, path);
     if (access(path, R_OK) != 0)
@@ -148,7 +149,7 @@ static ff_status check_hhsuite_database(const char *key, const char *path, int64
     return FF_OK;
 }
 
-/* --- the programs --------------------------------------------------------------------------------------------------- */
+/* --- the programs ----------------------------------------------------------------------------------------------- */
 
 static const struct tool_spec {
     const char *name;
@@ -216,8 +217,9 @@ ff_status ff_tool_find(const struct ff_tool_config *config, enum ff_tool tool, c
         return ff_fail(FF_EUSAGE, "tools.%s is empty; expected the name or path of a program", spec->name);
     char *path = ff_path_which(program);
     if (path == NULL)
-        return ff_fail(FF_EMISSING, "tools.%s: program '%s' was not found or may not be run; install it (Debian: apt-get "
-                       "install %s) or set tools.%s to its path", spec->name, program, spec->package, spec->name);
+        return ff_fail(FF_EMISSING, "tools.%s: program '%s' was not found or may not be run; install it (Debian: "
+                       "apt-get install %s) or set tools.%s to its path", spec->name, program, spec->package,
+                       spec->name);
 
     const char *argv[] = {path, "-h", NULL};
     struct ff_strbuf text = {0};

@@ -197,7 +197,8 @@ good() {
 }
 
 @test "a multimer model is refused for single chains" {
-    run_code 2 "$FASTFOLD" predict "$(fasta q ACDEFGHIKL)" --model model_1_multimer_v3 --params synthetic --no-msa -o "$out"
+    run_code 2 "$FASTFOLD" predict "$(fasta q ACDEFGHIKL)" --model model_1_multimer_v3 --params synthetic --no-msa \
+        -o "$out"
     said "model_1_multimer_v3"
 }
 

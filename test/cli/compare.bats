@@ -27,7 +27,8 @@ load stages
 @test "residues are paired by sequence, whatever their numbers" {
     # Residues 10 to 60, numbered from 1001.
     awk '/^ATOM/ {n = substr($0, 23, 4) + 0; if (n >= 10 && n <= 60)
-                  printf "%s%4d%s\n", substr($0, 1, 22), n + 991, substr($0, 27)}' $demo/reference/1ubi.pdb >"$tmp/part.pdb"
+                  printf "%s%4d%s\n", substr($0, 1, 22), n + 991, substr($0, 27)}' $demo/reference/1ubi.pdb \
+        >"$tmp/part.pdb"
     run_code 0 "$FASTFOLD" compare "$tmp/part.pdb" $demo/reference/1ubi.pdb
     said "51 paired, of 51 and 76; 100.0 % identical" "CA-RMSD   0.000 A"
 }

@@ -46,7 +46,8 @@ value() {
     run_code 0 "$FASTFOLD" plan --features $demo/golden_4ot.npz --config $config --json
     total=$(value total_bytes)
     run_code 0 "$FASTFOLD" predict --features $demo/golden_4ot.npz --config $config -o "$out"
-    grep -q "\"peak_backend_bytes\": $total" "$out/golden_4ot/run.json" || { echo "$total"; grep bytes "$out/golden_4ot/run.json"; false; }
+    output=$(cat "$out/golden_4ot/run.json")
+    said "\"peak_backend_bytes\": $total"
 }
 
 @test "the alignment counts: none, one's own" {

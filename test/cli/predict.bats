@@ -22,7 +22,8 @@ crambin=TTCCPSIVARSNFNVCRLPGTPEAICATYTGCIIIPGATCPGDYAN
     grep -qE '^    "process_features_demo_pred_0": [0-9.e-]+,$' "$out/crn/timings.json"
     grep -qE '^    "predict_and_compile_demo_pred_0": [0-9.e-]+$' "$out/crn/timings.json"
     # confidence and pae have no white space at all.
-    re='^\{"residueNumber":\[1,2,.*,46\],"confidenceScore":\[[0-9.,]+\],"confidenceCategory":\["[DLMH]"(,"[DLMH]")*\]\}$'
+    re='^\{"residueNumber":\[1,2,.*,46\],"confidenceScore":\[[0-9.,]+\],'
+    re+='"confidenceCategory":\["[DLMH]"(,"[DLMH]")*\]\}$'
     grep -qE "$re" "$out/crn/confidence_demo_pred_0.json"
     re='^\[\{"predicted_aligned_error":\[\[[0-9]+\.[0-9],.*\]\],"max_predicted_aligned_error":31\.75\}\]$'
     grep -qE "$re" "$out/crn/pae_demo_pred_0.json"
@@ -57,8 +58,9 @@ crambin=TTCCPSIVARSNFNVCRLPGTPEAICATYTGCIIIPGATCPGDYAN
 @test "run.json tells how the result was made" {
     run_code 0 quick predict "$(fasta crn $crambin)" --seed 7 --threads 1
     run_json=$out/crn/run.json
-    for text in '"command": "fastfold predict ' '"stage": "predict"' '"seed": 7' '"precision": "fp32"' '"backend": "cpu"' \
-        '"threads": 1' '"num_recycle": 0' '"mean_plddt": ' '"peak_host_bytes": ' '"role": "parameters"' \
+    for text in '"command": "fastfold predict ' '"stage": "predict"' '"seed": 7' '"precision": "fp32"' \
+        '"backend": "cpu"' '"threads": 1' '"num_recycle": 0' '"mean_plddt": ' '"peak_host_bytes": ' \
+        '"role": "parameters"' \
         "\"sequence_sha256\": \"$(printf %s $crambin | sha256sum | cut -d ' ' -f 1)\""; do
         grep -qF -- "$text" "$run_json" || { echo "$text"; cat "$run_json"; false; }
     done
@@ -129,8 +131,10 @@ crambin=TTCCPSIVARSNFNVCRLPGTPEAICATYTGCIIIPGATCPGDYAN
     run_code 0 "$FASTFOLD" predict $demo/4ot.fasta --config $config --recycles 0 -o "$tmp/b"
     cmp "$tmp/a/4OT/features.npz" "$tmp/b/4OT/features.npz"
     [ ! -e "$tmp/a/4OT/msas" ]
-    printf '>q\nPIAQIHILEGRSDEQKETLIREVSEAISRSLDAPLTSVRVIITEMAKGHFGIGGELASK\n>h x\nPIAQIHaaILEGRSDEQKETLIREVSEAISRSLDAPLTSVRVIITEMAKGHFGI-----SK\n' \
-        >"$tmp/m.a3m"
+    {
+        printf '>q\nPIAQIHILEGRSDEQKETLIREVSEAISRSLDAPLTSVRVIITEMAKGHFGIGGELASK\n'
+        printf '>h x\nPIAQIHaaILEGRSDEQKETLIREVSEAISRSLDAPLTSVRVIITEMAKGHFGI-----SK\n'
+    } >"$tmp/m.a3m"
     run_code 0 "$FASTFOLD" predict $demo/4ot.fasta --config $config --recycles 0 -o "$tmp/c" --msa "$tmp/m.a3m"
     said "2 different sequences"
     gzip "$tmp/m.a3m"
@@ -143,10 +147,12 @@ crambin=TTCCPSIVARSNFNVCRLPGTPEAICATYTGCIIIPGATCPGDYAN
     run_code 0 "$FASTFOLD" features $demo/4ot.fasta --config $config -o "$tmp/b"
     said "$tmp/b/4OT/features.npz"
     cmp "$tmp/a/4OT/features.npz" "$tmp/b/4OT/features.npz"
-    run_code 0 "$FASTFOLD" predict --features "$tmp/b/4OT/features.npz" --config $config --recycles 1 -o "$tmp/c" --threads 1
+    run_code 0 "$FASTFOLD" predict --features "$tmp/b/4OT/features.npz" --config $config --recycles 1 -o "$tmp/c" \
+        --threads 1
     cmp "$tmp/a/4OT/ranked_0.pdb" "$tmp/c/4OT/ranked_0.pdb"
     # In the folder of its own features the prediction belongs to them.
-    run_code 0 "$FASTFOLD" predict --features "$tmp/b/4OT/features.npz" --config $config --recycles 1 -o "$tmp/b" --threads 1
+    run_code 0 "$FASTFOLD" predict --features "$tmp/b/4OT/features.npz" --config $config --recycles 1 -o "$tmp/b" \
+        --threads 1
     run_code 0 "$FASTFOLD" predict $demo/4ot.fasta --config $config --recycles 1 -o "$tmp/b"
     said "nothing to do"
 }
@@ -156,7 +162,8 @@ crambin=TTCCPSIVARSNFNVCRLPGTPEAICATYTGCIIIPGATCPGDYAN
     [ "$(files_in "$out/4OT")" = "$(printf 'features.npz\nmsas/uniref90_hits.sto\nrun.json')" ]
     run_code 0 "$FASTFOLD" features $demo/4ot.fasta --config $config -o "$out"
     said "nothing to do"
-    run_code 0 "$FASTFOLD" predict $demo/4ot.fasta --config $config --recycles 0 -o "$out" --set tools.jackhmmer=no-such-program
+    run_code 0 "$FASTFOLD" predict $demo/4ot.fasta --config $config --recycles 0 -o "$out" \
+        --set tools.jackhmmer=no-such-program
     said "used again"
     [ -e "$out/4OT/ranked_0.pdb" ]
 }

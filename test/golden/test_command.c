@@ -116,11 +116,12 @@ static void compare_pdb(const char *path, const struct ff_arrays *golden, const 
             assert_int_equal(s.mask[k * FF_N_ATOM37 + a] >= 0.5f, m[a] >= 0.5f);
             if (m[a] < 0.5f)
                 continue;
+            double b_factor = (double)s.b_factors[k * FF_N_ATOM37 + a];
             const float *want = (const float *)positions->data + ((size_t)i * FF_N_ATOM37 + (size_t)a) * 3;
             const float *got = s.positions + ((size_t)k * FF_N_ATOM37 + (size_t)a) * 3;
             for (int d = 0; d < 3; d++)
                 assert_true(fabs((double)got[d] - (double)want[d]) <= LIMIT_PDB);
-            assert_true(fabs((double)s.b_factors[k * FF_N_ATOM37 + a] - (double)((const float *)plddt->data)[i]) <= 0.0051);
+            assert_true(fabs(b_factor - (double)((const float *)plddt->data)[i]) <= 0.0051);
         }
         k++;
     }

@@ -9,7 +9,7 @@
 #include "format/npz.h"
 #include "unit/testing.h"
 
-/* --- JSON ------------------------------------------------------------------------------------------------------------- */
+/* --- JSON ------------------------------------------------------------------------------------------------------- */
 
 static void expect_text(struct ff_strbuf *got, const char *expected)
 {
@@ -25,7 +25,8 @@ static void test_confidence(void **state)
     ff_output_confidence_json(12, plddt, &text);
     expect_text(&text, "{\"residueNumber\":[1,2,3,4,5,6,7,8,9,10,11,12],"
                        "\"confidenceScore\":[0.0,0.12,2.67,50.0,50.0,70.0,70.0,90.0,90.0,100.0,33.33,12.5],"
-                       "\"confidenceCategory\":[\"D\",\"D\",\"D\",\"D\",\"L\",\"L\",\"M\",\"M\",\"H\",\"H\",\"D\",\"D\"]}");
+                       "\"confidenceCategory\":[\"D\",\"D\",\"D\",\"D\",\"L\",\"L\",\"M\",\"M\",\"H\",\"H\",\"D\","
+                       "\"D\"]}");
 }
 
 static void test_pae(void **state)
@@ -68,7 +69,7 @@ static void test_timings(void **state)
     expect_text(&text, "{\n    \"features\": 0.1234,\n    \"process_features_model_1_pred_0\": 2.0\n}");
 }
 
-/* --- a prediction of n residues, alanine and glycine in turns ----------------------------------------------------------- */
+/* --- a prediction of n residues, alanine and glycine in turns --------------------------------------------------- */
 
 struct made {
     struct ff_prediction prediction;
@@ -283,7 +284,7 @@ static void test_unwritable(void **state)
     test_remove_dir(dir);
 }
 
-/* --- names -------------------------------------------------------------------------------------------------------------- */
+/* --- names ------------------------------------------------------------------------------------------------------ */
 
 static void expect_path(enum ff_result_file file, const char *expected)
 {
@@ -313,7 +314,8 @@ static void test_names(void **state)
 static void test_find_result(void **state)
 {
     (void)state;
-    static const char *const results[] = {"features.pkl", "unrelaxed_model_1.pdb", "ranked_3.pdb", "result_model_1.pkl"};
+    static const char *const results[] = {"features.pkl", "unrelaxed_model_1.pdb", "ranked_3.pdb",
+                                          "result_model_1.pkl"};
     static const char *const others[] = {"msas", "notes.txt", "my_ranked_0.pdb", "run.json"};
     char *dir = test_make_dir();
     assert_null(ff_output_find_result(dir));

@@ -167,8 +167,9 @@ static void test_damaged(void **state)
         assert_fails(ff_run_record_read(path, &r), FF_EINPUT, "run.json");
     }
     /* Odd types inside a record are as good as missing. */
-    static const char odd[] = "{\"program\": \"fastfold\", \"stage\": \"search\", \"files\": [1], \"searches\": [3, {}],"
-                              " \"inputs\": {\"a\": 1}, \"features_key\": {}, \"mean_plddt\": \"x\"}";
+    static const char odd[] = "{\"program\": \"fastfold\", \"stage\": \"search\", \"files\": [1],"
+                              " \"searches\": [3, {}], \"inputs\": {\"a\": 1}, \"features_key\": {},"
+                              " \"mean_plddt\": \"x\"}";
     assert_ok(ff_file_write(path, odd, strlen(odd)));
     assert_ok(ff_run_record_read(path, &r));
     assert_int_equal(r.stage, FF_STAGE_SEARCH);
@@ -182,7 +183,7 @@ static void test_damaged(void **state)
     test_remove_dir(dir);
 }
 
-/* --- keys ------------------------------------------------------------------------------------------------------------- */
+/* --- keys ------------------------------------------------------------------------------------------------------- */
 
 static void prediction_key(struct ff_config *c, char ret[FF_KEY_SIZE])
 {
