@@ -31,7 +31,7 @@ model_src := config weights weights_view params batch embed attention triangle o
   heads confidence forward plan model
 
 app_src := version interrupt suggest options option_table option_value option_file option_help alignment search_tool \
-  search output_json output run_key run_record predictor pipeline batch
+  search output_json output run_key run_record predictor pipeline batch target_folder
 
 # Files of app/ that belong to the program alone; everything else goes into the library.
 main_src := main cmd_params cmd_config cmd_doctor cmd_version cmd_predict cmd_features cmd_search cmd_plan \

@@ -2,22 +2,23 @@
  * pipeline: one target on its way from sequence to result files.
  *
  *  1. What all targets share
- *  2. What an earlier run left
+ *  2. One target's question
  *  3. Checks
  *  4. The stages
- *  5. One target
+ *  5. A target from end to end
  */
 #include "app/pipeline.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "app/alignment.h"
 #include "app/output.h"
 #include "app/predictor.h"
 #include "app/run_key.h"
+#include "app/target_folder.h"
 #include "app/version.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -178,122 +179,49 @@ ff_status ff_pipeline_finish(struct ff_pipeline *p)
     return p->predictor != NULL ? ff_predictor_finish(p->predictor) : FF_OK;
 }
 
-/* --- 2. what an earlier run left -------------------------------------------------------------------------------- */
+/* --- 2. one target's question ----------------------------------------------------------------------------------- */
 
-/* A target with its folder and what is in it. */
+/* A target with its folder, and what there is to do. */
 struct work {
     const struct ff_target *target;
-    char *dir, *msa_dir;
+    struct ff_target_folder folder;
     char features_key[FF_KEY_SIZE];
     char prediction_key[FF_KEY_SIZE];    /* "" when the network does not run */
-    bool has_old;
-    struct ff_run_record old;            /* of the earlier run */
-    bool done;                           /* what is asked for is there */
+    bool done;                           /* what is asked for is there already */
 };
 
 static void work_free(struct work *w)
 {
-    free(w->dir);
-    free(w->msa_dir);
-    ff_run_record_free(&w->old);
+    ff_target_folder_close(&w->folder);
 }
 
-static bool same_key(const char *old, const char *now)
+/* Features given as a file: those that an earlier run made in this very folder count as made here. */
+static void make_keys(const struct ff_pipeline *p, struct work *w)
 {
-    return old != NULL && strcmp(old, now) == 0;
-}
-
-/* Features given as a file: those that an earlier run made in this very folder count as made there. */
-static void features_key_of_file(const struct ff_pipeline *p, struct work *w)
-{
-    memcpy(w->features_key, p->features_sha256, FF_KEY_SIZE);
-    char *own = ff_output_path(w->dir, FF_RESULT_FEATURES, NULL);
-    char sha256[FF_KEY_SIZE];
-    bool same = w->has_old && w->old.features_key != NULL && strlen(w->old.features_key) + 1 == FF_KEY_SIZE &&
-                ff_file_exists(own) && ff_hash_sha256_file(own, sha256) == FF_OK &&
-                strcmp(sha256, p->features_sha256) == 0;
-    if (same)
-        memcpy(w->features_key, w->old.features_key, FF_KEY_SIZE);
-    free(own);
-}
-
-static ff_status refuse(const struct work *w, const char *what)
-{
-    return ff_fail(FF_EUSAGE, "%s holds %s; give another --output-dir, or --overwrite to replace them", w->dir, what);
-}
-
-/* Decides whether the results in the folder answer the question, may stay beside new ones, or stand in the way. */
-static ff_status judge_old(const struct ff_pipeline *p, struct work *w)
-{
-    bool overwrite = p->config->output.overwrite;
-    enum ff_stage last = p->o.last;
-    if (!w->has_old) {
-        char *found = ff_output_find_result(w->dir);
-        ff_status st = FF_OK;
-        if (found != NULL && !overwrite && last > FF_STAGE_SEARCH) {
-            char *what = ff_xasprintf("results without a record of how they were made (%s)", found);
-            st = refuse(w, what);
-            free(what);
-        }
-        free(found);
-        return st;
-    }
-    if (last == FF_STAGE_SEARCH || w->old.stage == FF_STAGE_SEARCH)
-        return FF_OK; /* kept alignments are judged one by one */
-    bool same_features = same_key(w->old.features_key, w->features_key);
-    bool same_prediction = w->old.prediction_key == NULL || same_key(w->old.prediction_key, w->prediction_key);
-    bool fits = same_features && (last < FF_STAGE_PREDICT || same_prediction);
-    if (!fits && !overwrite)
-        return refuse(w, "results of other inputs or settings (see its run.json)");
-    w->done = fits && !overwrite && w->old.stage >= last && ff_run_record_files_present(&w->old, w->dir);
-    return FF_OK;
+    if (p->o.features == NULL)
+        ff_run_key_features(w->target->sequence, p->o.msa != NULL ? p->msa_sha256 : NULL, p->searches,
+                            w->features_key);
+    else if (ff_target_folder_made_features(&w->folder, p->features_sha256))
+        snprintf(w->features_key, sizeof w->features_key, "%s", w->folder.record.features_key);
+    else
+        memcpy(w->features_key, p->features_sha256, FF_KEY_SIZE);
+    if (p->predictor != NULL)
+        ff_run_key_prediction(w->features_key, p->config, ff_predictor_params_sha256(p->predictor),
+                              ff_predictor_precision(p->predictor), w->prediction_key);
 }
 
 static ff_status work_init(const struct ff_pipeline *p, const struct ff_target *t, struct work *w)
 {
-    *w = (struct work){.target = t, .dir = ff_output_target_dir(p->config->output.dir, t->name)};
-    w->msa_dir = ff_output_msa_dir(w->dir);
-    char *path = ff_output_path(w->dir, FF_RESULT_RUN, NULL);
-    ff_status st = ff_file_exists(path) ? ff_run_record_read(path, &w->old) : FF_EMISSING;
-    free(path);
-    w->has_old = st == FF_OK;
-    if (st != FF_OK && st != FF_EMISSING && st != FF_EINPUT)
-        return st;
-    ff_status_clear(); /* a damaged record is as good as none */
-    if (p->o.features != NULL)
-        features_key_of_file(p, w);
-    else
-        ff_run_key_features(t->sequence, p->o.msa != NULL ? p->msa_sha256 : NULL, p->searches, w->features_key);
-    if (p->predictor != NULL)
-        ff_run_key_prediction(w->features_key, p->config, ff_predictor_params_sha256(p->predictor),
-                              ff_predictor_precision(p->predictor), w->prediction_key);
-    return judge_old(p, w);
-}
-
-static bool same_file(const char *a, const char *b)
-{
-    struct stat sa, sb;
-    return a != NULL && b != NULL && stat(a, &sa) == 0 && stat(b, &sb) == 0 && sa.st_dev == sb.st_dev &&
-           sa.st_ino == sb.st_ino;
-}
-
-/* With --overwrite the files of the earlier run go before the first new one comes, so that no mixture remains. */
-static ff_status remove_old(const struct ff_pipeline *p, const struct work *w)
-{
-    if (!p->config->output.overwrite || !w->has_old)
-        return FF_OK;
-    char *record = ff_output_path(w->dir, FF_RESULT_RUN, NULL);
-    ff_status st = ff_remove_tree(record);
-    free(record);
-    for (int i = 0; i < w->old.n_file && st == FF_OK; i++) {
-        if (strchr(w->old.files[i].name, '/') != NULL)
-            continue; /* not a name that this program writes */
-        char *path = ff_path_join(w->dir, w->old.files[i].name);
-        if (!same_file(path, p->o.features))
-            st = ff_remove_tree(path);
-        free(path);
-    }
-    return st;
+    *w = (struct work){.target = t};
+    FF_TRY(ff_target_folder_open(p->config->output.dir, t->name, &w->folder));
+    make_keys(p, w);
+    struct ff_run_goal goal = {
+        .last = p->o.last,
+        .features_key = w->features_key,
+        .prediction_key = w->prediction_key,
+        .overwrite = p->config->output.overwrite,
+    };
+    return ff_target_folder_judge(&w->folder, &goal, &w->done);
 }
 
 /* --- 3. checks -------------------------------------------------------------------------------------------------- */
@@ -307,17 +235,18 @@ static ff_status check_alignment(struct ff_pipeline *p, const struct ff_target *
 
 static ff_status check_work(struct ff_pipeline *p, const struct work *w)
 {
+    const struct ff_run_record *old = &w->folder.record;
     if (w->done)
         return FF_OK;
-    if (ff_file_is_dir(w->dir))
-        FF_TRY(ff_check_writable_dir(w->dir));
+    if (ff_file_is_dir(w->folder.dir))
+        FF_TRY(ff_check_writable_dir(w->folder.dir));
     if (p->o.msa != NULL)
         FF_TRY(check_alignment(p, w->target));
     int n_search = 0;
     if (p->searches != NULL)
-        FF_TRY(ff_searches_check(p->searches, w->msa_dir, w->old.n_search, w->old.searches, &n_search));
-    if (p->o.last == FF_STAGE_SEARCH && w->old.stage > FF_STAGE_SEARCH && n_search > 0 && !p->config->output.overwrite)
-        return refuse(w, "results that were made from other alignments");
+        FF_TRY(ff_searches_check(p->searches, w->folder.msa_dir, old->n_search, old->searches, &n_search));
+    if (p->o.last == FF_STAGE_SEARCH && old->stage > FF_STAGE_SEARCH && n_search > 0 && !p->config->output.overwrite)
+        return ff_target_folder_refuse(&w->folder, "results that were made from other alignments");
     if (p->predictor == NULL)
         return FF_OK;
     struct ff_input_shape shape;
@@ -346,7 +275,7 @@ static ff_status write_record(const struct work *w, struct ff_run_record *r, enu
 {
     r->stage = stage;
     r->peak_host_bytes = ff_clock_peak_rss();
-    char *path = ff_output_path(w->dir, FF_RESULT_RUN, NULL);
+    char *path = ff_output_path(w->folder.dir, FF_RESULT_RUN, NULL);
     ff_status st = ff_run_record_write(r, path);
     free(path);
     return st;
@@ -387,9 +316,10 @@ static void begin_record(const struct ff_pipeline *p, const struct work *w, stru
 static ff_status run_search(struct ff_pipeline *p, const struct work *w, struct ff_run_record *r,
                             struct ff_search_results *hits)
 {
-    const char *tmp = p->config->search.tmp_dir != NULL ? p->config->search.tmp_dir : w->dir;
-    FF_TRY(ff_searches_run(p->searches, w->target->name, w->target->sequence, w->msa_dir, tmp, w->old.n_search,
-                           w->old.searches, p->o.stop, hits));
+    const char *tmp = p->config->search.tmp_dir != NULL ? p->config->search.tmp_dir : w->folder.dir;
+    const struct ff_run_record *old = &w->folder.record;
+    FF_TRY(ff_searches_run(p->searches, w->target->name, w->target->sequence, w->folder.msa_dir, tmp, old->n_search,
+                           old->searches, p->o.stop, hits));
     r->searches = FF_NEW_ARRAY(struct ff_search_record, (size_t)hits->count);
     bool all_reused = true;
     for (int i = 0; i < hits->count; i++) {
@@ -397,7 +327,7 @@ static ff_status run_search(struct ff_pipeline *p, const struct work *w, struct 
         all_reused = all_reused && hits->items[i].record.reused;
     }
     /* `fastfold search` beside finished results: they stay valid as long as nothing was searched again. */
-    if (p->o.last == FF_STAGE_SEARCH && w->has_old && w->old.stage > FF_STAGE_SEARCH && all_reused)
+    if (p->o.last == FF_STAGE_SEARCH && old->stage > FF_STAGE_SEARCH && all_reused)
         return FF_OK;
     return write_record(w, r, FF_STAGE_SEARCH);
 }
@@ -419,12 +349,12 @@ static ff_status make_features(struct ff_pipeline *p, const struct work *w, cons
         msas[n_msa++] = &query;
     }
     struct ff_arrays raw = {0};
-    char *path = ff_output_path(w->dir, FF_RESULT_FEATURES, NULL);
+    char *path = ff_output_path(w->folder.dir, FF_RESULT_FEATURES, NULL);
     ff_status st;
     FF_TRY_GOTO(st, ff_raw_features_make(t->sequence, t->description, n_msa, msas, NULL, &raw), cleanup);
     *ret_rows = (int)ff_arrays_find(&raw, "msa")->shape[0];
     FF_TRY_GOTO(st, ff_npz_save(path, &raw), cleanup);
-    ff_run_record_add_file(r, w->dir, ff_path_base(path));
+    ff_run_record_add_file(r, w->folder.dir, ff_path_base(path));
     if (p->o.last == FF_STAGE_PREDICT) {
         struct ff_source_options options = source_options(p->config);
         st = ff_source_from_raw(path, &raw, &options, ret);
@@ -452,24 +382,25 @@ static ff_status run_features(struct ff_pipeline *p, const struct work *w, const
     return write_record(w, r, FF_STAGE_FEATURES);
 }
 
-/* --- 5. one target ---------------------------------------------------------------------------------------------- */
+/* --- 5. a target from end to end ------------------------------------------------------------------------------ */
 
 static ff_status skip(const struct ff_pipeline *p, const struct work *w, struct ff_outcome *ret)
 {
     ff_note("%s: finished before with the same inputs and settings, nothing to do (--overwrite makes it again)",
-            w->dir);
+            w->folder.dir);
     ret->skipped = true;
     if (p->o.last < FF_STAGE_PREDICT) {
-        ret->result = ff_output_path(w->dir, FF_RESULT_FEATURES, NULL);
+        ret->result = ff_output_path(w->folder.dir, FF_RESULT_FEATURES, NULL);
         return FF_OK;
     }
-    ret->mean_plddt = w->old.mean_plddt;
-    ret->ptm = w->old.ptm;
-    ret->iptm = w->old.iptm;
-    ret->result = ff_output_path(w->dir, FF_RESULT_RANKED_PDB, NULL);
+    const struct ff_run_record *old = &w->folder.record;
+    ret->mean_plddt = old->mean_plddt;
+    ret->ptm = old->ptm;
+    ret->iptm = old->iptm;
+    ret->result = ff_output_path(w->folder.dir, FF_RESULT_RANKED_PDB, NULL);
     if (!ff_file_exists(ret->result)) {
         free(ret->result);
-        ret->result = ff_output_path(w->dir, FF_RESULT_RANKED_CIF, NULL);
+        ret->result = ff_output_path(w->folder.dir, FF_RESULT_RANKED_CIF, NULL);
     }
     return FF_OK;
 }
@@ -483,7 +414,7 @@ static ff_status run_predict(struct ff_pipeline *p, const struct work *w, struct
                              struct ff_run_record *r, struct ff_outcome *ret)
 {
     r->features_key = r->features_key != NULL ? r->features_key : ff_xstrdup(w->features_key);
-    FF_TRY(ff_predictor_run(p->predictor, source, w->dir, p->o.stop, r, &ret->result));
+    FF_TRY(ff_predictor_run(p->predictor, source, w->folder.dir, p->o.stop, r, &ret->result));
     ret->mean_plddt = r->mean_plddt;
     ret->ptm = r->ptm;
     ret->iptm = r->iptm;
@@ -501,7 +432,7 @@ static ff_status run_stages(struct ff_pipeline *p, const struct work *w, struct 
     double searched = ff_clock_now();
     ret->search_seconds = searched - start;
     if (p->o.last == FF_STAGE_SEARCH) {
-        ret->result = ff_xstrdup(w->msa_dir);
+        ret->result = ff_xstrdup(w->folder.msa_dir);
         return FF_OK;
     }
     if (stopped(p))
@@ -513,7 +444,7 @@ static ff_status run_stages(struct ff_pipeline *p, const struct work *w, struct 
         ff_run_record_add_timing(r, "features", ff_clock_now() - start);
     }
     if (p->o.last == FF_STAGE_FEATURES) {
-        ret->result = ff_output_path(w->dir, FF_RESULT_FEATURES, NULL);
+        ret->result = ff_output_path(w->folder.dir, FF_RESULT_FEATURES, NULL);
         return FF_OK;
     }
     if (stopped(p))
@@ -538,8 +469,9 @@ ff_status ff_pipeline_run(struct ff_pipeline *p, const struct ff_target *t, stru
         st = skip(p, &w, ret);
         goto cleanup;
     }
-    FF_TRY_GOTO(st, ff_mkdirs(w.dir), cleanup);
-    FF_TRY_GOTO(st, remove_old(p, &w), cleanup);
+    FF_TRY_GOTO(st, ff_mkdirs(w.folder.dir), cleanup);
+    if (p->config->output.overwrite)
+        FF_TRY_GOTO(st, ff_target_folder_clear(&w.folder, p->o.features), cleanup);
     begin_record(p, &w, &record);
     st = run_stages(p, &w, &record, &hits, &source, ret);
     size_t host = ff_clock_peak_rss();

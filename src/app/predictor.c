@@ -29,6 +29,8 @@ struct ff_predictor {
     char *params_path;               /* NULL: synthetic */
     char params_sha256[FF_KEY_SIZE];
     struct ff_model *model;          /* NULL until the first run */
+    size_t held_bytes;               /* of the backend, kept by the model from target to target */
+    size_t arena_bytes;              /* part of them */
 };
 
 /* --- 1. backend and parameters ---------------------------------------------------------------------------------- */
@@ -134,7 +136,7 @@ void ff_predictor_shape(const struct ff_config *config, int n_res, int n_row, st
 ff_status ff_predictor_plan(struct ff_predictor *p, const struct ff_input_shape *shape, struct ff_plan *ret)
 {
     int64_t limit = p->config->run.memory_limit;
-    size_t budget = limit > 0 ? (size_t)limit : p->device->free_memory(p->device);
+    size_t budget = limit > 0 ? (size_t)limit : p->device->free_memory(p->device) + p->held_bytes;
     return ff_model_plan(&p->config->model, shape, p->device->precision, p->device->activation, p->device->workspace,
                          budget, ret);
 }
@@ -315,6 +317,8 @@ ff_status ff_predictor_run(struct ff_predictor *p, struct ff_source *source, con
     struct ff_prediction prediction = {0};
     ff_status st = ff_model_run(p->model, &tap.base, &record->plan, &options, &prediction);
     ff_progress_end(progress.bar, "stopped");
+    p->arena_bytes = p->arena_bytes > record->plan.arena_bytes ? p->arena_bytes : record->plan.arena_bytes;
+    p->held_bytes = record->plan.weight_bytes + p->arena_bytes;
     if (st == FF_OK) {
         fill_record(p, &prediction, record);
         add_timings(record, p->config->model.name, &tap, &prediction);
