@@ -30,7 +30,7 @@ static int open_column(struct ff_cif *c, const char *const *prefixes, const stru
     bool wanted = false;
     for (; *prefixes && !wanted; prefixes++) {
         size_t n = strlen(*prefixes);
-        wanted = t->len > n && memcmp(t->s, *prefixes, n) == 0;
+        wanted = t->len >= n && memcmp(t->s, *prefixes, n) == 0;
     }
     if (!wanted)
         return SKIPPED;

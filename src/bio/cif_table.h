@@ -31,9 +31,9 @@ struct ff_cif {
     int capacity;
 };
 
-/* Keeps the columns whose names start with one of the prefixes ("_atom_site."; NULL-terminated). An item that is given
- * twice has its last values. Reads on as far as it can make sense of the text: loops whose number of values is no
- * multiple of their columns are left to the callers, who know which columns they need (ff_cif_check_category).
+/* Keeps the columns whose names start with one of the prefixes ("_struct_asym."; NULL-terminated). An item that is
+ * given twice has its last values. Reads on as far as it can make sense of the text: loops whose number of values is
+ * no multiple of their columns are left to the callers, who know which columns they need (ff_cif_check_category).
  * FF_EINPUT: not CIF, broken quotes or text fields, items without value, 4 GiB or more. */
 ff_status ff_cif_parse(const char *name, const char *text, size_t len, const char *const *prefixes,
                        struct ff_cif *ret) FF_MUST_USE;

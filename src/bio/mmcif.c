@@ -16,9 +16,12 @@
 #include "bio/residue.h"
 #include "format/gzip.h"
 
-static const char *const categories[] = {
-    "_entry.", "_exptl.", "_pdbx_audit_revision_history.", "_refine.", "_em_3d_reconstruction.", "_reflns.",
-    "_entity_poly_seq.", "_chem_comp.", "_struct_asym.", "_atom_site.", NULL,
+/* Items that are read. Of the atoms, by far the most of a file, only the columns that count. */
+static const char *const wanted[] = {
+    "_exptl.", "_pdbx_audit_revision_history.", "_refine.", "_em_3d_reconstruction.", "_reflns.",
+    "_entity_poly_seq.", "_chem_comp.", "_struct_asym.",
+    "_atom_site.group_PDB", "_atom_site.label_", "_atom_site.auth_asym_id", "_atom_site.auth_seq_id",
+    "_atom_site.Cartn_", "_atom_site.occupancy", "_atom_site.B_iso_or_equiv", "_atom_site.pdbx_PDB_", NULL,
 };
 
 /* --- header --- */
@@ -396,7 +399,7 @@ ff_status ff_mmcif_parse(const char *name, const char *text, size_t len, struct 
     struct ff_cif c;
 
     *ret = (struct ff_mmcif){0};
-    FF_TRY(ff_cif_parse(name, text, len, categories, &c));
+    FF_TRY(ff_cif_parse(name, text, len, wanted, &c));
     struct reader r = {.c = &c};
     ff_status st = read_structure(&r, ret);
     reader_free(&r);
@@ -485,7 +488,7 @@ ff_status ff_mmcif_parse_coordinates(const char *name, const char *text, size_t 
     struct ff_cif c;
 
     *ret = (struct ff_mmcif){0};
-    FF_TRY(ff_cif_parse(name, text, len, categories, &c));
+    FF_TRY(ff_cif_parse(name, text, len, wanted, &c));
     struct reader r = {.c = &c};
     ff_status st = read_coordinates(&r, ret);
     reader_free(&r);
