@@ -119,6 +119,36 @@ good_alignment='{
     said "databases.bfd" "db_cs219.ffindex"
 }
 
+@test "hhblits searches BFD and UniRef30 in one call, as the published pipeline does" {
+    for db in bfd uniref30; do
+        for f in a3m.ffdata a3m.ffindex hhm.ffdata hhm.ffindex cs219.ffdata cs219.ffindex; do
+            echo x >"$tmp/${db}_$f"
+        done
+    done
+    mkdir "$tmp/bin"
+    cat >"$tmp/bin/hhblits" <<'END'
+#!/bin/bash
+if [ "$1" = -h ]; then echo "HHblits 3.3.0:"; exit 0; fi
+echo "$*" >"$(dirname "$0")/../calls"
+while [ $# -gt 0 ]; do [ "$1" = -oa3m ] && a3m=$2; shift; done
+printf '>q\nCDEFGHIKLMNPQRSTVWYACDEFGHIKLMNP\n>h\nCDEFGHIKLMNPaaQRSTVWYACDEFGHIKL---\n' >"$a3m"
+END
+    chmod +x "$tmp/bin/hhblits"
+    run_code 0 search "$(fasta q $small)" --search-cpus 1 --set databases.preset=full_dbs \
+        --set databases.uniref90=null --set databases.bfd="$tmp/bfd" --set databases.uniref30="$tmp/uniref30" \
+        --set tools.hhblits="$tmp/bin/hhblits"
+    said "search bfd" "2 rows"
+    output=$(sed -E 's|\.search-[A-Za-z0-9]+|.search-XXX|g' "$tmp/calls")
+    local expected="-i $out/q/.search-XXX/query.fasta -cpu 1 -oa3m $out/q/.search-XXX/output.a3m -o /dev/null -n 3"
+    expected+=" -e 0.001 -maxseq 1000000 -realign_max 100000 -maxfilt 100000 -min_prefilter_hits 1000"
+    expected+=" -d $tmp/bfd -d $tmp/uniref30"
+    [ "$output" = "$expected" ] || { echo "$output"; echo "$expected"; false; }
+    [ "$(files_in "$out/q")" = "$(printf 'msas/bfd_uniref_hits.a3m\nrun.json')" ]
+    grep -q '"version": "HHblits 3.3.0"' "$out/q/run.json"
+    run_code 0 search "$(fasta q $small)" --set databases.preset=full_dbs --set databases.uniref90=null
+    said "used again (2 rows)"
+}
+
 @test "no database at all is a question of configuration" {
     run_code 2 search $demo/4ot.fasta --set databases.uniref90=null
     said "--data-dir" "--msa" "--no-msa"
