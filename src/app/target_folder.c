@@ -100,7 +100,8 @@ ff_status ff_target_folder_clear(const struct ff_target_folder *f, const char *k
     if (!f->has_record)
         return FF_OK;
     char *record = ff_output_path(f->dir, FF_RESULT_RUN, NULL);
-    ff_status st = ff_remove_tree(record); /* first: results without a record are refused, a record without them is not */
+    /* First: results without a record are refused later, a record without results is not. */
+    ff_status st = ff_remove_tree(record);
     free(record);
     for (int i = 0; i < f->record.n_file && st == FF_OK; i++) {
         const char *name = f->record.files[i].name;
