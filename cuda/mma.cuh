@@ -56,6 +56,17 @@ __device__ __forceinline__ unsigned mma_b_address(const bf16 *x, int pitch, int 
     return shared_address(x + (k + lane % 16) * pitch + n + lane / 16 * 8);
 }
 
+/* 16 bytes from global to shared memory behind the program's back; zeros where `there` is false. */
+__device__ __forceinline__ void copy16_async(void *to, const void *from, bool there)
+{
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from),
+                 "r"(there ? 16 : 0)
+                 : "memory");
+}
+__device__ __forceinline__ void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+/* Waits until at most n of the latest groups are under way. */
+template <int n> __device__ __forceinline__ void copy_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(n) : "memory"); }
+
 /* sigmoid to the accuracy that bf16 needs, on the special function unit */
 __device__ __forceinline__ float fast_sigmoid(float x) { return __fdividef(1.0f, 1.0f + __expf(-x)); }
 

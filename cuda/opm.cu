@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * opm: outer product mean in tiles of pairs,
+ *   z[i, j] += (flat(sum_s a[s, i] (x) b[s, j]) W + bias) / (1e-3 + sum_s mask_a[s, i] mask_b[s, j]).
+ *
+ * Shapes: a [S, I, C], b [S, J, C] with any strides on S and I or J (as a rule two halves of one projection), W [C C, c_z].
+ * For a tile of ti x tj pairs one product over the sequences gives all outer products p[(i, c), (j, e)], which stay in
+ * the second-level cache; a second product with W finds those of one pair as C pieces of C numbers. In bf16 with C = 32
+ * and c_z = 128 that second product is mean_kernel, which reads the pieces where they lie and adds the result to z;
+ * otherwise they are put in order first and multiplied by the library. The sums of masks are counts of common bits.
+ * Cost: 2 C C (S + c_z) flops per pair; bound by the products. Numerics: sums in float32, p in the type of a.
+ *
+ * Source: Jumper et al. 2021, Suppl. Alg. 10; AlphaFold model/modules.py OuterProductMean. Reference: ops_cpu_opm.c.
+ */
+#include "mma.cuh"
+
+namespace {
+
+constexpr int threads = 256;
+
+/* --- sums of masks --- */
+
+/* bits[w, r] = the mask of sequences 32 w .. 32 w + 31 at residue r. */
+__global__ void mask_bits_kernel(unsigned *bits, const float *mask, int64_t stride_s, int64_t stride_r, int n_s, int n_r)
+{
+    int r = (int)(blockIdx.x * blockDim.x + threadIdx.x), s0 = (int)blockIdx.y * 32;
+    if (r >= n_r)
+        return;
+    unsigned word = 0;
+    for (int s = s0; s < n_s && s < s0 + 32; s++)
+        word |= (mask[s * stride_s + r * stride_r] != 0.0f ? 1u : 0u) << (s - s0);
+    bits[(int64_t)blockIdx.y * n_r + r] = word;
+}
+
+struct mask_bits {
+    const unsigned *a, *b;       /* [words, I], [words, J] */
+    int words, n_i, n_j;
+    /* 1 / (1e-3 + number of sequences that have both) */
+    __device__ __forceinline__ float factor(int i, int j) const
+    {
+        int count = 0;
+        for (int w = 0; w < words; w++)
+            count += __popc(a[(int64_t)w * n_i + i] & b[(int64_t)w * n_j + j]);
+        return 1.0f / (1e-3f + (float)count);
+    }
+};
+
+const unsigned *make_bits(struct ff_backend *be, const struct ff_tensor *mask)
+{
+    int n_s = (int)mask->shape[0], n_r = (int)mask->shape[1], words = (n_s + 31) / 32;
+    unsigned *bits = ff_cuda_take<unsigned>(be, (int64_t)words * n_r);
+    mask_bits_kernel<<<dim3(ff_blocks(n_r, 128), (unsigned)words), 128, 0, ff_cuda_stream(be)>>>(
+        bits, (const float *)mask->data, mask->stride[0], mask->stride[1], n_s, n_r);
+    FF_CUDA_LAUNCHED();
+    return bits;
+}
+
+/* --- any sizes and types --- */
+
+/* q[i, j, c, e] = p[i, c, j, e] */
+template <class T>
+__global__ void reorder_kernel(T *q, const T *p, int n_i, int n_j, int n_c)
+{
+    int64_t at = (int64_t)blockIdx.x * threads + threadIdx.x;
+    if (at >= (int64_t)n_i * n_j * n_c * n_c)
+        return;
+    int e = (int)(at % n_c), c = (int)(at / n_c % n_c);
+    int64_t pair = at / n_c / n_c;
+    int64_t i = pair / n_j, j = pair % n_j;
+    q[at] = p[((i * n_c + c) * n_j + j) * n_c + e];
+}
+
+/* z[i0 + i, j0 + j, :] += (y[i, j, :] + bias) * factor(i0 + i, j0 + j) */
+template <class T>
+__global__ void add_mean_kernel(T *z, int64_t z_i, int64_t z_j, const float *y, const float *bias, mask_bits bits, int i0,
+                                int j0, int n_i, int n_j, int n_c)
+{
+    int64_t at = (int64_t)blockIdx.x * threads + threadIdx.x, pair = at / n_c;
+    int c = (int)(at - pair * n_c);
+    if (pair >= (int64_t)n_i * n_j)
+        return;
+    int i = i0 + (int)(pair / n_j), j = j0 + (int)(pair % n_j);
+    T *to = z + i * z_i + j * z_j + c;
+    *to = from_float<T>(to_float(*to) + (y[at] + bias[c]) * bits.factor(i, j));
+}
+
+/* --- bf16, C = 32, c_z = 128 --- */
+
+constexpr int outer = 32, channels = 128, rows = 128, k_step = 64, stages = 3;
+constexpr int p_pitch = k_step + 8, w_pitch = channels + 8, y_pitch = channels + 8;
+
+struct mean_args {
+    bf16 *z;                     /* the tile's first pair */
+    int64_t z_i, z_j;
+    const bf16 *p;               /* [ti * 32, ld] */
+    int ld;
+    const bf16 *w;               /* [1024, 128] */
+    const float *bias;
+    mask_bits bits;
+    int i0, j0, n_i, n_j;        /* the tile */
+};
+
+struct mean_stage {
+    bf16 p[rows * p_pitch];      /* [128 pairs, 64 products] */
+    bf16 w[k_step * w_pitch];    /* [64 products, 128] */
+};
+
+/* A block makes 128 pairs, numbered i * n_j + j within the tile, and all channels: 16 steps of 64 products (two values of
+ * c, of each pair two pieces of 64 bytes), three stages deep. Warp w has rows 32 (w % 4) .. + 31 and half of the channels.
+ * The result passes through shared memory so that whole rows of z are added to. */
+__global__ void __launch_bounds__(threads, 2) mean_kernel(const __grid_constant__ mean_args a)
+{
+    extern __shared__ uint4 shared_memory[];
+    mean_stage *stage = (mean_stage *)shared_memory;
+    float *y = (float *)shared_memory;           /* [128, y_pitch] at the end */
+    __shared__ float factor[rows];
+    int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32;
+    int pair0 = (int)blockIdx.x * rows, n_pair = a.n_i * a.n_j;
+
+    /* Thread t copies piece t % 8 of the rows t / 8 + 32 r: 16 bytes of the second or first c. */
+    constexpr int row_copies = rows / (threads / 8);
+    int piece = (int)threadIdx.x % 8, from[row_copies];
+#pragma unroll
+    for (int r = 0; r < row_copies; r++) {
+        int pair = pair0 + (int)threadIdx.x / 8 + r * (threads / 8);
+        int i = pair / a.n_j, j = pair - i * a.n_j;
+        from[r] = pair < n_pair ? (i * outer + piece / 4) * a.ld + j * outer + piece % 4 * 8 : -1;
+    }
+    auto load = [&](int step) {
+        mean_stage &s = stage[step % stages];
+#pragma unroll
+        for (int r = 0; r < row_copies; r++) {
+            int at = from[r] < 0 ? 0 : from[r] + step * 2 * a.ld;
+            copy16_async(s.p + ((int)threadIdx.x / 8 + r * (threads / 8)) * p_pitch + piece * 8, a.p + at, from[r] >= 0);
+        }
+        const bf16 *w = a.w + step * k_step * channels;
+#pragma unroll
+        for (int r = 0; r < k_step * channels / 8 / threads; r++) {
+            int u = (int)threadIdx.x + r * threads;
+            copy16_async(s.w + u / (channels / 8) * w_pitch + u % (channels / 8) * 8, w + u * 8, true);
+        }
+    };
+
+    constexpr int steps = outer * outer / k_step;
+#pragma unroll
+    for (int s = 0; s < stages - 1; s++) {
+        load(s);
+        copy_commit();
+    }
+    if (threadIdx.x < rows) {
+        int pair = pair0 + (int)threadIdx.x, i = pair / a.n_j, j = pair - i * a.n_j;
+        factor[threadIdx.x] = pair < n_pair ? a.bits.factor(a.i0 + i, a.j0 + j) : 0.0f;
+    }
+
+    int row0 = warp % 4 * 32, column0 = warp / 4 * 64;
+    float sum[2][8][4] = {};
+    for (int step = 0; step < steps; step++) {
+        copy_wait<stages - 2>();
+        __syncthreads();
+        if (step + stages - 1 < steps)
+            load(step + stages - 1);
+        copy_commit();
+        const mean_stage &s = stage[step % stages];
+        unsigned p_address = mma_a_address(s.p, p_pitch, row0, 0), w_address = mma_b_address(s.w, w_pitch, 0, column0);
+#pragma unroll
+        for (int k = 0; k < k_step; k += 16) {
+            unsigned p0[4], p1[4];
+            ldmatrix_x4(p0, p_address + (unsigned)k * 2u);
+            ldmatrix_x4(p1, p_address + (unsigned)(16 * p_pitch + k) * 2u);
+#pragma unroll
+            for (int n = 0; n < 8; n += 2) {
+                unsigned w[4];
+                ldmatrix_x4_trans(w, w_address + (unsigned)(k * w_pitch + 8 * n) * 2u);
+                mma_bf16(sum[0][n], p0, w[0], w[1]);
+                mma_bf16(sum[0][n + 1], p0, w[2], w[3]);
+                mma_bf16(sum[1][n], p1, w[0], w[1]);
+                mma_bf16(sum[1][n + 1], p1, w[2], w[3]);
+            }
+        }
+    }
+    copy_wait<0>();
+    __syncthreads();
+#pragma unroll
+    for (int n = 0; n < 8; n++) {
+        int c = column0 + 8 * n + lane % 4 * 2;
+        float b0 = a.bias[c], b1 = a.bias[c + 1];
+#pragma unroll
+        for (int m = 0; m < 2; m++)
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                int row = row0 + 16 * m + 8 * half + lane / 4;
+                float f = factor[row];
+                *(float2 *)(y + row * y_pitch + c) =
+                    make_float2((sum[m][n][2 * half] + b0) * f, (sum[m][n][2 * half + 1] + b1) * f);
+            }
+    }
+    __syncthreads();
+    int c = (int)threadIdx.x % 16 * 8;
+#pragma unroll 4
+    for (int row = (int)threadIdx.x / 16; row < rows; row += threads / 16) {
+        int pair = pair0 + row, i = pair / a.n_j, j = pair - i * a.n_j;
+        if (pair >= n_pair)
+            break;
+        uint4 *to = (uint4 *)(a.z + i * a.z_i + j * a.z_j + c);
+        float x[8];
+        unpack8(x, *to);
+        float4 lo = load4(y + row * y_pitch + c), hi = load4(y + row * y_pitch + c + 4);
+        x[0] += lo.x;
+        x[1] += lo.y;
+        x[2] += lo.z;
+        x[3] += lo.w;
+        x[4] += hi.x;
+        x[5] += hi.y;
+        x[6] += hi.z;
+        x[7] += hi.w;
+        *to = pack8(x);
+    }
+}
+
+/* False where the GPU has not the shared memory. */
+bool prepare_mean()
+{
+    static int ready = -1;
+    if (ready < 0) {
+        int device, most, bytes = stages * (int)sizeof(mean_stage);
+        FF_CUDA(cudaGetDevice(&device));
+        FF_CUDA(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
+        ready = bytes + 1024 <= most;
+        if (ready)
+            FF_CUDA(cudaFuncSetAttribute(mean_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+    }
+    return ready == 1;
+}
+
+/* y[s, r, :] = x[s, r0 + r, :], contiguous */
+void pack(struct ff_backend *be, void *y, const struct ff_tensor *x, int64_t r0, int64_t n_r)
+{
+    struct ff_tensor part = ff_tensor_slice(*x, 1, r0, n_r);
+    ff_cuda_load_rows(be, y, x->dtype, x->shape[2], &part, 0, x->shape[0] * n_r, nullptr, false);
+}
+
+int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+} // namespace
+
+extern "C" void ff_cuda_outer_product_mean(struct ff_backend *be, const struct ff_outer_product_mean_args *a)
+{
+    int64_t n_s = a->a.shape[0], n_c = a->a.shape[2], n_i = a->out.shape[0], n_j = a->out.shape[1];
+    int64_t c_z = a->out.shape[2], c2 = n_c * n_c;
+    enum ff_dtype type = a->a.dtype;
+    FF_ASSERT(a->out.ndim == 3 && a->a.ndim == 3 && a->b.ndim == 3 && a->mask_a.ndim == 2 && a->mask_b.ndim == 2);
+    FF_ASSERT(a->a.shape[1] == n_i && a->b.shape[1] == n_j && a->b.shape[0] == n_s && a->b.shape[2] == n_c);
+    FF_ASSERT(a->mask_a.shape[0] == n_s && a->mask_a.shape[1] == n_i && a->b.dtype == type);
+    FF_ASSERT(a->mask_b.shape[0] == n_s && a->mask_b.shape[1] == n_j);
+    FF_ASSERT(a->w.shape[0] == c2 && a->w.shape[1] == c_z && a->bias.shape[0] == c_z);
+    ff_cuda_mark mark(be);
+    size_t size = ff_dtype_size(type);
+    const void *w = ff_cuda_as_type(be, &a->w, type);
+    mask_bits bits = {make_bits(be, &a->mask_a), nullptr, (int)((n_s + 31) / 32), (int)n_i, (int)n_j};
+    bits.b = make_bits(be, &a->mask_b);
+
+    bool fused = type == FF_BF16 && ff_is_bf16(&a->out) && n_c == outer && c_z == channels &&
+                 ff_cuda_aligned(&a->out, 8) && ((uintptr_t)w & 15) == 0 && prepare_mean();
+    /* Tile: p in the second-level cache; with the operands' panels never more than half of what is left. */
+    int64_t tj = least(n_j, 512), panel = n_s * n_c * (int64_t)size;
+    int64_t pair_bytes = fused ? c2 * (int64_t)size : 2 * c2 * (int64_t)size + c_z * (int64_t)sizeof(float);
+    int64_t half = (int64_t)ff_cuda_left(be) / 2;
+    bool whole_b = n_j * panel <= half / 2;
+    while (tj > 1 && !whole_b && tj * panel > half / 4)
+        tj = (tj + 1) / 2;
+    int64_t ti = least((int64_t)FF_CUDA_TILE_BYTES, half / 2) / (tj * pair_bytes);
+    ti = least(ti, half / 4 / panel);
+    ti = ti < 1 ? 1 : least(ti, n_i);
+    ti = (n_i + (n_i + ti - 1) / ti - 1) / ((n_i + ti - 1) / ti);        /* evened out */
+
+    char *pb = ff_cuda_take<char>(be, (whole_b ? n_j : tj) * panel);     /* [S, J or tj, C] */
+    char *pa = ff_cuda_take<char>(be, ti * panel);                       /* [S, ti, C] */
+    char *p = ff_cuda_take<char>(be, ti * tj * c2 * (int64_t)size);      /* [ti, C, tj, C] */
+    char *q = fused ? nullptr : ff_cuda_take<char>(be, ti * tj * c2 * (int64_t)size);    /* [ti, tj, C, C] */
+    float *y = fused ? nullptr : ff_cuda_take<float>(be, ti * tj * c_z);                 /* [ti, tj, c_z] */
+    if (whole_b)
+        pack(be, pb, &a->b, 0, n_j);
+    for (int64_t i0 = 0; i0 < n_i; i0 += ti) {
+        int64_t ni = least(ti, n_i - i0);
+        pack(be, pa, &a->a, i0, ni);
+        for (int64_t j0 = 0; j0 < n_j; j0 += tj) {
+            int64_t nj = least(tj, n_j - j0);
+            if (!whole_b)
+                pack(be, pb, &a->b, j0, nj);
+            struct ff_cuda_gemm_args g = {};
+            g.m = ni * n_c;
+            g.n = nj * n_c;
+            g.k = n_s;
+            g.a = pa;
+            g.a_type = g.b_type = g.c_type = type;
+            g.lda = ni * n_c;
+            g.a_trans = true;
+            g.b = whole_b ? pb + j0 * n_c * (int64_t)size : pb;
+            g.ldb = (whole_b ? n_j : nj) * n_c;
+            g.c = p;
+            g.ldc = nj * n_c;
+            g.alpha = 1.0f;
+            ff_cuda_gemm(be, &g);
+
+            int64_t pairs = ni * nj;
+            if (fused) {
+                mean_args m = {(bf16 *)a->out.data + i0 * a->out.stride[0] + j0 * a->out.stride[1], a->out.stride[0],
+                               a->out.stride[1], (const bf16 *)p, (int)(nj * n_c), (const bf16 *)w,
+                               (const float *)a->bias.data, bits, (int)i0, (int)j0, (int)ni, (int)nj};
+                mean_kernel<<<ff_blocks(pairs, rows), threads, stages * sizeof(mean_stage), ff_cuda_stream(be)>>>(m);
+                FF_CUDA_LAUNCHED();
+                continue;
+            }
+            ff_cuda_with_type(type, [&](auto t) {
+                using T = decltype(t);
+                reorder_kernel<T><<<ff_blocks(pairs * c2, threads), threads, 0, ff_cuda_stream(be)>>>(
+                    (T *)q, (const T *)p, (int)ni, (int)nj, (int)n_c);
+            });
+            FF_CUDA_LAUNCHED();
+            struct ff_cuda_gemm_args h = {};
+            h.m = pairs;
+            h.n = h.ldb = h.ldc = c_z;
+            h.k = h.lda = c2;
+            h.a = q;
+            h.a_type = h.b_type = type;
+            h.b = w;
+            h.c = y;
+            h.c_type = FF_F32;
+            h.alpha = 1.0f;
+            ff_cuda_gemm(be, &h);
+            ff_cuda_with_type(a->out.dtype, [&](auto t) {
+                using T = decltype(t);
+                add_mean_kernel<T><<<ff_blocks(pairs * c_z, threads), threads, 0, ff_cuda_stream(be)>>>(
+                    (T *)a->out.data, a->out.stride[0], a->out.stride[1], y, (const float *)a->bias.data, bits, (int)i0,
+                    (int)j0, (int)ni, (int)nj, (int)c_z);
+            });
+            FF_CUDA_LAUNCHED();
+        }
+    }
+}
