@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * attention_bf16: gated attention of bf16 activations on the matrix units, without ever writing a logit.
+ *
+ * A block works on QUERIES queries of one head in ROWS batch rows, so that one tile of the bias serves all of them; keys
+ * pass by in tiles of KEYS, two tiles in flight. A warp holds 32 queries of one row: logits of 32 keys at a time
+ * in the layout of the products' results, which is also that of the next product's left operand.
+ *
+ * The softmax is online, with a twist: the reference value of a row of logits is raised only when a logit exceeds it
+ * so far that its exponential grows large. The result does not depend on it, and in nearly all tiles there is then no
+ * maximum to find and nothing to rescale: per logit one multiply-add for scale, one for bias and reference, one
+ * exponential, one addition.
+ */
+#include "attention.cuh"
+
+namespace {
+
+enum { QUERIES = 128, KEYS = 64, ROWS = 2, THREADS = 256 };
+constexpr float LARGE = 1024.0f;     /* sum of 8 exponentials of one thread that makes the reference rise */
+
+template <int D> struct shape {
+    static constexpr int DEPTH = D < 16 ? 16 : D;        /* of the first product, zeros behind D */
+    static constexpr int K_LD = DEPTH + 8, V_LD = D + 8, BIAS_LD = KEYS + 8;
+    static constexpr int K_BYTES = ROWS * KEYS * K_LD * 2, V_BYTES = ROWS * KEYS * V_LD * 2;
+    static constexpr int BIAS_BYTES = QUERIES * BIAS_LD * 2;
+    static constexpr int STAGE[2] = {K_BYTES + V_BYTES, K_BYTES + V_BYTES + BIAS_BYTES};   /* without and with a bias */
+};
+
+__device__ __forceinline__ void load_matrices(unsigned (&r)[4], const void *p)
+{
+    unsigned a = (unsigned)__cvta_generic_to_shared(p);
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(a));
+}
+__device__ __forceinline__ void load_transposed(unsigned (&r)[4], const void *p)
+{
+    unsigned a = (unsigned)__cvta_generic_to_shared(p);
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(a));
+}
+__device__ __forceinline__ void multiply_add(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1)
+{
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+__device__ __forceinline__ unsigned pack(float low, float high)
+{
+    unsigned r;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
+    return r;
+}
+__device__ __forceinline__ float low_half(unsigned v) { return __uint_as_float(v << 16); }
+__device__ __forceinline__ float high_half(unsigned v) { return __uint_as_float(v & 0xffff0000u); }
+
+/* Which keys of 32 there are (inside) and which of these count (valid), one bit each. */
+struct key_bits {
+    unsigned valid, inside;
+};
+
+template <int D, bool BIAS> class worker {
+    using S = shape<D>;
+    static constexpr int STEPS = S::DEPTH / 16, OUT_TILES = D / 8;
+
+public:
+    const struct ff_cuda_attention_job &j;
+    const int lane, g, t;
+    float scale;
+    unsigned q[2][STEPS][4];
+    float value[2][OUT_TILES][4];
+    float minus_top[4], sum[4];          /* rows g, g + 8 of the two tiles of 16 queries */
+
+    __device__ worker(const struct ff_cuda_attention_job &job)
+        : j(job), lane(threadIdx.x % 32), g(lane / 4), t(lane % 4)
+    {
+    }
+
+    __device__ void start(const bf16 *from, int64_t ld, int query)
+    {
+        scale = FF_LOG2E * rsqrtf((float)D);
+#pragma unroll
+        for (int m = 0; m < 2; m++)
+#pragma unroll
+            for (int s = 0; s < STEPS; s++)
+#pragma unroll
+                for (int i = 0; i < 4; i++) {
+                    int row = query + m * 16 + g + (i & 1) * 8, column = s * 16 + (i >> 1) * 8 + 2 * t;
+                    q[m][s][i] = row < j.length && column < D ? *(const unsigned *)(from + row * ld + column) : 0u;
+                }
+#pragma unroll
+        for (int m = 0; m < 2; m++)
+#pragma unroll
+            for (int n = 0; n < OUT_TILES; n++)
+#pragma unroll
+                for (int i = 0; i < 4; i++)
+                    value[m][n][i] = 0.0f;
+#pragma unroll
+        for (int r = 0; r < 4; r++) {
+            minus_top[r] = INFINITY;     /* no key yet: the first exponentials are infinite, which raises it */
+            sum[r] = 0.0f;
+        }
+    }
+
+    /* Logits before scale and bias of 32 queries and 32 keys; k: the first key's row. */
+    __device__ __forceinline__ void logits(float (&s)[2][4][4], const bf16 *k) const
+    {
+#pragma unroll
+        for (int m = 0; m < 2; m++)
+#pragma unroll
+            for (int n = 0; n < 4; n++)
+#pragma unroll
+                for (int i = 0; i < 4; i++)
+                    s[m][n][i] = 0.0f;
+        const int part = lane / 8, row = lane % 8;
+        if constexpr (STEPS == 2) {
+#pragma unroll
+            for (int n = 0; n < 4; n++) {
+                unsigned b[4];
+                load_matrices(b, k + (n * 8 + row) * S::K_LD + part * 8);
+#pragma unroll
+                for (int m = 0; m < 2; m++) {
+                    multiply_add(s[m][n], q[m][0], b[0], b[1]);
+                    multiply_add(s[m][n], q[m][1], b[2], b[3]);
+                }
+            }
+        } else {
+#pragma unroll
+            for (int n = 0; n < 4; n += 2) {
+                unsigned b[4];
+                load_matrices(b, k + ((n + part / 2) * 8 + row) * S::K_LD + part % 2 * 8);
+#pragma unroll
+                for (int m = 0; m < 2; m++) {
+                    multiply_add(s[m][n], q[m][0], b[0], b[1]);
+                    multiply_add(s[m][n + 1], q[m][0], b[2], b[3]);
+                }
+            }
+        }
+    }
+
+    /* The bias of query tile m and the key tiles n, n + 1, pairs of numbers as the logits lie. */
+    __device__ __forceinline__ void load_bias(unsigned (&b)[4], const bf16 *bias, int m, int n) const
+    {
+        const int part = lane / 8, row = lane % 8;
+        load_matrices(b, bias + (m * 16 + part % 2 * 8 + row) * S::BIAS_LD + (n + part / 2) * 8);
+    }
+
+    /* Exponentials of s relative to the reference, packed for the next product. Returns whether all are small. */
+    template <bool MASKED>
+    __device__ __forceinline__ bool exponentials(unsigned (&p)[2][2][4], const float (&s)[2][4][4], const bf16 *bias,
+                                                 key_bits bits, float (&part)[4]) const
+    {
+#pragma unroll
+        for (int r = 0; r < 4; r++)
+            part[r] = 0.0f;
+#pragma unroll
+        for (int m = 0; m < 2; m++)
+#pragma unroll
+            for (int n = 0; n < 4; n += 2) {
+                unsigned b[4] = {0, 0, 0, 0};
+                if (BIAS)
+                    load_bias(b, bias, m, n);
+#pragma unroll
+                for (int i = 0; i < 4; i++) {        /* i: half of the rows, then of the keys */
+                    const int row = m * 2 + (i & 1), tile = n + (i >> 1), c = (i & 1) * 2;
+                    float x = s[m][tile][c], y = s[m][tile][c + 1];
+                    if (BIAS) {
+                        x = fmaf(x, scale, fmaf(low_half(b[i]), FF_LOG2E, minus_top[row]));
+                        y = fmaf(y, scale, fmaf(high_half(b[i]), FF_LOG2E, minus_top[row]));
+                    } else {
+                        x = fmaf(x, scale, minus_top[row]);
+                        y = fmaf(y, scale, minus_top[row]);
+                    }
+                    if (MASKED) {
+                        x = pick(x, FF_MASKED + minus_top[row], bits, tile * 8 + 2 * t);
+                        y = pick(y, FF_MASKED + minus_top[row], bits, tile * 8 + 2 * t + 1);
+                    }
+                    x = exp2_fast(x);
+                    y = exp2_fast(y);
+                    part[row] += x + y;
+                    p[m][n / 2][i] = pack(x, y);
+                }
+            }
+        return part[0] <= LARGE && part[1] <= LARGE && part[2] <= LARGE && part[3] <= LARGE;
+    }
+
+    __device__ __forceinline__ static float pick(float x, float masked, key_bits bits, int key)
+    {
+        return bits.valid >> key & 1 ? x : bits.inside >> key & 1 ? masked : -INFINITY;
+    }
+
+    /* Raises the reference to the largest logit of these keys and brings what was summed to it. */
+    __device__ __forceinline__ void raise(const float (&s)[2][4][4], const bf16 *bias, key_bits bits)
+    {
+        float top[4] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY};
+#pragma unroll
+        for (int m = 0; m < 2; m++)
+#pragma unroll
+            for (int n = 0; n < 4; n += 2) {
+                unsigned b[4] = {0, 0, 0, 0};
+                if (BIAS)
+                    load_bias(b, bias, m, n);
+#pragma unroll
+                for (int i = 0; i < 4; i++) {
+                    const int row = m * 2 + (i & 1), tile = n + (i >> 1), c = (i & 1) * 2, key = tile * 8 + 2 * t;
+                    float x = fmaf(s[m][tile][c], scale, BIAS ? low_half(b[i]) * FF_LOG2E : 0.0f);
+                    float y = fmaf(s[m][tile][c + 1], scale, BIAS ? high_half(b[i]) * FF_LOG2E : 0.0f);
+                    top[row] = fmaxf(top[row], fmaxf(pick(x, FF_MASKED, bits, key), pick(y, FF_MASKED, bits, key + 1)));
+                }
+            }
+#pragma unroll
+        for (int r = 0; r < 4; r++) {
+            top[r] = fmaxf(top[r], __shfl_xor_sync(0xffffffffu, top[r], 1));
+            top[r] = fmaxf(top[r], __shfl_xor_sync(0xffffffffu, top[r], 2));
+            top[r] = fmaxf(top[r], -minus_top[r]);
+            float factor = exp2_fast(-minus_top[r] - top[r]);
+            minus_top[r] = -top[r];
+            sum[r] *= factor;
+#pragma unroll
+            for (int n = 0; n < OUT_TILES; n++) {
+                value[r / 2][n][r % 2 * 2] *= factor;
+                value[r / 2][n][r % 2 * 2 + 1] *= factor;
+            }
+        }
+    }
+
+    __device__ __forceinline__ void attend(const bf16 *k, const bf16 *v, const bf16 *bias, key_bits bits)
+    {
+        float s[2][4][4], part[4];
+        unsigned p[2][2][4];
+        logits(s, k);
+        for (;;) {
+            bool small = bits.valid == 0xffffffffu ? exponentials<false>(p, s, bias, bits, part)
+                                                   : exponentials<true>(p, s, bias, bits, part);
+            if (__all_sync(0xffffffffu, small))
+                break;
+            raise(s, bias, bits);
+        }
+#pragma unroll
+        for (int r = 0; r < 4; r++)
+            sum[r] += part[r];
+        const int quarter = lane / 8, row = lane % 8;
+#pragma unroll
+        for (int h = 0; h < 2; h++)
+#pragma unroll
+            for (int n = 0; n < OUT_TILES; n += 2) {
+                unsigned b[4];
+                const int column = OUT_TILES > 1 ? (n + quarter / 2) * 8 : 0;
+                load_transposed(b, v + (h * 16 + quarter % 2 * 8 + row) * S::V_LD + column);
+#pragma unroll
+                for (int m = 0; m < 2; m++) {
+                    multiply_add(value[m][n], p[m][h], b[0], b[1]);
+                    if (OUT_TILES > 1)
+                        multiply_add(value[m][n + (OUT_TILES > 1)], p[m][h], b[2], b[3]);
+                }
+            }
+    }
+
+    /* out = value / sum * sigmoid(gate) */
+    __device__ void finish(bf16 *out, int64_t out_ld, const bf16 *gate, int64_t gate_ld, int query)
+    {
+#pragma unroll
+        for (int r = 0; r < 4; r++) {
+            sum[r] += __shfl_xor_sync(0xffffffffu, sum[r], 1);
+            sum[r] += __shfl_xor_sync(0xffffffffu, sum[r], 2);
+            int row = query + r / 2 * 16 + r % 2 * 8 + g;
+            if (row >= j.length)
+                continue;
+            float inverse = 1.0f / sum[r];
+#pragma unroll
+            for (int n = 0; n < OUT_TILES; n++) {
+                unsigned w = *(const unsigned *)(gate + row * gate_ld + n * 8 + 2 * t);
+                float x = value[r / 2][n][r % 2 * 2] * inverse / (1.0f + exp2_fast(-FF_LOG2E * low_half(w)));
+                float y = value[r / 2][n][r % 2 * 2 + 1] * inverse / (1.0f + exp2_fast(-FF_LOG2E * high_half(w)));
+                *(unsigned *)(out + row * out_ld + n * 8 + 2 * t) = pack(x, y);
+            }
+        }
+    }
+};
+
+/* Starts the copies of one tile of keys, values and bias. */
+template <int D, bool BIAS>
+__device__ __forceinline__ void fetch(const struct ff_cuda_attention_job &j, char *stage, int row, int head, int query, int key)
+{
+    using S = shape<D>;
+    bf16 *k = (bf16 *)stage, *v = (bf16 *)(stage + S::K_BYTES), *bias = (bf16 *)(stage + S::K_BYTES + S::V_BYTES);
+    const int hd = j.n_head * D;
+    constexpr int CHUNKS = D / 8;
+    for (int i = threadIdx.x; i < ROWS * KEYS * CHUNKS; i += THREADS) {
+        int chunk = i % CHUNKS, at = i / CHUNKS, n = at % KEYS, r = at / KEYS;
+        bool there = key + n < j.length && row + r < j.n_row;
+        const bf16 *from = (const bf16 *)j.qkvg + head * D + chunk * 8;
+        if (there)
+            from += (row + r) * j.qkvg_b + (key + n) * j.qkvg_l;
+        copy_async16(k + at * S::K_LD + chunk * 8, from + hd, there);
+        copy_async16(v + at * S::V_LD + chunk * 8, from + 2 * hd, there);
+    }
+    if (!BIAS)
+        return;
+    const bf16 *b = (const bf16 *)j.bias + head * j.bias_h;
+    if (j.bias_aligned) {
+        for (int i = threadIdx.x; i < QUERIES * KEYS / 8; i += THREADS) {
+            int n = i / (KEYS / 8), c = i % (KEYS / 8) * 8;
+            /* The last piece of a row may reach past its keys, not past the row's distance: that is a multiple of 8. */
+            bool there = query + n < j.length && key + c < j.length;
+            copy_async16(bias + n * S::BIAS_LD + c, there ? b + (query + n) * j.bias_i + key + c : b, there);
+        }
+    } else {
+        for (int i = threadIdx.x; i < QUERIES * KEYS; i += THREADS) {
+            int n = i / KEYS, c = i % KEYS;
+            bool there = query + n < j.length && key + c < j.length;
+            bias[n * S::BIAS_LD + c] = there ? b[(query + n) * j.bias_i + key + c] : __float2bfloat16(0.0f);
+        }
+    }
+}
+
+template <int D, bool BIAS>
+__global__ void __launch_bounds__(THREADS, 2) kernel(struct ff_cuda_attention_job j)
+{
+    using S = shape<D>;
+    extern __shared__ __align__(16) char shared[];
+    constexpr int STAGE = S::STAGE[BIAS];
+    key_bits *bits = (key_bits *)(shared + 2 * STAGE);           /* [2][ROWS][KEYS / 32] */
+    const int row = blockIdx.x * ROWS, query = blockIdx.y * QUERIES, head = blockIdx.z, warp = threadIdx.x / 32;
+    const int own_row = warp / 4, own_query = warp % 4 * 32;
+    const int b = min(row + own_row, j.n_row - 1);
+    const bf16 *own = (const bf16 *)j.qkvg + b * j.qkvg_b + head * D;
+
+    /* Heads smaller than the depth of a product: what lies behind them in the rows of k stays 0. */
+    if (S::DEPTH > D)
+        for (int i = threadIdx.x; i < 2 * ROWS * KEYS; i += THREADS)
+            *(uint4 *)((bf16 *)(shared + i / (ROWS * KEYS) * STAGE) + i % (ROWS * KEYS) * S::K_LD + D) = make_uint4(0, 0, 0, 0);
+
+    /* The first warps, ROWS * KEYS / 32 of them, look after the mask: one thread per key. */
+    const int mask_row = min(row + warp / (KEYS / 32), j.n_row - 1), mask_key = warp % (KEYS / 32) * 32 + threadIdx.x % 32;
+    auto mask_at = [&](int key) {
+        return warp < ROWS * KEYS / 32 && key + mask_key < j.length ? j.mask[mask_row * j.mask_b + (key + mask_key) * j.mask_l]
+                                                                    : 0.0f;
+    };
+    auto keep_mask = [&](int stage, int key, float m) {
+        unsigned valid = __ballot_sync(0xffffffffu, m != 0.0f);
+        unsigned inside = __ballot_sync(0xffffffffu, key + mask_key < j.length);
+        if (warp < ROWS * KEYS / 32 && threadIdx.x % 32 == 0)
+            bits[stage * (ROWS * KEYS / 32) + warp] = {valid, inside};
+    };
+
+    worker<D, BIAS> w(j);
+    fetch<D, BIAS>(j, shared, row, head, query, 0);
+    copy_async_commit();
+    keep_mask(0, 0, mask_at(0));
+    w.start(own, j.qkvg_l, query + own_query);
+
+    const int n_tile = (j.length + KEYS - 1) / KEYS;
+    for (int tile = 0; tile < n_tile; tile++) {
+        const int stage = tile & 1, next = (tile + 1) * KEYS;
+        float mask = 0.0f;
+        copy_async_wait<0>();
+        __syncthreads();
+        if (tile + 1 < n_tile) {
+            fetch<D, BIAS>(j, shared + (stage ^ 1) * STAGE, row, head, query, next);
+            copy_async_commit();
+            mask = mask_at(next);
+        }
+        const bf16 *k = (const bf16 *)(shared + stage * STAGE) + own_row * KEYS * S::K_LD;
+        const bf16 *v = (const bf16 *)(shared + stage * STAGE + S::K_BYTES) + own_row * KEYS * S::V_LD;
+        const bf16 *bias = (const bf16 *)(shared + stage * STAGE + S::K_BYTES + S::V_BYTES) + own_query * S::BIAS_LD;
+#pragma unroll 1
+        for (int half = 0; half < KEYS / 32; half++) {
+            key_bits own_bits = bits[stage * (ROWS * KEYS / 32) + own_row * (KEYS / 32) + half];
+            if (own_bits.inside != 0)
+                w.attend(k + half * 32 * S::K_LD, v + half * 32 * S::V_LD, bias + half * 32, own_bits);
+        }
+        if (tile + 1 < n_tile)
+            keep_mask(stage ^ 1, next, mask);
+    }
+    if (row + own_row < j.n_row)
+        w.finish((bf16 *)j.out + b * j.out_b + head * D, j.out_l, own + 3 * j.n_head * D, j.qkvg_l, query + own_query);
+}
+
+template <int D, bool BIAS> void launch(const struct ff_cuda_attention_job *j)
+{
+    constexpr int bytes = 2 * shape<D>::STAGE[BIAS] + 2 * ROWS * (KEYS / 32) * (int)sizeof(key_bits);
+    FF_CUDA(cudaFuncSetAttribute(kernel<D, BIAS>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+    dim3 grid(ff_blocks(j->n_row, ROWS), ff_blocks(j->length, QUERIES), (unsigned)j->n_head);
+    kernel<D, BIAS><<<grid, THREADS, bytes, j->stream>>>(*j);
+    FF_CUDA_LAUNCHED();
+}
+
+template <int D> void launch_biased_or_not(const struct ff_cuda_attention_job *j)
+{
+    if (j->bias)
+        launch<D, true>(j);
+    else
+        launch<D, false>(j);
+}
+
+}  // namespace
+
+bool ff_cuda_attention_bf16(const struct ff_cuda_attention_job *j)
+{
+    if (j->d == 32)
+        launch_biased_or_not<32>(j);
+    else if (j->d == 16)
+        launch_biased_or_not<16>(j);
+    else if (j->d == 8)
+        launch_biased_or_not<8>(j);
+    else
+        return false;
+    return true;
+}

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The cuda backend: the device, its memory and stream, copies, and the table of ops.
+ */
+#include <cublasLt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <algorithm>
+
+#include "cuda_backend.h"
+#include "device.cuh"
+
+enum { MIN_MAJOR = 8 };                              /* first GPUs with bf16 matrix units */
+static const size_t WORKSPACE = (size_t)288 << 20;
+static const size_t RESERVE = (size_t)96 << 20;      /* left to the driver, which needs some for launches and modules */
+
+static double gib(size_t bytes) { return (double)bytes / (double)(1 << 30); }
+
+/* --- what is there --- */
+
+/* A kernel of this build, to learn whether it has code for a device. */
+static __global__ void probe_kernel() {}
+
+/* Why there is no usable device. Fails always. */
+static ff_status explain(cudaError_t err)
+{
+    int driver = 0, runtime = 0;
+    (void)cudaDriverGetVersion(&driver);
+    (void)cudaRuntimeGetVersion(&runtime);
+    if (driver == 0)
+        return ff_fail(FF_EGPU, "no NVIDIA driver is loaded; install one, or use --device cpu");
+    if (err == cudaErrorInsufficientDriver)
+        return ff_fail(FF_EGPU, "the NVIDIA driver supports CUDA %d.%d, this build needs %d.%d; update the driver, build with an "
+                       "older CUDA toolkit, or use --device cpu", driver / 1000, driver % 1000 / 10, runtime / 1000,
+                       runtime % 1000 / 10);
+    if (err == cudaErrorNoDevice || err == cudaSuccess)
+        return ff_fail(FF_EGPU, "no NVIDIA GPU is visible (CUDA_VISIBLE_DEVICES?); use --device cpu");
+    if (err == cudaErrorDevicesUnavailable)
+        return ff_fail(FF_EGPU, "the GPU is in use by another process that has it to itself (nvidia-smi shows which); wait for it, "
+                       "choose another with CUDA_VISIBLE_DEVICES, or use --device cpu");
+    if (err == cudaErrorNoKernelImageForDevice)
+        return ff_fail(FF_EGPU, "this build has no code for this GPU; build again with 'make CUDA_ARCH=native' on this machine, or use "
+                       "--device cpu");
+    return ff_fail(FF_EGPU, "the GPU does not start: %s; use --device cpu", cudaGetErrorString(err));
+}
+
+int ff_backend_cuda_device_count(void)
+{
+    int n = 0;
+    if (cudaGetDeviceCount(&n) != cudaSuccess) {
+        (void)cudaGetLastError();
+        return 0;
+    }
+    int usable = 0;
+    for (int i = 0; i < n; i++) {
+        int major = 0;
+        if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, i) == cudaSuccess && major >= MIN_MAJOR)
+            usable++;
+    }
+    return usable;
+}
+
+void ff_backend_cuda_describe(void (*line)(void *user, const char *text), void *user)
+{
+    char text[512];
+    int n = 0, driver = 0, runtime = 0;
+    (void)cudaDriverGetVersion(&driver);
+    (void)cudaRuntimeGetVersion(&runtime);
+    size_t lt = cublasLtGetVersion();
+    snprintf(text, sizeof text, "cuda: runtime %d.%d, driver for up to %d.%d%s, cuBLASLt %zu.%zu.%zu", runtime / 1000,
+             runtime % 1000 / 10, driver / 1000, driver % 1000 / 10, driver == 0 ? " (none loaded)" : "", lt / 10000,
+             lt / 100 % 100, lt % 100);
+    line(user, text);
+    cudaError_t err = cudaGetDeviceCount(&n);
+    if (err != cudaSuccess || n == 0) {
+        (void)cudaGetLastError();
+        (void)explain(err);
+        snprintf(text, sizeof text, "cuda: %s", ff_status_message());
+        ff_status_clear();
+        line(user, text);
+        return;
+    }
+    for (int i = 0; i < n; i++) {
+        struct cudaDeviceProp p;
+        if (cudaGetDeviceProperties(&p, i) != cudaSuccess)
+            continue;
+        snprintf(text, sizeof text, "cuda: device %d: %s, compute capability %d.%d, %.1f GiB, %d multiprocessors%s", i,
+                 p.name, p.major, p.minor, gib(p.totalGlobalMem), p.multiProcessorCount,
+                 p.major < MIN_MAJOR ? " (too old: 8.0 is needed)" : "");
+        line(user, text);
+    }
+}
+
+/* --- stream and workspace --- */
+
+cudaStream_t ff_cuda_stream(struct ff_backend *be) { return ff_cuda_device_of(be)->stream; }
+int ff_cuda_sm_count(struct ff_backend *be) { return ff_cuda_device_of(be)->sm_count; }
+size_t ff_cuda_used(struct ff_backend *be) { return ff_cuda_device_of(be)->used; }
+void ff_cuda_drop(struct ff_backend *be, size_t used) { ff_cuda_device_of(be)->used = used; }
+
+size_t ff_cuda_left(struct ff_backend *be)
+{
+    const struct ff_cuda_device *d = ff_cuda_device_of(be);
+    return d->workspace_bytes - d->used;
+}
+
+void *ff_cuda_take_bytes(struct ff_backend *be, size_t bytes)
+{
+    struct ff_cuda_device *d = ff_cuda_device_of(be);
+    bytes = (bytes + 255) / 256 * 256;
+    if (bytes > d->workspace_bytes - d->used)
+        ff_die(FF_EINTERNAL, __FILE__, __LINE__, "cuda workspace: %zu bytes wanted, %zu of %zu left", bytes,
+               d->workspace_bytes - d->used, d->workspace_bytes);
+    void *p = d->workspace + d->used;
+    d->used += bytes;
+    return p;
+}
+
+int64_t ff_cuda_tile_rows(struct ff_backend *be, int64_t n_row, size_t bytes_per_row)
+{
+    size_t room = std::min(FF_CUDA_TILE_BYTES, ff_cuda_left(be) / 2);
+    int64_t rows = std::max<int64_t>(1, (int64_t)(room / std::max<size_t>(1, bytes_per_row)));
+    if (rows >= n_row)
+        return std::max<int64_t>(1, n_row);
+    int64_t pieces = (n_row + rows - 1) / rows;
+    rows = (n_row + pieces - 1) / pieces;
+    return std::min(n_row, (rows + 127) / 128 * 128);
+}
+
+/* --- addresses --- */
+
+struct ff_cuda_rows ff_cuda_rows_of(const struct ff_tensor *t, int n_axis)
+{
+    int64_t shape[FF_TENSOR_MAX_DIM], stride[FF_TENSOR_MAX_DIM];
+    int n = 0;
+    for (int d = 0; d < n_axis; d++) {
+        if (t->shape[d] == 1)
+            continue;
+        if (n > 0 && stride[n - 1] == t->stride[d] * t->shape[d]) {
+            shape[n - 1] *= t->shape[d];
+            stride[n - 1] = t->stride[d];
+        } else {
+            shape[n] = t->shape[d];
+            stride[n++] = t->stride[d];
+        }
+    }
+    FF_ASSERT(n <= 3);
+    struct ff_cuda_rows r = {0, 0, 0, 1, 1};
+    if (n == 1) {
+        r.s0 = stride[0];
+    } else if (n == 2) {
+        r = {stride[0], 0, stride[1], 1, (unsigned)shape[1]};
+    } else if (n == 3) {
+        r = {stride[0], stride[1], stride[2], (unsigned)shape[1], (unsigned)shape[2]};
+    }
+    return r;
+}
+
+int64_t ff_cuda_row_count(const struct ff_tensor *t, int n_axis)
+{
+    int64_t n = 1;
+    for (int d = 0; d < n_axis; d++)
+        n *= t->shape[d];
+    FF_ASSERT(n < (int64_t)UINT32_MAX);
+    return n;
+}
+
+bool ff_cuda_aligned(const struct ff_tensor *t, int n)
+{
+    if ((uintptr_t)t->data % ((size_t)n * ff_dtype_size(t->dtype)) != 0 || t->shape[t->ndim - 1] % n != 0 ||
+        t->stride[t->ndim - 1] != 1)
+        return false;
+    for (int d = 0; d < t->ndim - 1; d++)
+        if (t->shape[d] > 1 && t->stride[d] % n != 0)
+            return false;
+    return true;
+}
+
+/* --- memory --- */
+
+static size_t cuda_free_memory(struct ff_backend *be)
+{
+    (void)be;
+    size_t available = 0, total = 0;
+    FF_CUDA(cudaMemGetInfo(&available, &total));
+    return available > RESERVE ? available - RESERVE : 0;
+}
+
+static ff_status out_of_memory(size_t bytes)
+{
+    size_t available = 0, total = 0;
+    (void)cudaGetLastError();
+    FF_CUDA(cudaMemGetInfo(&available, &total));
+    return ff_fail(FF_EMEMORY, "GPU: %.2f GiB of memory wanted, %.2f of its %.2f GiB are free; close other programs on it, or give "
+                   "fastfold less (--memory) or a shorter sequence", gib(bytes), gib(available), gib(total));
+}
+
+static ff_status cuda_alloc(struct ff_backend *be, size_t bytes, void **ret)
+{
+    (void)be;
+    cudaError_t err = cudaMalloc(ret, bytes ? bytes : 256);
+    if (err == cudaErrorMemoryAllocation)
+        return out_of_memory(bytes);
+    FF_CUDA(err);
+    return FF_OK;
+}
+
+static void cuda_sync(struct ff_backend *be) { FF_CUDA(cudaStreamSynchronize(ff_cuda_stream(be))); }
+
+static void cuda_release(struct ff_backend *be, void *p)
+{
+    cuda_sync(be);
+    FF_CUDA(cudaFree(p));
+}
+
+/* The source may be used again on return: what the GPU has not fetched yet lies in the pinned slots. */
+static void cuda_upload(struct ff_backend *be, const struct ff_tensor *dst, const void *src)
+{
+    FF_ASSERT(ff_tensor_contiguous(dst));
+    struct ff_cuda_device *d = ff_cuda_device_of(be);
+    size_t bytes = ff_tensor_bytes(dst);
+    for (size_t done = 0; done < bytes;) {
+        size_t n = std::min<size_t>(bytes - done, FF_CUDA_SLOT_BYTES);
+        char *slot = d->pinned + (size_t)d->slot * FF_CUDA_SLOT_BYTES;
+        FF_CUDA(cudaEventSynchronize(d->slot_free[d->slot]));
+        memcpy(slot, (const char *)src + done, n);
+        FF_CUDA(cudaMemcpyAsync((char *)dst->data + done, slot, n, cudaMemcpyHostToDevice, d->stream));
+        FF_CUDA(cudaEventRecord(d->slot_free[d->slot], d->stream));
+        d->slot = (d->slot + 1) % FF_CUDA_SLOTS;
+        done += n;
+    }
+}
+
+/* Copies of one slot while the GPU fills the next. */
+static void cuda_download(struct ff_backend *be, void *dst, const struct ff_tensor *src)
+{
+    FF_ASSERT(ff_tensor_contiguous(src));
+    struct ff_cuda_device *d = ff_cuda_device_of(be);
+    size_t bytes = ff_tensor_bytes(src);
+    cuda_sync(be);
+    size_t asked = 0, done = 0;
+    int first = 0, n_asked = 0;
+    while (done < bytes) {
+        for (; asked < bytes && n_asked < FF_CUDA_SLOTS; n_asked++) {
+            int slot = (first + n_asked) % FF_CUDA_SLOTS;
+            size_t n = std::min<size_t>(bytes - asked, FF_CUDA_SLOT_BYTES);
+            FF_CUDA(cudaMemcpyAsync(d->pinned + (size_t)slot * FF_CUDA_SLOT_BYTES, (const char *)src->data + asked, n,
+                                    cudaMemcpyDeviceToHost, d->stream));
+            FF_CUDA(cudaEventRecord(d->slot_free[slot], d->stream));
+            asked += n;
+        }
+        FF_CUDA(cudaEventSynchronize(d->slot_free[first]));
+        size_t n = std::min<size_t>(bytes - done, FF_CUDA_SLOT_BYTES);
+        memcpy((char *)dst + done, d->pinned + (size_t)first * FF_CUDA_SLOT_BYTES, n);
+        done += n;
+        first = (first + 1) % FF_CUDA_SLOTS;
+        n_asked--;
+    }
+}
+
+/* --- ceilings of this GPU --- */
+
+template <class F> static double seconds_of(struct ff_backend *be, int repeats, F &&run)
+{
+    cudaEvent_t start, end;
+    float ms = 0;
+    run();
+    FF_CUDA(cudaEventCreate(&start));
+    FF_CUDA(cudaEventCreate(&end));
+    FF_CUDA(cudaEventRecord(start, ff_cuda_stream(be)));
+    for (int i = 0; i < repeats; i++)
+        run();
+    FF_CUDA(cudaEventRecord(end, ff_cuda_stream(be)));
+    FF_CUDA(cudaEventSynchronize(end));
+    FF_CUDA(cudaEventElapsedTime(&ms, start, end));
+    FF_CUDA(cudaEventDestroy(start));
+    FF_CUDA(cudaEventDestroy(end));
+    return ms * 1e-3 / repeats;
+}
+
+/* Random numbers: the rate of a product depends on its operands. */
+template <class T> static __global__ void random_kernel(T *p, size_t n)
+{
+    for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x) {
+        unsigned x = (unsigned)i * 2654435761u;
+        x ^= x >> 15;
+        x *= 2246822519u;
+        x ^= x >> 13;
+        p[i] = from_float<T>((float)x * 4.6566129e-10f - 1.0f);
+    }
+}
+
+static void cuda_measure(struct ff_backend *be, double *flops_per_second, double *bytes_per_second)
+{
+    const int64_t n = 8192;
+    const size_t copy = (size_t)2 << 30;
+    enum ff_dtype type = be->activation;
+    size_t matrix = (size_t)(n * n) * ff_dtype_size(type), total = std::max(3 * matrix, 2 * copy);
+    *flops_per_second = *bytes_per_second = 0;
+    void *p;
+    if (cuda_alloc(be, total, &p) != FF_OK)
+        return;
+    ff_cuda_with_type(type, [&](auto t) {
+        random_kernel<<<1024, 256, 0, ff_cuda_stream(be)>>>((decltype(t) *)p, (size_t)(2 * n * n));
+    });
+    FF_CUDA_LAUNCHED();
+    struct ff_cuda_gemm_args g = {};
+    g.m = g.n = g.k = g.lda = g.ldb = g.ldc = n;
+    g.a = p;
+    g.b = (char *)p + matrix;
+    g.c = (char *)p + 2 * matrix;
+    g.a_type = g.b_type = g.c_type = type;
+    *flops_per_second = 2.0 * (double)n * n * n / seconds_of(be, 20, [&] { ff_cuda_gemm(be, &g); });
+    *bytes_per_second = 2.0 * (double)copy / seconds_of(be, 10, [&] {
+        FF_CUDA(cudaMemcpyAsync((char *)p + copy, p, copy, cudaMemcpyDeviceToDevice, ff_cuda_stream(be)));
+    });
+    cuda_release(be, p);
+}
+
+/* --- creation --- */
+
+static const struct ff_ops cuda_ops = {
+#define X(op) ff_cuda_##op,
+    FF_OPS(X)
+#undef X
+};
+
+static void cuda_destroy(struct ff_backend *be)
+{
+    struct ff_cuda_device *d = ff_cuda_device_of(be);
+    (void)cudaStreamSynchronize(d->stream);
+    ff_cuda_products_destroy(d->products);
+    for (cudaEvent_t e : d->slot_free)
+        if (e)
+            (void)cudaEventDestroy(e);
+    (void)cudaFreeHost(d->pinned);
+    (void)cudaFree(d->workspace);
+    if (d->stream)
+        (void)cudaStreamDestroy(d->stream);
+    delete d;
+    delete be;
+}
+
+static ff_status start(struct ff_cuda_device *d)
+{
+    int n = 0;
+    cudaError_t err = cudaGetDeviceCount(&n);
+    if (err != cudaSuccess || n == 0)
+        return explain(err);
+    if ((err = cudaGetDevice(&d->index)) != cudaSuccess || (err = cudaFree(NULL)) != cudaSuccess)
+        return explain(err);
+    FF_CUDA(cudaDeviceGetAttribute(&d->major, cudaDevAttrComputeCapabilityMajor, d->index));
+    FF_CUDA(cudaDeviceGetAttribute(&d->minor, cudaDevAttrComputeCapabilityMinor, d->index));
+    FF_CUDA(cudaDeviceGetAttribute(&d->sm_count, cudaDevAttrMultiProcessorCount, d->index));
+    if (d->major < MIN_MAJOR)
+        return ff_fail(FF_EGPU, "GPU %d has compute capability %d.%d, fastfold needs 8.0 or later; use --device cpu", d->index,
+                       d->major, d->minor);
+    struct cudaFuncAttributes attributes;
+    if ((err = cudaFuncGetAttributes(&attributes, probe_kernel)) != cudaSuccess)
+        return explain(err);
+    FF_CUDA(cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking));
+    d->workspace_bytes = WORKSPACE;
+    if (cudaMalloc((void **)&d->workspace, WORKSPACE) != cudaSuccess)
+        return out_of_memory(WORKSPACE);
+    d->products = ff_cuda_products_create();
+    if (!d->products)
+        return out_of_memory(ff_cuda_products_bytes());
+    FF_CUDA(cudaHostAlloc((void **)&d->pinned, (size_t)FF_CUDA_SLOTS * FF_CUDA_SLOT_BYTES, cudaHostAllocDefault));
+    for (cudaEvent_t &e : d->slot_free)
+        FF_CUDA(cudaEventCreateWithFlags(&e, cudaEventDisableTiming));
+    return FF_OK;
+}
+
+ff_status ff_backend_cuda_create(enum ff_precision precision, struct ff_backend **ret)
+{
+    *ret = NULL;
+    struct ff_backend *be = new ff_backend();
+    struct ff_cuda_device *d = new ff_cuda_device();
+    be->impl = d;
+    ff_status st = start(d);
+    if (st != FF_OK) {
+        (void)cudaGetLastError();
+        cuda_destroy(be);
+        return st;
+    }
+    be->ops = &cuda_ops;
+    be->name = "cuda";
+    be->precision = precision == FF_PRECISION_AUTO ? FF_PRECISION_BF16 : precision;
+    be->activation = be->precision == FF_PRECISION_BF16 ? FF_BF16 : FF_F32;
+    be->workspace = WORKSPACE + ff_cuda_products_bytes();
+    be->alloc = cuda_alloc;
+    be->release = cuda_release;
+    be->free_memory = cuda_free_memory;
+    be->upload = cuda_upload;
+    be->download = cuda_download;
+    be->sync = cuda_sync;
+    be->measure = cuda_measure;
+    be->destroy = cuda_destroy;
+    *ret = be;
+    return FF_OK;
+}

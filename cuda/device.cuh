@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * device: the CUDA backend's own data. For backend.cu and gemm.cu; everything else goes through common.cuh.
+ */
+#ifndef FF_CUDA_DEVICE_CUH
+#define FF_CUDA_DEVICE_CUH
+
+#include "common.cuh"
+
+struct ff_cuda_products;                     /* cached cuBLASLt plans: gemm.cu */
+
+/* Pinned memory that uploads pass through, so that the host need not wait for the GPU: slot after slot. */
+enum { FF_CUDA_SLOTS = 4, FF_CUDA_SLOT_BYTES = 8 << 20 };
+
+struct ff_cuda_device {
+    int index;
+    int sm_count;
+    int major, minor;
+    cudaStream_t stream;
+    char *workspace;
+    size_t workspace_bytes, used;
+    char *pinned;                            /* FF_CUDA_SLOTS slots */
+    cudaEvent_t slot_free[FF_CUDA_SLOTS];    /* recorded behind the last copy out of each slot */
+    int slot;
+    struct ff_cuda_products *products;
+};
+
+static inline struct ff_cuda_device *ff_cuda_device_of(struct ff_backend *be)
+{
+    return (struct ff_cuda_device *)be->impl;
+}
+
+struct ff_cuda_products *ff_cuda_products_create(void);          /* NULL when cuBLASLt does not start */
+void ff_cuda_products_destroy(struct ff_cuda_products *p);
+size_t ff_cuda_products_bytes(void);                             /* device memory that it holds */
+
+#endif

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * global_attention: gated attention with one query per column and head (Suppl. Alg. 19), some columns at a time.
+ *
+ * The sequences of a piece of columns are normed into a tile [columns, S, c]; their sums over the mask give the queries; one
+ * product gives keys, values and gates; one block per column does the softmax of all heads and applies the gates; the
+ * output projection adds to the MSA.
+ */
+#include <algorithm>
+
+#include "common.cuh"
+
+namespace {
+
+enum { THREADS = 256, MAX_HEADS = 16 };
+
+/* mean[r, :] = sum_s mask[s, r] x[r, s, :] / (sum_s mask + 1e-10); one block per column, x [columns, S, c]. */
+template <class T>
+__global__ void __launch_bounds__(THREADS)
+    mean_kernel(float *mean, const T *x, const float *mask, int64_t mask_s, int64_t mask_r, int64_t first, int n_seq, int c)
+{
+    extern __shared__ float shared[];                    /* [groups, c] */
+    __shared__ float sums[32];
+    const int64_t r = blockIdx.x;
+    const float *m = mask + (first + r) * mask_r;
+    float count = 0.0f;
+    for (int s = threadIdx.x; s < n_seq; s += THREADS)
+        count += m[s * mask_s];
+    count = block_sum(count, sums);
+    const int width = min(c, (int)THREADS), groups = THREADS / width, group = threadIdx.x / width;
+    for (int k = threadIdx.x % width; k < c && group < groups; k += width) {
+        float sum = 0.0f;
+        for (int s = group; s < n_seq; s += groups)
+            sum += m[s * mask_s] * to_float(x[(r * n_seq + s) * c + k]);
+        shared[group * c + k] = sum;
+    }
+    __syncthreads();
+    for (int k = threadIdx.x; k < c; k += THREADS) {
+        float sum = 0.0f;
+        for (int i = 0; i < groups; i++)
+            sum += shared[i * c + k];
+        mean[r * c + k] = sum / (count + 1e-10f);
+    }
+}
+
+/* kvg [columns, S, 2 d + hd] -> gated [columns, S, hd] = sigmoid(gate + gate_b) * weighted value of the column. */
+template <class T>
+__global__ void __launch_bounds__(THREADS)
+    attend_kernel(T *gated, const T *kvg, const float *q, const float *gate_b, const float *mask, int64_t mask_s, int64_t mask_r,
+                  int64_t first, int n_seq, int n_head, int d)
+{
+    extern __shared__ float shared[];                    /* q [H, d], value [H, d], logits of one head [S] */
+    __shared__ float sums[32];
+    const int hd = n_head * d, ld = 2 * d + hd;
+    const int64_t r = blockIdx.x;
+    const float *m = mask + (first + r) * mask_r;
+    const T *rows = kvg + r * n_seq * ld;
+    float *qs = shared, *value = qs + hd, *logits = value + hd;
+    for (int i = threadIdx.x; i < hd; i += THREADS)
+        qs[i] = q[r * hd + i] * rsqrtf((float)d);
+    __syncthreads();
+    for (int h = 0; h < n_head; h++) {
+        float top = -INFINITY, sum = 0.0f;
+        for (int s = threadIdx.x; s < n_seq; s += THREADS) {
+            float dot = 0.0f;
+            for (int e = 0; e < d; e++)
+                dot += qs[h * d + e] * to_float(rows[(int64_t)s * ld + e]);
+            dot = m[s * mask_s] == 0.0f ? -1e9f : dot;
+            logits[s] = dot;
+            top = fmaxf(top, dot);
+        }
+        top = block_max(top, sums);
+        for (int s = threadIdx.x; s < n_seq; s += THREADS) {
+            float p = expf(logits[s] - top);
+            logits[s] = p;
+            sum += p;
+        }
+        sum = block_sum(sum, sums);
+        /* A warp per value channel. */
+        for (int e = threadIdx.x / 32; e < d; e += THREADS / 32) {
+            float v = 0.0f;
+            for (int s = threadIdx.x % 32; s < n_seq; s += 32)
+                v += logits[s] * to_float(rows[(int64_t)s * ld + d + e]);
+            v = warp_sum(v);
+            if (threadIdx.x % 32 == 0)
+                value[h * d + e] = v / sum;
+        }
+        __syncthreads();
+    }
+    for (int64_t i = threadIdx.x; i < (int64_t)n_seq * hd; i += THREADS) {
+        int s = (int)(i / hd), e = (int)(i % hd);
+        float gate = sigmoid(to_float(rows[(int64_t)s * ld + 2 * d + e]) + gate_b[e]);
+        gated[r * n_seq * hd + i] = from_float<T>(gate * value[e]);
+    }
+}
+
+/* w [c, 2 d + hd] = kv_w beside gate_w. */
+template <class T> __global__ void join_kernel(T *w, const T *kv, const T *gate, int c, int n_kv, int n_gate)
+{
+    int n = n_kv + n_gate;
+    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < c * n; i += gridDim.x * blockDim.x) {
+        int k = i / n, o = i % n;
+        w[i] = o < n_kv ? kv[k * n_kv + o] : gate[k * n_gate + o - n_kv];
+    }
+}
+
+}  // namespace
+
+template <class T>
+static void columns(struct ff_backend *be, const struct ff_global_attention_args *a, const T *w, const float *q_w, const T *o_w,
+                    int64_t first, int64_t count)
+{
+    ff_cuda_mark mark(be);
+    cudaStream_t stream = ff_cuda_stream(be);
+    enum ff_dtype type = sizeof(T) == 2 ? FF_BF16 : FF_F32;
+    int64_t n_seq = a->out.shape[0], c = a->out.shape[2], hd = a->q_w.shape[1], d = hd / a->n_head, n = 2 * d + hd;
+    int64_t rows = count * n_seq;
+    struct ff_tensor part = a->out;                      /* [columns, S, c]: the piece, transposed */
+    part.data = (char *)part.data + first * part.stride[1] * (int64_t)ff_dtype_size(part.dtype);
+    part.shape[0] = count;
+    part.shape[1] = n_seq;
+    part.stride[0] = a->out.stride[1];
+    part.stride[1] = a->out.stride[0];
+
+    T *x = ff_cuda_take<T>(be, rows * c), *kvg = ff_cuda_take<T>(be, rows * n);
+    float *mean = ff_cuda_take<float>(be, count * c), *q = ff_cuda_take<float>(be, count * hd);
+    ff_cuda_load_rows(be, x, type, c, &part, 0, rows, &a->norm, false);
+    const float *m = (const float *)a->mask.data;
+    int width = (int)std::min<int64_t>(c, THREADS);
+    mean_kernel<T><<<(unsigned)count, THREADS, (size_t)(THREADS / width * c) * sizeof(float), stream>>>(
+        mean, x, m, a->mask.stride[0], a->mask.stride[1], first, (int)n_seq, (int)c);
+    FF_CUDA_LAUNCHED();
+
+    struct ff_cuda_gemm_args g = {};
+    g.m = count;
+    g.n = g.ldb = g.ldc = hd;
+    g.k = g.lda = c;
+    g.a = mean;
+    g.b = q_w;
+    g.c = q;
+    g.a_type = g.b_type = g.c_type = FF_F32;
+    ff_cuda_gemm(be, &g);
+
+    g.m = rows;
+    g.n = g.ldb = g.ldc = n;
+    g.a = x;
+    g.b = w;
+    g.c = kvg;
+    g.a_type = g.b_type = g.c_type = type;
+    ff_cuda_gemm(be, &g);
+
+    size_t shared = (size_t)(n_seq + 2 * hd) * sizeof(float);
+    T *gated = hd <= c ? x : ff_cuda_take<T>(be, rows * hd);
+    FF_CUDA(cudaFuncSetAttribute(attend_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared));
+    attend_kernel<T><<<(unsigned)count, THREADS, shared, stream>>>(gated, kvg, q, (const float *)a->gate_b.data, m,
+                                                                   a->mask.stride[0], a->mask.stride[1], first, (int)n_seq,
+                                                                   a->n_head, (int)d);
+    FF_CUDA_LAUNCHED();
+
+    T *product = kvg;                                    /* [columns, S, c] */
+    if (c > n)
+        product = ff_cuda_take<T>(be, rows * c);
+    g.n = g.ldb = g.ldc = c;
+    g.k = g.lda = hd;
+    g.a = gated;
+    g.b = o_w;
+    g.c = product;
+    ff_cuda_gemm(be, &g);
+    struct ff_cuda_store how = {};
+    how.b = (const float *)a->o_b.data;
+    how.accumulate = true;
+    ff_cuda_store_rows(be, &part, 0, rows, product, type, c, &how);
+}
+
+extern "C" void ff_cuda_global_attention(struct ff_backend *be, const struct ff_global_attention_args *a)
+{
+    int64_t n_seq = a->out.shape[0], n_col = a->out.shape[1], c = a->out.shape[2], hd = a->q_w.shape[1], d = hd / a->n_head;
+    FF_ASSERT(a->out.ndim == 3 && a->mask.ndim == 2 && a->mask.shape[0] == n_seq && a->mask.shape[1] == n_col);
+    FF_ASSERT(hd % a->n_head == 0 && a->kv_w.shape[1] == 2 * d && a->gate_w.shape[1] == hd && a->o_w.shape[1] == c);
+    if (n_seq == 0 || n_col == 0)
+        return;
+    /* The logits of one head of a column stay in shared memory. */
+    size_t shared = (size_t)(n_seq + 2 * hd) * sizeof(float);
+    if (shared > (size_t)96 << 10)
+        ff_die(FF_EGPU, __FILE__, __LINE__, "global attention over %lld sequences needs %zu bytes of shared memory",
+               (long long)n_seq, shared);
+    ff_cuda_mark mark(be);
+    enum ff_dtype type = a->out.dtype;
+    const float *q_w = (const float *)ff_cuda_as_type(be, &a->q_w, FF_F32);
+    const void *kv = ff_cuda_as_type(be, &a->kv_w, type), *gate = ff_cuda_as_type(be, &a->gate_w, type);
+    const void *o_w = ff_cuda_as_type(be, &a->o_w, type);
+    ff_cuda_with_type(type, [&](auto t) {
+        using T = decltype(t);
+        int64_t n = 2 * d + hd;
+        T *w = ff_cuda_take<T>(be, c * n);
+        join_kernel<T><<<ff_blocks(c * n, 256), 256, 0, ff_cuda_stream(be)>>>(w, (const T *)kv, (const T *)gate, (int)c, (int)(2 * d),
+                                                                              (int)hd);
+        FF_CUDA_LAUNCHED();
+        int64_t step = ff_cuda_tile_rows(be, n_col, (size_t)(n_seq * (2 * c + n + hd) + c + hd) * sizeof(T) * 2);
+        for (int64_t first = 0; first < n_col; first += step)
+            columns<T>(be, a, w, q_w, (const T *)o_w, first, std::min(step, n_col - first));
+    });
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * linear: layer norm, product, bias, activation, mask and accumulation.
+ *
+ * The product reads x where it lies when nothing is to be done to it, else a tile that a first pass made (normed,
+ * converted, gathered from strided rows) and that is still in the second-level cache. It writes out where that lies when
+ * rows have one or two strides and the product can do all that remains, else a tile that a last pass stores.
+ * The type of w decides the arithmetic: a float32 w makes a float32 product of bf16 rows.
+ */
+#include <algorithm>
+
+#include "common.cuh"
+
+namespace {
+
+/* Rows as matrices [outer][inner rows, n]. */
+struct matrices {
+    int64_t outer, inner, outer_stride, inner_stride;
+};
+
+bool as_matrices(const struct ff_tensor *t, int64_t rows, matrices *ret)
+{
+    struct ff_cuda_rows r = ff_cuda_rows_of(t, t->ndim - 1);
+    int64_t n = t->shape[t->ndim - 1];
+    if (r.n1 != 1)
+        return false;
+    if (r.n2 == 1)
+        *ret = {1, rows, 0, r.s0};
+    else
+        *ret = {rows / r.n2, r.n2, r.s0, r.s2};
+    if (rows == 1)
+        ret->inner_stride = n;
+    /* Rows that overlap or go backwards are no matrix. */
+    return ret->inner_stride >= n;
+}
+
+struct sizes {
+    int64_t rows, k, n;
+};
+
+}  // namespace
+
+/* One product of rows [row, row + rows): a holds them with distance lda. */
+static void multiply(struct ff_backend *be, const struct ff_linear_args *a, const sizes &z, const void *x, int64_t lda,
+                     const void *w, bool direct, const matrices &to, int64_t row, int64_t rows)
+{
+    enum ff_dtype type = a->w.dtype;
+    struct ff_cuda_gemm_args g = {};
+    g.n = z.n;
+    g.k = z.k;
+    g.a = x;
+    g.lda = lda;
+    g.b = w;
+    g.ldb = z.n;
+    g.a_type = g.b_type = type;
+    if (direct) {
+        int64_t inner = to.outer == 1 ? rows : to.inner;
+        g.m = inner;
+        g.batch = rows / inner;
+        g.a_batch = inner * lda;
+        g.c = (char *)a->out.data +
+              (row / to.inner * to.outer_stride + row % to.inner * to.inner_stride) * (int64_t)ff_dtype_size(a->out.dtype);
+        g.c_type = a->out.dtype;
+        g.ldc = to.inner_stride;
+        g.c_batch = to.outer_stride;
+        g.bias = ff_cuda_floats(&a->b);
+        g.relu = a->relu;
+        g.beta = a->accumulate ? 1.0f : 0.0f;
+        ff_cuda_gemm(be, &g);
+        return;
+    }
+    ff_cuda_mark mark(be);
+    enum ff_dtype tile_type = a->accumulate || type == FF_F32 ? FF_F32 : a->out.dtype;
+    int64_t ld = (z.n + 7) / 8 * 8;
+    void *tile = ff_cuda_take_bytes(be, (size_t)(rows * ld) * ff_dtype_size(tile_type));
+    g.m = rows;
+    g.c = tile;
+    g.c_type = tile_type;
+    g.ldc = ld;
+    ff_cuda_gemm(be, &g);
+    struct ff_cuda_store how = {};
+    how.b = ff_cuda_floats(&a->b);
+    how.mask = &a->mask;
+    how.relu = a->relu;
+    how.accumulate = a->accumulate;
+    ff_cuda_store_rows(be, &a->out, row, rows, tile, tile_type, ld, &how);
+}
+
+extern "C" void ff_cuda_linear(struct ff_backend *be, const struct ff_linear_args *a)
+{
+    int axes = a->x.ndim - 1;
+    sizes z = {ff_cuda_row_count(&a->x, axes), a->w.shape[0], a->w.shape[1]};
+    FF_ASSERT(a->out.ndim == a->x.ndim && a->x.shape[axes] == z.k && a->out.shape[axes] == z.n);
+    FF_ASSERT(ff_cuda_row_count(&a->out, axes) == z.rows);
+    if (z.rows == 0)
+        return;
+    enum ff_dtype type = a->w.dtype;
+    bool normed = ff_tensor_present(&a->norm.scale), masked = ff_tensor_present(&a->mask);
+
+    matrices to = {}, from = {};
+    bool direct = as_matrices(&a->out, z.rows, &to) && !masked && !(a->relu && a->accumulate) &&
+                  (!ff_tensor_present(&a->b) || (uintptr_t)a->b.data % 16 == 0);
+    bool as_is = !normed && !a->relu_input && a->x.dtype == type && as_matrices(&a->x, z.rows, &from) && from.outer == 1;
+
+    ff_cuda_mark mark(be);
+    if (as_is && direct && to.outer == 1) {
+        multiply(be, a, z, a->x.data, from.inner_stride, a->w.data, true, to, 0, z.rows);
+        return;
+    }
+    /* Pieces of rows; of whole matrices where the product writes several of them. */
+    int64_t lda = (z.k + 7) / 8 * 8, unit = direct && to.outer > 1 ? to.inner : 1;
+    size_t bytes = (as_is ? 0 : (size_t)lda * ff_dtype_size(type)) + (direct ? (size_t)z.n * 2 : (size_t)(z.n + 8) * 4);
+    int64_t step = ff_cuda_tile_rows(be, z.rows / unit, bytes * (size_t)unit) * unit;
+    for (int64_t row = 0; row < z.rows; row += step) {
+        ff_cuda_mark piece(be);
+        int64_t rows = std::min(step, z.rows - row);
+        const void *x = (const char *)a->x.data + row * from.inner_stride * (int64_t)ff_dtype_size(type);
+        if (!as_is) {
+            void *tile = ff_cuda_take_bytes(be, (size_t)(rows * lda) * ff_dtype_size(type));
+            ff_cuda_load_rows(be, tile, type, lda, &a->x, row, rows, &a->norm, a->relu_input);
+            x = tile;
+        }
+        multiply(be, a, z, x, as_is ? from.inner_stride : lda, a->w.data, direct, to, row, rows);
+    }
+}
