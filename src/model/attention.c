@@ -30,7 +30,9 @@ static void gated_attention(const struct ff_context *ctx, const struct ff_attent
 static struct ff_tensor pair_bias(const struct ff_context *ctx, const struct ff_attention_weights *w,
                                   struct ff_tensor z /* [I, J, c_z] */)
 {
-    struct ff_tensor bias = FF_PUSH(ctx, z.dtype, w->num_head, z.shape[0], z.shape[1]);
+    /* Rows at multiples of 8 elements: 16 bytes in bf16, as fast kernels want them. */
+    struct ff_tensor bias = FF_PUSH(ctx, z.dtype, w->num_head, z.shape[0], (z.shape[1] + 7) / 8 * 8);
+    bias = ff_tensor_slice(bias, 2, 0, z.shape[1]);
     FF_OP(ctx->be, pair_bias, .out = bias, .x = z, .norm = w->pair_norm, .w = w->pair_bias);
     return bias;
 }
