@@ -3,8 +3,8 @@
  *
  * For a tile, one product over the sequences gives all outer products p[i, c, j, e] = sum_s a[s, i, c] b[s, j, e]; they
  * are put into the order q[(i, j), (c, e)] that the weights want, and a second product gives the update. Both stay in
- * the second-level cache. Operands whose residues are not dense (two halves of one projection) are packed, a block of
- * sequences at a time, so that the scratch does not grow with the alignment.
+ * the second-level cache. The operands are packed, a block of sequences at a time: their rows lie a power of two apart
+ * and would push each other out of the caches, and so the scratch does not grow with the alignment.
  *
  * Source: Jumper et al. 2021, Suppl. Alg. 10; AlphaFold model/modules.py OuterProductMean.
  */
@@ -13,7 +13,7 @@
 #include "base/status.h"
 #include "compute/ops_cpu.h"
 
-enum { TILE_ROWS = 256, TILE_COLUMNS = 512, BLOCK = 256 };       /* of p; sequences per packed block */
+enum { TILE_ROWS = 256, TILE_COLUMNS = 512, BLOCK = 128 };       /* of p; sequences per packed block */
 
 struct opm {
     const struct ff_outer_product_mean_args *a;
@@ -21,15 +21,17 @@ struct opm {
     int64_t n_tj;                            /* tiles along j */
 };
 
-static bool dense(const struct ff_tensor *t) { return t->stride[1] == t->shape[2] || t->shape[1] == 1; }
-
 /* y[s, r, :] = x[s0 + s, r0 + r, :], contiguous. */
 static void pack(float *y, const struct ff_tensor *x, int64_t s0, int64_t n_s, int64_t r0, int64_t n_r)
 {
-    size_t bytes = (size_t)x->shape[2] * sizeof(float);
+    int64_t n = x->shape[2];
+    if (x->stride[1] == n) {                 /* residues one after the other: copy them together */
+        n *= n_r;
+        n_r = 1;
+    }
     for (int64_t s = 0; s < n_s; s++)
-        for (int64_t r = 0; r < n_r; r++, y += x->shape[2])
-            memcpy(y, FF_AT(float, x, s0 + s, r0 + r), bytes);
+        for (int64_t r = 0; r < n_r; r++, y += n)
+            memcpy(y, FF_AT(float, x, s0 + s, r0 + r), (size_t)n * sizeof(float));
 }
 
 /* y[s, r] = mask[s0 + s, r0 + r] */
@@ -77,32 +79,21 @@ static void tile(const struct opm *t, struct ff_scratch *s, int64_t i0, int64_t 
     int64_t ni = a->out.shape[0] - i0 < t->ti ? a->out.shape[0] - i0 : t->ti;
     int64_t nj = a->out.shape[1] - j0 < t->tj ? a->out.shape[1] - j0 : t->tj;
     int64_t block = n_s < BLOCK ? n_s : BLOCK;
-    bool pack_a = !dense(&a->a), pack_b = !dense(&a->b);
     float *p = ff_scratch_floats(s, ni * nj * n_c * n_c);        /* [ni, C, nj, C], later y [ni, nj, c_z] */
     float *q = ff_scratch_floats(s, ni * nj * n_c * n_c);        /* [ni, nj, C, C] */
     float *y = ff_scratch_floats(s, ni * nj * c_z);
     float *norm = ff_scratch_floats(s, ni * nj);                 /* [ni, nj] */
     float *mask_a = ff_scratch_floats(s, block * ni);            /* [block, ni] */
     float *mask_b = ff_scratch_floats(s, block * nj);
-    float *pa = pack_a ? ff_scratch_floats(s, block * ni * n_c) : NULL;
-    float *pb = pack_b ? ff_scratch_floats(s, block * nj * n_c) : NULL;
+    float *pa = ff_scratch_floats(s, block * ni * n_c);          /* [block, ni, C] */
+    float *pb = ff_scratch_floats(s, block * nj * n_c);          /* [block, nj, C] */
 
     for (int64_t s0 = 0; s0 < n_s; s0 += block) {
         int64_t ns = n_s - s0 < block ? n_s - s0 : block;
         float beta = s0 > 0 ? 1.0f : 0.0f;
-        const float *xa = FF_AT(float, &a->a, s0, i0), *xb = FF_AT(float, &a->b, s0, j0);
-        int64_t lda = a->a.stride[0], ldb = a->b.stride[0];
-        if (pack_a) {
-            pack(pa, &a->a, s0, ns, i0, ni);
-            xa = pa;
-            lda = ni * n_c;
-        }
-        if (pack_b) {
-            pack(pb, &a->b, s0, ns, j0, nj);
-            xb = pb;
-            ldb = nj * n_c;
-        }
-        ff_tile_gemm(true, false, ni * n_c, nj * n_c, ns, 1.0f, xa, lda, xb, ldb, beta, p, nj * n_c);
+        pack(pa, &a->a, s0, ns, i0, ni);
+        pack(pb, &a->b, s0, ns, j0, nj);
+        ff_tile_gemm(true, false, ni * n_c, nj * n_c, ns, 1.0f, pa, ni * n_c, pb, nj * n_c, beta, p, nj * n_c);
         pack_mask(mask_a, &a->mask_a, s0, ns, i0, ni);
         pack_mask(mask_b, &a->mask_b, s0, ns, j0, nj);
         ff_tile_gemm(true, false, ni, nj, ns, 1.0f, mask_a, ni, mask_b, nj, beta, norm, nj);

@@ -94,6 +94,17 @@ struct contract {
     int64_t n_block;                         /* tasks per channel */
 };
 
+/* Asks for rows [row, row + rows) of channel c ahead of a product that reads them in many short strides, which the
+ * processor's own prefetching does not follow. Only where they fit in the second-level cache together. */
+static void prefetch(const struct ff_tensor *t, int64_t c, int64_t row, int64_t rows)
+{
+    enum { LINE = 16, FLOATS = 128 << 10 };
+    int64_t n = t->shape[2];
+    for (int64_t r = row; r < row + rows && rows * n <= FLOATS; r++)
+        for (int64_t k = 0; k < n; k += LINE)
+            __builtin_prefetch(FF_AT(float, t, c, r) + k, 0, 2);
+}
+
 static void contract_piece(void *user, struct ff_scratch *s, int64_t from, int64_t count)
 {
     const struct contract *t = user;
@@ -102,6 +113,8 @@ static void contract_piece(void *user, struct ff_scratch *s, int64_t from, int64
     for (int64_t task = from; task < from + count; task++) {
         int64_t c = task / t->n_block, i = task % t->n_block * t->block;
         int64_t rows = out->shape[1] - i < t->block ? out->shape[1] - i : t->block;
+        prefetch(a, c, i, rows);
+        prefetch(b, c, 0, b->shape[1]);
         ff_tile_gemm(false, true, rows, out->shape[2], a->shape[2], 1.0f, FF_AT(float, a, c, i), a->stride[1],
                      FF_AT(float, b, c), b->stride[1], 0.0f, FF_AT(float, out, c, i), out->stride[1]);
     }
@@ -113,11 +126,13 @@ void ff_cpu_triangle_contract(struct ff_backend *be, const struct ff_triangle_co
     FF_ASSERT(a->out.ndim == 3 && a->a.ndim == 3 && a->b.ndim == 3);
     FF_ASSERT(a->a.shape[0] == n_c && a->b.shape[0] == n_c && a->a.shape[2] == a->b.shape[2]);
     FF_ASSERT(a->a.shape[1] == n_i && a->b.shape[1] == a->out.shape[2]);
-    /* Whole channels while there are many of them for every thread: a product packs all of b whatever its rows. */
-    struct contract t = {.a = a, .block = n_i, .n_block = 1};
-    while (n_c * t.n_block < 8 * ff_cpu_threads(be) && t.block > 128) {
-        t.block = (t.block + 1) / 2;
+    /* As many rows as let a panel of a stay in the second-level cache; fewer where threads would be idle. */
+    struct contract t = {.a = a, .block = n_i};
+    for (;;) {
         t.n_block = (n_i + t.block - 1) / t.block;
+        if (t.block <= 128 || (t.block <= 384 && n_c * t.n_block >= 8 * ff_cpu_threads(be)))
+            break;
+        t.block = (t.block + 1) / 2;
     }
     ff_cpu_for(be, n_c * t.n_block, 1, contract_piece, &t);
 }
