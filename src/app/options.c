@@ -340,7 +340,7 @@ static ff_status check_together(const struct ff_config *c)
     const struct ff_feature_config *m = &c->msa;
     double sum = (double)m->profile_prob + m->same_prob + m->uniform_prob;
     if (sum > 1 + 1e-6)
-        return ff_fail(FF_EUSAGE, "msa.profile_prob, msa.same_prob, msa.uniform_prob: the sum is %g; expected at most 1",
+        return ff_fail(FF_EUSAGE, "msa.profile_prob, msa.same_prob, msa.uniform_prob: the sum is %g; expected up to 1",
                        sum);
     if (m->reduce_clusters_by_max_templates && m->max_clusters <= m->max_templates)
         return ff_fail(FF_EUSAGE, "msa.max_clusters: %d clusters leave no room beside %d templates "
