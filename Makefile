@@ -18,7 +18,7 @@ format_src := array npy npz zip zip_writer gzip json yaml
 bio_src := residue msa lines identifiers fasta a3m stockholm stockholm_text structure pdb geometry torsion align \
   mmcif_write mmcif_metadata cif_writer ccd cif_tokens cif_table template_hit hhr hmmsearch_hits mmcif_atoms mmcif
 
-compute_src := tensor arena ops backend cost tile attention_tile ops_cpu ops_cpu_general ops_cpu_attention \
+compute_src := tensor arena ops backend cost tile tile_kernels attention_tile ops_cpu ops_cpu_general ops_cpu_attention \
   ops_cpu_global_attention ops_cpu_template_attention ops_cpu_transition ops_cpu_triangle ops_cpu_opm ops_cpu_embed \
   ops_cpu_geometry ops_cpu_point ops_cpu_heads ops_plan wrap ops_dump ops_profile op_call op_case op_fill
 

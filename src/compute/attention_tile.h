@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * attention_tile: softmax attention of one block of queries of one head over a block of keys, with the state of an online
- * softmax, so that no more than FF_ATTENTION_KEYS logits per query exist at a time.
+ * attention_tile: softmax attention of one block of queries of one head over a block of keys, with the state of an
+ * online softmax, so that no more than FF_ATTENTION_KEYS logits per query exist at a time.
  *
  * Lanes of a vector are queries: the logits of one key are one vector, so that the softmax needs no sums across a
  * vector, any head size fills the vectors, and both products are rank-one updates of registers with a broadcast number.
@@ -20,8 +20,8 @@ struct ff_attention_block {
     int64_t n_key;           /* <= FF_ATTENTION_KEYS */
     int64_t d;
     const float *q;          /* [d, lanes] */
-    const float *k;          /* [n_key, d] */
-    const float *v;          /* [n_key, d] */
+    const float *k, *v;      /* [n_key, d], rows at a distance of ld */
+    int64_t ld;
     const float *bias;       /* [n_key, lanes]; NULL: none */
     const float *mask;       /* [n_key]; the logits of keys where it is 0 are -1e9 (before the change of units) */
     float *logits;           /* [FF_ATTENTION_KEYS, lanes] scratch */

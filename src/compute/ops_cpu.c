@@ -3,6 +3,7 @@
  */
 #include "compute/ops_cpu.h"
 
+#include <cblas.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,14 +27,14 @@ void MKL_Set_Num_Threads(int n) __attribute__((weak));
 char *openblas_get_config(void) __attribute__((weak));
 char *openblas_get_corename(void) __attribute__((weak));
 
-static void make_blas_single_threaded(void)
+static void set_blas_threads(int n)
 {
     if (openblas_set_num_threads)
-        openblas_set_num_threads(1);
+        openblas_set_num_threads(n);
     if (bli_thread_set_num_threads)
-        bli_thread_set_num_threads(1);
+        bli_thread_set_num_threads(n);
     if (MKL_Set_Num_Threads)
-        MKL_Set_Num_Threads(1);
+        MKL_Set_Num_Threads(n);
 }
 
 /* --- memory --- */
@@ -157,6 +158,49 @@ void ff_cpu_rows(struct ff_backend *be, int64_t n, int64_t row_floats, int64_t f
     ff_cpu_for(be, n, step, fn, user);
 }
 
+/* --- what the machine reaches --- */
+
+static void copy_part(void *user, struct ff_scratch *s, int64_t from, int64_t count)
+{
+    (void)s;
+    void *const *area = user;
+    memcpy((char *)area[0] + from, (char *)area[1] + from, (size_t)count);
+}
+
+static void cpu_measure(struct ff_backend *be, double *flops_per_second, double *bytes_per_second)
+{
+    enum { N = 3072, TIMES = 5 };
+    const size_t bytes = (size_t)256 << 20;
+    int threads = ff_cpu_threads(be);
+    float *m = ff_xcalloc(3 * (size_t)N * N, sizeof *m);
+    for (size_t i = 0; i < 2 * (size_t)N * N; i++)
+        m[i] = (float)(i % 17) - 8.0f;
+    *flops_per_second = *bytes_per_second = 0;
+    set_blas_threads(threads);
+    for (int i = 0; i < TIMES; i++) {
+        double start = ff_clock_now();
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, N, N, N, 1.0f, m, N, m + (size_t)N * N, N, 0.0f,
+                    m + 2 * (size_t)N * N, N);
+        double speed = 2.0 * N * N * N / (ff_clock_now() - start);
+        *flops_per_second = speed > *flops_per_second ? speed : *flops_per_second;
+    }
+    set_blas_threads(1);
+    free(m);
+    void *area[2] = {NULL, NULL};
+    if (cpu_alloc(be, bytes, &area[0]) == FF_OK && cpu_alloc(be, bytes, &area[1]) == FF_OK) {
+        memset(area[0], 1, bytes);
+        memset(area[1], 2, bytes);
+        for (int i = 0; i < TIMES; i++) {
+            double start = ff_clock_now();
+            ff_cpu_for(be, (int64_t)bytes, 1 << 20, copy_part, area);
+            double speed = 2.0 * (double)bytes / (ff_clock_now() - start);
+            *bytes_per_second = speed > *bytes_per_second ? speed : *bytes_per_second;
+        }
+    }
+    free(area[0]);
+    free(area[1]);
+}
+
 /* --- the backend --- */
 
 static const struct ff_ops cpu_ops = {
@@ -187,7 +231,7 @@ ff_status ff_cpu_create(enum ff_precision precision, int threads, struct ff_back
     size_t size = FF_CPU_SHARED + (size_t)threads * FF_CPU_SCRATCH;
     FF_TRY(cpu_alloc(NULL, size, &workspace));
 
-    make_blas_single_threaded();
+    set_blas_threads(1);
     struct cpu *cpu = FF_NEW(struct cpu);
     *cpu = (struct cpu){.threads = threads, .workspace = workspace};
     struct ff_backend *be = FF_NEW(struct ff_backend);
@@ -204,6 +248,7 @@ ff_status ff_cpu_create(enum ff_precision precision, int threads, struct ff_back
         .upload = cpu_upload,
         .download = cpu_download,
         .sync = cpu_sync,
+        .measure = cpu_measure,
         .destroy = cpu_destroy,
     };
     *ret = be;

@@ -2,6 +2,7 @@
  * pair_bias, attention on the cpu (Alg. 7, 8, 13, 14). The products and the softmax of a tile are in attention_tile.
  */
 #include <math.h>
+#include <string.h>
 
 #include "compute/attention_tile.h"
 #include "compute/ops_cpu.h"
@@ -43,175 +44,244 @@ void ff_cpu_pair_bias(struct ff_backend *be, const struct ff_pair_bias_args *a)
 
 /* --- attention --- */
 
-/* Work is cut into pieces of some batch rows, one head or all, all queries. Within a piece QUERIES queries at a time
- * keep their state while packed keys and values of KEYS rows pass by; the transposed bias of one block of queries
- * serves all batch rows. So scratch does not grow with L. */
-enum { QUERIES = 256, KEYS = 512, MAX_GROUP = 4 };
+/* Work is cut into pieces of a few batch rows and all of their heads (or some, where there would be few pieces). A
+ * piece keeps the state of QUERIES queries while KEYS keys and values pass by, so scratch does not grow with L. The
+ * transposed bias of one block of queries serves all batch rows of the piece.
+ *
+ * A row of qkvg is read from end to end, once, and handed out to the heads: one head of one row alone is a few cache
+ * lines in every page, which no prefetcher expects. For the same reason results leave as whole rows. */
+enum { QUERIES = 256, KEYS = 512, MAX_GROUP = 2, PAD = 32 };
 
 struct attention {
     const struct ff_attention_args *a;
     const struct ff_attention_tile *tile;
     int64_t n_row, length, n_head, d;    /* B, L, H, d */
     int64_t group;                       /* batch rows per piece */
-    int64_t heads;                       /* heads per piece: 1 or H */
+    int64_t heads;                       /* heads per piece */
 };
 
-/* Floats of one batch row: packed keys, values and mask; state of the queries and the queries themselves. */
-static int64_t row_floats(int64_t d)
-{
-    return KEYS * (2 * d + 1) + QUERIES * (2 * d + 2);
-}
-
+/* What a piece keeps of one batch row. The heads of k, v and q are PAD floats further apart than they are long: at
+ * powers of two they would all fall into the same cache sets. */
 struct row {
-    float *k, *v, *mask;                 /* [KEYS, d], [KEYS, d], [KEYS] */
-    float *q, *value;                    /* [QUERIES / lanes, d, lanes] */
-    float *top, *sum;                    /* [QUERIES] */
+    float *k, *v;                        /* [heads, KEYS, d] + PAD per head */
+    float *mask;                         /* [KEYS] */
+    float *q;                            /* [heads, QUERIES, d] + PAD per head */
+    float *gate;                         /* [QUERIES, heads * d] */
+    float *value;                        /* [heads, QUERIES / lanes, d, lanes] */
+    float *top, *sum;                    /* [heads, QUERIES] */
 };
 
-static void pack_keys(const struct attention *w, const struct row *r, int64_t b, int64_t h, int64_t from, int64_t count)
+static int64_t row_floats(int64_t heads, int64_t d)
 {
-    int64_t d = w->d, hd = w->n_head * d, ld = w->a->qkvg.stride[1], mask_step = w->a->mask.stride[1];
-    const float *k = FF_AT(float, &w->a->qkvg, b, from) + hd + h * d;
-    const float *mask = FF_AT(float, &w->a->mask, b, from);
-    for (int64_t j = 0; j < count; j++, k += ld) {
-        for (int64_t c = 0; c < d; c++)
-            r->k[j * d + c] = k[c];
-        for (int64_t c = 0; c < d; c++)
-            r->v[j * d + c] = k[hd + c];
-        r->mask[j] = mask[j * mask_step];
-    }
+    return heads * (2 * KEYS * d + 3 * QUERIES * d + 2 * QUERIES + 3 * PAD) + KEYS;
 }
 
-/* Queries [from, from + count) scaled and channel first, blocks of lanes; the lanes past the end are 0. */
-static void start_queries(const struct attention *w, const struct row *r, int64_t b, int64_t h, int64_t from,
-                          int64_t count)
-{
-    int64_t d = w->d, lanes = w->tile->lanes, ld = w->a->qkvg.stride[1];
-    const float scale = (float)(1.44269504088896340736 / sqrt((double)d));
-    for (int64_t i0 = 0; i0 < count; i0 += lanes) {
-        const float *q = FF_AT(float, &w->a->qkvg, b, from + i0) + h * d;
-        float *to = r->q + i0 * d, *value = r->value + i0 * d;
-        int64_t n = count - i0 < lanes ? count - i0 : lanes;
-        ff_tile_transpose(to, lanes, q, ld, n, d);
-        for (int64_t c = 0; c < d; c++) {
-            for (int64_t i = 0; i < n; i++)
-                to[c * lanes + i] *= scale;
-            for (int64_t i = n; i < lanes; i++)
-                to[c * lanes + i] = 0.0f;
-        }
-        for (int64_t i = 0; i < lanes * d; i++)
-            value[i] = 0.0f;
-        for (int64_t i = i0; i < i0 + lanes; i++) {
-            r->top[i] = -3e38f;
-            r->sum[i] = 0.0f;
-        }
-    }
-}
-
-/* bias[h, from : from + n, key : key + n_key] as [n_key, lanes] in units of log 2. */
-static void load_bias(const struct attention *w, float *bias, int64_t h, int64_t from, int64_t n, int64_t key,
-                      int64_t n_key)
-{
-    int64_t lanes = w->tile->lanes;
-    ff_tile_transpose(bias, lanes, FF_AT(float, &w->a->bias, h, from, key), w->a->bias.stride[1], n, n_key);
-    if (n < lanes)
-        for (int64_t j = 0; j < n_key; j++)
-            for (int64_t i = n; i < lanes; i++)
-                bias[j * lanes + i] = 0.0f;
-    for (int64_t i = 0; i < n_key * lanes; i++)
-        bias[i] *= FF_LOG2E;
-}
-
-FF_CLONES static void gate_row(float *restrict out, const float *restrict x, const float *restrict gate, float scale,
-                               int64_t d)
-{
-    for (int64_t c = 0; c < d; c++)
-        out[c] = x[c] * scale * ff_sigmoidf(gate[c]);
-}
-
-static void finish_queries(const struct attention *w, const struct row *r, float *tile, int64_t b, int64_t h,
-                           int64_t from, int64_t count)
-{
-    int64_t d = w->d, hd = w->n_head * d, lanes = w->tile->lanes;
-    for (int64_t i0 = 0; i0 < count; i0 += lanes) {
-        int64_t n = count - i0 < lanes ? count - i0 : lanes;
-        ff_tile_transpose(tile, d, r->value + i0 * d, lanes, d, n);
-        for (int64_t i = 0; i < n; i++)
-            gate_row(FF_AT(float, &w->a->out, b, from + i0 + i) + h * d, tile + i * d,
-                     FF_AT(float, &w->a->qkvg, b, from + i0 + i) + 3 * hd + h * d, 1.0f / r->sum[i0 + i], d);
-    }
-}
-
-struct attention_scratch {
+struct piece {
+    const struct attention *w;
+    int64_t b0, n_row;                   /* batch rows */
+    int64_t h0, n_head;                  /* heads */
+    int64_t query, n_query;              /* the queries at hand */
+    int64_t key, n_key;                  /* the keys at hand */
     struct row row[MAX_GROUP];
     float *bias;                         /* [KEYS, lanes] */
     float *logits;                       /* [FF_ATTENTION_KEYS, lanes] */
-    float *tile;                         /* [lanes, d] */
+    float *scaled;                       /* [d, lanes] */
+    float *tile;                         /* [lanes, heads * d] */
 };
 
-static void attend_head(const struct attention *w, const struct attention_scratch *t, int64_t b0, int64_t n_row,
-                        int64_t h, int64_t from, int64_t count)
+static int64_t least(int64_t a, int64_t b)
 {
-    int64_t d = w->d, lanes = w->tile->lanes;
-    bool biased = ff_tensor_present(&w->a->bias);
-    for (int64_t b = 0; b < n_row; b++)
-        start_queries(w, &t->row[b], b0 + b, h, from, count);
-    for (int64_t key = 0; key < w->length; key += KEYS) {
-        int64_t n_key = w->length - key < KEYS ? w->length - key : KEYS;
-        for (int64_t b = 0; b < n_row; b++)
-            pack_keys(w, &t->row[b], b0 + b, h, key, n_key);
-        for (int64_t i0 = 0; i0 < count; i0 += lanes) {
-            if (biased)
-                load_bias(w, t->bias, h, from + i0, count - i0 < lanes ? count - i0 : lanes, key, n_key);
-            for (int64_t b = 0; b < n_row; b++) {
-                const struct row *r = &t->row[b];
-                for (int64_t j = 0; j < n_key; j += FF_ATTENTION_KEYS)
-                    w->tile->attend(&(struct ff_attention_block){
-                        .n_key = n_key - j < FF_ATTENTION_KEYS ? n_key - j : FF_ATTENTION_KEYS,
-                        .d = d,
-                        .q = r->q + i0 * d,
-                        .k = r->k + j * d,
-                        .v = r->v + j * d,
-                        .bias = biased ? t->bias + j * lanes : NULL,
-                        .mask = r->mask + j,
-                        .logits = t->logits,
-                        .top = r->top + i0,
-                        .sum = r->sum + i0,
-                        .value = r->value + i0 * d,
-                    });
-            }
-        }
-    }
-    for (int64_t b = 0; b < n_row; b++)
-        finish_queries(w, &t->row[b], t->tile, b0 + b, h, from, count);
+    return a < b ? a : b;
 }
 
-static void attention_piece(void *user, struct ff_scratch *s, int64_t from, int64_t count)
+/* to[h, at] = from[h] for all heads of the piece; moves of constant size stay in registers. */
+static void hand_out(const struct piece *p, float *to, int64_t per_head, int64_t at, const float *from)
+{
+    int64_t d = p->w->d;
+    to += at * d;
+    for (int64_t h = 0; h < p->n_head; h++, to += per_head * d + PAD, from += d) {
+        int64_t i = 0;
+        for (; i + 8 <= d; i += 8)
+            memcpy(to + i, from + i, 8 * sizeof *to);
+        for (; i < d; i++)
+            to[i] = from[i];
+    }
+}
+
+/* Reads rows of qkvg from `first` on: queries and gates of the first n_query, keys and values of the first n_key. */
+static void load_rows(const struct piece *p, int64_t b, int64_t first, int64_t n_query, int64_t n_key)
+{
+    const struct attention *w = p->w;
+    const struct row *r = &p->row[b];
+    int64_t hd = w->n_head * w->d, wide = p->n_head * w->d;
+    for (int64_t i = 0; i < n_query || i < n_key; i++) {
+        const float *x = FF_AT(float, &w->a->qkvg, p->b0 + b, first + i) + p->h0 * w->d;
+        if (i < n_query)
+            hand_out(p, r->q, QUERIES, i, x);
+        if (i < n_key) {
+            hand_out(p, r->k, KEYS, i, x + hd);
+            hand_out(p, r->v, KEYS, i, x + 2 * hd);
+            r->mask[i] = *FF_AT(float, &w->a->mask, p->b0 + b, first + i);
+        }
+        if (i < n_query)
+            memcpy(r->gate + i * wide, x + 3 * hd, (size_t)wide * sizeof *x);
+    }
+}
+
+static void clear_state(const struct piece *p, int64_t b)
+{
+    const struct row *r = &p->row[b];
+    memset(r->value, 0, (size_t)(p->n_head * QUERIES * p->w->d) * sizeof(float));
+    for (int64_t i = 0; i < p->n_head * QUERIES; i++) {
+        r->top[i] = -3e38f;
+        r->sum[i] = 0.0f;
+    }
+}
+
+FF_CLONES static void scale(float *x, float by, int64_t n)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+        x[i] *= by;
+}
+
+/* q [n, d] as [d, lanes] in units of log 2; the lanes past n are 0. */
+static void scale_queries(const struct piece *p, const float *q, int64_t n)
+{
+    int64_t d = p->w->d, lanes = p->w->tile->lanes;
+    ff_tile_transpose(p->scaled, lanes, q, d, n, d);
+    for (int64_t c = 0; n < lanes && c < d; c++)
+        for (int64_t i = n; i < lanes; i++)
+            p->scaled[c * lanes + i] = 0.0f;
+    scale(p->scaled, (float)(1.44269504088896340736 / sqrt((double)d)), d * lanes);
+}
+
+/* bias[h, from : from + n, keys] as [n_key, lanes] in units of log 2. */
+static void load_bias(const struct piece *p, int64_t h, int64_t from, int64_t n)
+{
+    const struct ff_tensor *bias = &p->w->a->bias;
+    int64_t lanes = p->w->tile->lanes;
+    ff_tile_transpose(p->bias, lanes, FF_AT(float, bias, h, from, p->key), bias->stride[1], n, p->n_key);
+    for (int64_t j = 0; n < lanes && j < p->n_key; j++)
+        for (int64_t i = n; i < lanes; i++)
+            p->bias[j * lanes + i] = 0.0f;
+    scale(p->bias, FF_LOG2E, p->n_key * lanes);
+}
+
+/* One head: the queries at hand against the keys at hand. */
+static void attend_head(const struct piece *p, int64_t h)
+{
+    const struct attention *w = p->w;
+    int64_t d = w->d, lanes = w->tile->lanes;
+    bool biased = ff_tensor_present(&w->a->bias);
+    for (int64_t i = 0; i < p->n_query; i += lanes) {
+        int64_t n = least(p->n_query - i, lanes);
+        if (biased)
+            load_bias(p, p->h0 + h, p->query + i, n);
+        for (int64_t b = 0; b < p->n_row; b++) {
+            const struct row *r = &p->row[b];
+            int64_t at = h * QUERIES + i;
+            scale_queries(p, r->q + at * d + h * PAD, n);
+            for (int64_t j = 0; j < p->n_key; j += FF_ATTENTION_KEYS)
+                w->tile->attend(&(struct ff_attention_block){
+                    .n_key = least(p->n_key - j, FF_ATTENTION_KEYS),
+                    .d = d,
+                    .q = p->scaled,
+                    .k = r->k + (h * KEYS + j) * d + h * PAD,
+                    .v = r->v + (h * KEYS + j) * d + h * PAD,
+                    .ld = d,
+                    .bias = biased ? p->bias + j * lanes : NULL,
+                    .mask = r->mask + j,
+                    .logits = p->logits,
+                    .top = r->top + at,
+                    .sum = r->sum + at,
+                    .value = r->value + at * d,
+                });
+        }
+    }
+}
+
+FF_CLONES static void gate_row(float *restrict out, const float *restrict x, const float *restrict gate, int64_t n)
+{
+    for (int64_t c = 0; c < n; c++)
+        out[c] = x[c] * ff_sigmoidf(gate[c]);
+}
+
+FF_CLONES static void divide_columns(float *x, const float *restrict by, int64_t rows, int64_t n)
+{
+    for (int64_t r = 0; r < rows; r++)
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++)
+            x[r * n + i] /= by[i];
+}
+
+static void finish_queries(const struct piece *p, int64_t b)
+{
+    const struct attention *w = p->w;
+    const struct row *r = &p->row[b];
+    int64_t d = w->d, lanes = w->tile->lanes, wide = p->n_head * d;
+    for (int64_t i = 0; i < p->n_query; i += lanes) {
+        int64_t n = least(p->n_query - i, lanes);
+        for (int64_t h = 0; h < p->n_head; h++) {
+            int64_t at = h * QUERIES + i;
+            divide_columns(r->value + at * d, r->sum + at, d, lanes);
+            ff_tile_transpose(p->tile + h * d, wide, r->value + at * d, lanes, d, n);
+        }
+        for (int64_t k = 0; k < n; k++)
+            gate_row(FF_AT(float, &w->a->out, p->b0 + b, p->query + i + k) + p->h0 * d, p->tile + k * wide,
+                     r->gate + (i + k) * wide, wide);
+    }
+}
+
+static void attention_piece(void *user, struct ff_scratch *scratch, int64_t from, int64_t count)
 {
     const struct attention *w = user;
     FF_ASSERT(count == 1);
-    int64_t splits = w->n_head / w->heads, b0 = from / splits * w->group, h0 = from % splits * w->heads;
-    int64_t n_row = w->n_row - b0 < w->group ? w->n_row - b0 : w->group, lanes = w->tile->lanes, d = w->d;
-
-    struct attention_scratch t = {
-        .bias = ff_scratch_floats(s, KEYS * lanes),
-        .logits = ff_scratch_floats(s, FF_ATTENTION_KEYS * lanes),
-        .tile = ff_scratch_floats(s, lanes * d),
+    int64_t splits = (w->n_head + w->heads - 1) / w->heads, lanes = w->tile->lanes, d = w->d, heads = w->heads;
+    struct piece p = {
+        .w = w,
+        .b0 = from / splits * w->group,
+        .h0 = from % splits * heads,
+        .bias = ff_scratch_floats(scratch, KEYS * lanes),
+        .logits = ff_scratch_floats(scratch, FF_ATTENTION_KEYS * lanes),
+        .scaled = ff_scratch_floats(scratch, lanes * d),
+        .tile = ff_scratch_floats(scratch, lanes * heads * d),
     };
-    for (int64_t b = 0; b < n_row; b++)
-        t.row[b] = (struct row){
-            .k = ff_scratch_floats(s, KEYS * d),
-            .v = ff_scratch_floats(s, KEYS * d),
-            .mask = ff_scratch_floats(s, KEYS),
-            .q = ff_scratch_floats(s, QUERIES * d),
-            .value = ff_scratch_floats(s, QUERIES * d),
-            .top = ff_scratch_floats(s, QUERIES),
-            .sum = ff_scratch_floats(s, QUERIES),
+    p.n_row = least(w->n_row - p.b0, w->group);
+    p.n_head = least(w->n_head - p.h0, heads);
+    for (int64_t b = 0; b < p.n_row; b++)
+        p.row[b] = (struct row){
+            .k = ff_scratch_floats(scratch, heads * (KEYS * d + PAD)),
+            .v = ff_scratch_floats(scratch, heads * (KEYS * d + PAD)),
+            .mask = ff_scratch_floats(scratch, KEYS),
+            .q = ff_scratch_floats(scratch, heads * (QUERIES * d + PAD)),
+            .gate = ff_scratch_floats(scratch, QUERIES * heads * d),
+            .value = ff_scratch_floats(scratch, heads * QUERIES * d),
+            .top = ff_scratch_floats(scratch, heads * QUERIES),
+            .sum = ff_scratch_floats(scratch, heads * QUERIES),
         };
-    /* Heads innermost but one: their slices share cache lines of the same rows. */
-    for (int64_t i = 0; i < w->length; i += QUERIES)
-        for (int64_t h = h0; h < h0 + w->heads; h++)
-            attend_head(w, &t, b0, n_row, h, i, w->length - i < QUERIES ? w->length - i : QUERIES);
+    for (p.query = 0; p.query < w->length; p.query += QUERIES) {
+        p.n_query = least(w->length - p.query, QUERIES);
+        for (int64_t b = 0; b < p.n_row; b++)
+            clear_state(&p, b);
+        for (p.key = 0; p.key < w->length; p.key += KEYS) {
+            p.n_key = least(w->length - p.key, KEYS);
+            /* Keys stay where there is one block of them; queries come with the first block. */
+            int64_t n_key = p.query == 0 || w->length > KEYS ? p.n_key : 0, n_query = p.key == 0 ? p.n_query : 0;
+            for (int64_t b = 0; b < p.n_row; b++) {
+                if (p.key == p.query) {
+                    load_rows(&p, b, p.key, n_query, n_key);
+                } else {
+                    load_rows(&p, b, p.query, n_query, 0);
+                    load_rows(&p, b, p.key, 0, n_key);
+                }
+            }
+            for (int64_t h = 0; h < p.n_head; h++)
+                attend_head(&p, h);
+        }
+        for (int64_t b = 0; b < p.n_row; b++)
+            finish_queries(&p, b);
+    }
 }
 
 void ff_cpu_attention(struct ff_backend *be, const struct ff_attention_args *a)
@@ -224,24 +294,21 @@ void ff_cpu_attention(struct ff_backend *be, const struct ff_attention_args *a)
     FF_ASSERT(a->mask.shape[0] == n_row && a->mask.shape[1] == length);
     FF_ASSERT(!ff_tensor_present(&a->bias) || (a->bias.ndim == 3 && a->bias.shape[0] == a->n_head &&
                                                a->bias.shape[1] == length && a->bias.shape[2] == length));
+    if (n_row == 0 || length == 0)
+        return;
 
     struct attention w = {.a = a, .tile = ff_attention_tile_get(), .n_row = n_row, .length = length,
-                          .n_head = a->n_head, .d = d, .heads = a->n_head};
-    const int64_t used = KEYS * FF_ATTENTION_LANES + FF_ATTENTION_KEYS * FF_ATTENTION_LANES + FF_ATTENTION_LANES * d;
-    w.group = ((int64_t)(FF_CPU_SCRATCH / sizeof(float)) - used - 2048) / row_floats(d);
-    FF_ASSERT(w.group >= 1);
-    if (w.group > MAX_GROUP)
-        w.group = MAX_GROUP;
-    /* Every thread should get work, four pieces if possible; without a bias nothing is shared by batch rows. */
-    int64_t threads = ff_cpu_threads(be), most = n_row * a->n_head / (4 * threads);
-    if (!ff_tensor_present(&a->bias) || most < 1)
-        w.group = 1;
-    else if (w.group > most)
-        w.group = most;
-    int64_t pieces = (n_row + w.group - 1) / w.group;
-    if (pieces < 4 * threads) {
-        w.heads = 1;
-        pieces *= a->n_head;
-    }
-    ff_cpu_for(be, pieces, 1, attention_piece, &w);
+                          .n_head = a->n_head, .d = d, .heads = a->n_head, .group = 1};
+    /* All heads if their rows fit into the scratch, and if there are enough pieces for every thread; then more batch
+     * rows for one bias. */
+    int64_t threads = ff_cpu_threads(be), lanes = w.tile->lanes;
+    const int64_t room = FF_CPU_SCRATCH / (int64_t)sizeof(float) - 4096 - KEYS * lanes - FF_ATTENTION_KEYS * lanes;
+    while (w.heads > 1 && (row_floats(w.heads, d) + (w.heads + 1) * d * lanes > room ||
+                           n_row * ((a->n_head + w.heads - 1) / w.heads) < 4 * threads))
+        w.heads = (w.heads + 1) / 2;
+    int64_t splits = (a->n_head + w.heads - 1) / w.heads;
+    while (ff_tensor_present(&a->bias) && w.group < MAX_GROUP && n_row * splits / (w.group + 1) >= 4 * threads &&
+           (w.group + 1) * row_floats(w.heads, d) + (w.heads + 1) * d * lanes <= room)
+        w.group++;
+    ff_cpu_for(be, (n_row + w.group - 1) / w.group * splits, 1, attention_piece, &w);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "compute/tile.h"
 
-#include <cblas.h>
 #include <math.h>
 #include <string.h>
 
@@ -239,45 +238,6 @@ FF_CLONES void ff_tile_scale_rows(float *x, int64_t ld, int64_t rows, int64_t n,
     }
 }
 
-/* Four by four in registers, within blocks that keep both sides' cache lines. */
-typedef float four __attribute__((vector_size(16), aligned(4)));
-typedef int32_t four_index __attribute__((vector_size(16)));
-
-static void transpose_4x4(float *y, int64_t ldy, const float *x, int64_t ldx)
-{
-    four a = *(const four *)x, b = *(const four *)(x + ldx);
-    four c = *(const four *)(x + 2 * ldx), d = *(const four *)(x + 3 * ldx);
-    const four_index low = {0, 4, 1, 5}, high = {2, 6, 3, 7};
-    four ab0 = __builtin_shuffle(a, b, low), ab1 = __builtin_shuffle(a, b, high);
-    four cd0 = __builtin_shuffle(c, d, low), cd1 = __builtin_shuffle(c, d, high);
-    *(four *)y = __builtin_shuffle(ab0, cd0, (four_index){0, 1, 4, 5});
-    *(four *)(y + ldy) = __builtin_shuffle(ab0, cd0, (four_index){2, 3, 6, 7});
-    *(four *)(y + 2 * ldy) = __builtin_shuffle(ab1, cd1, (four_index){0, 1, 4, 5});
-    *(four *)(y + 3 * ldy) = __builtin_shuffle(ab1, cd1, (four_index){2, 3, 6, 7});
-}
-
-void ff_tile_transpose(float *y, int64_t ldy, const float *x, int64_t ldx, int64_t rows, int64_t n)
-{
-    enum { BLOCK = 16 };
-    for (int64_t i0 = 0; i0 < n; i0 += BLOCK) {
-        for (int64_t r0 = 0; r0 < rows; r0 += BLOCK) {
-            int64_t i1 = i0 + BLOCK < n ? i0 + BLOCK : n, r1 = r0 + BLOCK < rows ? r0 + BLOCK : rows;
-            int64_t i = i0;
-            for (; i + 4 <= i1; i += 4) {
-                int64_t r = r0;
-                for (; r + 4 <= r1; r += 4)
-                    transpose_4x4(y + i * ldy + r, ldy, x + r * ldx + i, ldx);
-                for (; r < r1; r++)
-                    for (int64_t k = i; k < i + 4; k++)
-                        y[k * ldy + r] = x[r * ldx + k];
-            }
-            for (; i < i1; i++)
-                for (int64_t r = r0; r < r1; r++)
-                    y[i * ldy + r] = x[r * ldx + i];
-        }
-    }
-}
-
 FF_CLONES void ff_tile_softmax(float *x, int64_t ld, int64_t rows, int64_t n)
 {
     for (int64_t r = 0; r < rows; r++) {
@@ -297,13 +257,6 @@ FF_CLONES void ff_tile_softmax(float *x, int64_t ld, int64_t rows, int64_t n)
         for (int64_t i = 0; i < n; i++)
             to[i] *= inverse;
     }
-}
-
-void ff_tile_gemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
-                  const float *b, int64_t ldb, float beta, float *c, int64_t ldc)
-{
-    cblas_sgemm(CblasRowMajor, trans_a ? CblasTrans : CblasNoTrans, trans_b ? CblasTrans : CblasNoTrans, (int)m, (int)n,
-                (int)k, alpha, a, (int)lda, b, (int)ldb, beta, c, (int)ldc);
 }
 
 void ff_tile_linear(float *c, const float *x, int64_t ldx, int64_t rows, const struct ff_tensor *w)

@@ -44,6 +44,12 @@ static void wrap_sync(struct ff_backend *be)
     inner->sync(inner);
 }
 
+static void wrap_measure(struct ff_backend *be, double *flops_per_second, double *bytes_per_second)
+{
+    struct ff_backend *inner = ff_wrap_inner(be);
+    inner->measure(inner, flops_per_second, bytes_per_second);
+}
+
 struct ff_backend *ff_wrap_create(struct ff_backend *inner, const struct ff_ops *ops, void *impl,
                                   void (*destroy)(struct ff_backend *be))
 {
@@ -57,6 +63,7 @@ struct ff_backend *ff_wrap_create(struct ff_backend *inner, const struct ff_ops 
     be->upload = wrap_upload;
     be->download = wrap_download;
     be->sync = wrap_sync;
+    be->measure = wrap_measure;
     be->destroy = destroy;
     return be;
 }

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Transposition and product of tiles, in versions for the processor.
+ *
+ * A product keeps a few rows of c in registers, reads a where it lies and packs one panel of b at a time, which stays
+ * in the first-level cache while all rows pass by. For tiles this wastes less than a library that packs both operands
+ * and clears c first. Other processors, and products with very few rows or columns, go to CBLAS.
+ */
+#include <cblas.h>
+#include <string.h>
+
+#include "compute/tile.h"
+#include "compute/vmath.h"
+
+enum { DEPTH = 256 };            /* rows of a panel: 256 * 32 floats are 32 KiB */
+
+/* Element [i, k] of a is a[i * a_row + k * a_step]; element [k, j] of b is b[k * b_step + j * b_column]. */
+struct product {
+    int64_t m, n, k;
+    const float *a;
+    int64_t a_row, a_step;
+    const float *b;
+    int64_t b_step, b_column;
+    float *c;
+    int64_t ldc;
+    float alpha, beta;
+};
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
+#define HAVE_X86_VERSIONS
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v3")
+#define VEC 8
+#define ROWS 6
+#define NAME(x) x##_v3
+#include "compute/tile_kernels.inc"
+#pragma GCC pop_options
+
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v4")
+#define VEC 16
+#define ROWS 12
+#define NAME(x) x##_v4
+#include "compute/tile_kernels.inc"
+#pragma GCC pop_options
+#endif
+
+/* --- choice of the version --- */
+
+void ff_tile_transpose(float *y, int64_t ldy, const float *x, int64_t ldx, int64_t rows, int64_t n)
+{
+#ifdef HAVE_X86_VERSIONS
+    if (__builtin_cpu_supports("x86-64-v4")) {
+        transpose_v4(y, ldy, x, ldx, rows, n);
+        return;
+    }
+    if (__builtin_cpu_supports("x86-64-v3")) {
+        transpose_v3(y, ldy, x, ldx, rows, n);
+        return;
+    }
+#endif
+    enum { BLOCK = 8 };
+    for (int64_t i0 = 0; i0 < n; i0 += BLOCK)
+        for (int64_t r = 0; r < rows; r++)
+            for (int64_t i = i0; i < n && i < i0 + BLOCK; i++)
+                y[i * ldy + r] = x[r * ldx + i];
+}
+
+void ff_tile_gemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
+                  const float *b, int64_t ldb, float beta, float *c, int64_t ldc)
+{
+#ifdef HAVE_X86_VERSIONS
+    if (m >= 4 && n > 8 && k > 0) {
+        struct product p = {.m = m, .n = n, .k = k, .a = a, .a_row = trans_a ? 1 : lda, .a_step = trans_a ? lda : 1,
+                            .b = b, .b_step = trans_b ? 1 : ldb, .b_column = trans_b ? ldb : 1, .c = c, .ldc = ldc,
+                            .alpha = alpha, .beta = beta};
+        if (__builtin_cpu_supports("x86-64-v4")) {
+            multiply_v4(&p);
+            return;
+        }
+        if (__builtin_cpu_supports("x86-64-v3")) {
+            multiply_v3(&p);
+            return;
+        }
+    }
+#endif
+    cblas_sgemm(CblasRowMajor, trans_a ? CblasTrans : CblasNoTrans, trans_b ? CblasTrans : CblasNoTrans, (int)m, (int)n,
+                (int)k, alpha, a, (int)lda, b, (int)ldb, beta, c, (int)ldc);
+}
