@@ -64,6 +64,8 @@ static struct ff_op_operand *operand(const struct builder *b, struct ff_tensor *
 #define ACT(t, kind, how, ...) operand(b, &a->t, kind, FF_FILL_##how, ROWS, true, FF_SHAPE(__VA_ARGS__))
 #define F32(t, kind, how, layout, ...) operand(b, &a->t, kind, FF_FILL_##how, layout, false, FF_SHAPE(__VA_ARGS__))
 #define ONE(t, how, ...) operand(b, &a->t, IN, FF_FILL_##how, PLAIN, false, FF_SHAPE(__VA_ARGS__))
+/* Weights of the trunk are stored as its activations are. */
+#define TRUNK(t, ...) operand(b, &a->t, IN, FF_FILL_WEIGHT, PLAIN, true, FF_SHAPE(__VA_ARGS__))
 
 static void norm_of(const struct builder *b, struct ff_norm *norm, int64_t c)
 {
@@ -149,7 +151,7 @@ static void build_linear(const struct builder *b, struct ff_linear_args *a, cons
     rows_of(b, &a->x, IN, w->c);
     if (w->flags & FF_CASE_NORM)
         norm_of(b, &a->norm, w->c);
-    ONE(w, WEIGHT, w->c, w->n);
+    TRUNK(w, w->c, w->n);
     if (w->flags & FF_CASE_BIAS)
         ONE(b, BIAS, w->n);
     if (w->flags & FF_CASE_MASK) {
@@ -164,7 +166,7 @@ static void build_pair_bias(const struct builder *b, struct ff_pair_bias_args *a
     F32(out, OUT, NORMAL, PLAIN, w->h, w->i, w->j)->activation = true;
     ACT(x, IN, NORMAL, w->i, w->j, w->c);
     norm_of(b, &a->norm, w->c);
-    ONE(w, WEIGHT, w->c, w->h);
+    TRUNK(w, w->c, w->h);
 }
 
 static void build_attention(const struct builder *b, struct ff_attention_args *a, const struct ff_op_case *w)
@@ -184,11 +186,11 @@ static void build_global_attention(const struct builder *b, struct ff_global_att
     ACT(out, INOUT, NORMAL, w->s, w->i, w->c);
     F32(mask, IN, MASK, ANY, w->s, w->i);
     norm_of(b, &a->norm, w->c);
-    ONE(q_w, WEIGHT, w->c, hd);
-    ONE(kv_w, WEIGHT, w->c, 2 * w->d);
-    ONE(gate_w, WEIGHT, w->c, hd);
+    TRUNK(q_w, w->c, hd);
+    TRUNK(kv_w, w->c, 2 * w->d);
+    TRUNK(gate_w, w->c, hd);
     ONE(gate_b, BIAS, hd);
-    ONE(o_w, WEIGHT, hd, w->c);
+    TRUNK(o_w, hd, w->c);
     ONE(o_b, BIAS, w->c);
     a->n_head = (int)w->h;
 }
@@ -197,9 +199,9 @@ static void build_transition(const struct builder *b, struct ff_transition_args 
 {
     rows_of(b, &a->out, INOUT, w->c);
     norm_of(b, &a->norm, w->c);
-    ONE(w1, WEIGHT, w->c, w->n);
+    TRUNK(w1, w->c, w->n);
     ONE(b1, BIAS, w->n);
-    ONE(w2, WEIGHT, w->n, w->c);
+    TRUNK(w2, w->n, w->c);
     ONE(b2, BIAS, w->c);
 }
 
@@ -210,9 +212,9 @@ static void build_triangle_project(const struct builder *b, struct ff_triangle_p
     ACT(z, IN, NORMAL, w->i, w->k, w->c);
     F32(mask, IN, MASK, ANY, w->i, w->k);
     norm_of(b, &a->norm, w->c);
-    ONE(w, WEIGHT, w->c, w->n);
+    TRUNK(w, w->c, w->n);
     ONE(b, BIAS, w->n);
-    ONE(gate_w, WEIGHT, w->c, w->n);
+    TRUNK(gate_w, w->c, w->n);
     ONE(gate_b, BIAS, w->n);
 }
 
@@ -231,10 +233,10 @@ static void build_triangle_output(const struct builder *b, struct ff_triangle_ou
     ACT(out, INOUT, NORMAL, w->i, w->j, w->c);
     F32(x, IN, NORMAL, PLAIN, w->n, w->i, w->j)->activation = true;
     norm_of(b, &a->center_norm, w->n);
-    ONE(o_w, WEIGHT, w->n, w->c);
+    TRUNK(o_w, w->n, w->c);
     ONE(o_b, BIAS, w->c);
     norm_of(b, &a->norm, w->c);
-    ONE(gate_w, WEIGHT, w->c, w->c);
+    TRUNK(gate_w, w->c, w->c);
     ONE(gate_b, BIAS, w->c);
 }
 
@@ -246,7 +248,7 @@ static void build_outer_product_mean(const struct builder *b, struct ff_outer_pr
     ACT(b, IN, NORMAL, w->s, w->j, w->n);
     F32(mask_a, IN, MASK, ANY, w->s, w->i);
     F32(mask_b, IN, MASK, ANY, w->s, w->j);
-    ONE(w, WEIGHT, w->n * w->n, w->c);
+    TRUNK(w, w->n * w->n, w->c);
     ONE(bias, BIAS, w->c);
 }
 
@@ -342,10 +344,10 @@ static void build_template_attention(const struct builder *b, struct ff_template
     ACT(out, INOUT, NORMAL, w->i, w->j, w->c);
     F32(t, IN, NORMAL, PLAIN, w->t, w->i, w->j, w->n)->activation = true;
     ONE(mask, MASK, w->t);
-    ONE(q_w, WEIGHT, w->c, hd);
-    ONE(k_w, WEIGHT, w->n, hd);
-    ONE(v_w, WEIGHT, w->n, hd);
-    ONE(o_w, WEIGHT, hd, w->c);
+    TRUNK(q_w, w->c, hd);
+    TRUNK(k_w, w->n, hd);
+    TRUNK(v_w, w->n, hd);
+    TRUNK(o_w, hd, w->c);
     ONE(o_b, BIAS, w->c);
     a->n_head = (int)w->h;
 }
