@@ -98,35 +98,6 @@ FF_CLONES static void relu_block(float *y, int64_t ldy, const float *x, int64_t 
     }
 }
 
-/* Two passes over a row that stays in the first-level cache: the variance of x - mean loses nothing to a large mean. */
-FF_CLONES static void norm_block(float *y, int64_t ldy, const float *x, int64_t ldx, int64_t rows, int64_t n,
-                                 const float *restrict scale, const float *restrict offset)
-{
-    const float per_n = 1.0f / (float)n;
-    for (int64_t r = 0; r < rows; r++) {
-        const float *from = x + r * ldx;
-        float *to = y + r * ldy;
-        float sum = 0.0f, square = 0.0f;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t i = 0; i < n; i++)
-            sum += from[i];
-        float mean = sum * per_n;
-#pragma omp simd reduction(+ : square)
-        for (int64_t i = 0; i < n; i++)
-            square += (from[i] - mean) * (from[i] - mean);
-        float inverse = 1.0f / sqrtf(square * per_n + 1e-5f);
-#pragma omp simd
-        for (int64_t i = 0; i < n; i++)
-            to[i] = (from[i] - mean) * inverse * scale[i] + offset[i];
-    }
-}
-
-void ff_tile_norm(float *y, int64_t ldy, const float *x, int64_t ldx, int64_t rows, int64_t n, const float *scale,
-                  const float *offset)
-{
-    norm_block(y, ldy, x, ldx, rows, n, scale, offset);
-}
-
 enum load { LOAD_PLAIN, LOAD_NORM, LOAD_RELU };
 
 static void load(float *tile, int64_t ld, const struct ff_tensor *x, int64_t row, int64_t rows, enum load how,
@@ -144,7 +115,7 @@ static void load(float *tile, int64_t ld, const struct ff_tensor *x, int64_t row
         else if (how == LOAD_RELU)
             relu_block(tile, ld, from, ldx, run, c);
         else
-            norm_block(tile, ld, from, ldx, run, c, norm->scale.data, norm->offset.data);
+            ff_tile_norm(tile, ld, from, ldx, run, c, norm->scale.data, norm->offset.data);
         tile += run * ld;
         rows -= run;
         if (rows > 0)
