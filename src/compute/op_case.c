@@ -175,7 +175,7 @@ static void build_attention(const struct builder *b, struct ff_attention_args *a
     ACT(qkvg, IN, NORMAL, w->i, w->j, 4 * w->h * w->d);
     F32(mask, IN, MASK, ANY, w->i, w->j);
     if (w->flags & FF_CASE_BIAS)
-        F32(bias, IN, NORMAL, PLAIN, w->h, w->j, w->j)->activation = true;
+        operand(b, &a->bias, IN, FF_FILL_NORMAL, PLAIN, true, FF_SHAPE(w->h, w->j, w->j));
     a->n_head = (int)w->h;
 }
 
@@ -231,7 +231,7 @@ static void build_triangle_output(const struct builder *b, struct ff_triangle_ou
                                   const struct ff_op_case *w)
 {
     ACT(out, INOUT, NORMAL, w->i, w->j, w->c);
-    F32(x, IN, NORMAL, PLAIN, w->n, w->i, w->j)->activation = true;
+    operand(b, &a->x, IN, FF_FILL_NORMAL, PLAIN, true, FF_SHAPE(w->n, w->i, w->j));
     norm_of(b, &a->center_norm, w->n);
     TRUNK(o_w, w->n, w->c);
     ONE(o_b, BIAS, w->c);
@@ -342,7 +342,7 @@ static void build_template_attention(const struct builder *b, struct ff_template
 {
     int64_t hd = w->h * w->d;
     ACT(out, INOUT, NORMAL, w->i, w->j, w->c);
-    F32(t, IN, NORMAL, PLAIN, w->t, w->i, w->j, w->n)->activation = true;
+    operand(b, &a->t, IN, FF_FILL_NORMAL, PLAIN, true, FF_SHAPE(w->t, w->i, w->j, w->n));
     ONE(mask, MASK, w->t);
     TRUNK(q_w, w->c, hd);
     TRUNK(k_w, w->n, hd);
