@@ -5,6 +5,7 @@
 #define FF_CUDA_ATTENTION_CUH
 
 #include "common.cuh"
+#include "ptx.cuh"
 
 struct ff_cuda_attention_job {
     const void *qkvg, *bias;                     /* bias NULL: none */
@@ -23,22 +24,5 @@ struct ff_cuda_attention_job {
 /* Each returns false when it has no kernel for this head size. All strides of qkvg and out are multiples of 16 bytes. */
 bool ff_cuda_attention_bf16(const struct ff_cuda_attention_job *j);
 bool ff_cuda_attention_fp32(const struct ff_cuda_attention_job *j, bool tf32);
-
-__device__ __forceinline__ float exp2_fast(float x)
-{
-    float y;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-}
-
-/* 16 bytes from global to shared memory without waiting; zeros when the source is not valid. */
-__device__ __forceinline__ void copy_async16(void *shared, const void *global, bool valid)
-{
-    unsigned to = (unsigned)__cvta_generic_to_shared(shared);
-    int bytes = valid ? 16 : 0;
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(global), "r"(bytes));
-}
-__device__ __forceinline__ void copy_async_commit() { asm volatile("cp.async.commit_group;"); }
-template <int N> __device__ __forceinline__ void copy_async_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(N)); }
 
 #endif

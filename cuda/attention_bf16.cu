@@ -11,6 +11,7 @@
  * exponential, one addition.
  */
 #include "attention.cuh"
+#include "mma.cuh"
 
 namespace {
 
@@ -25,32 +26,6 @@ template <int D> struct shape {
     static constexpr int STAGE[2] = {K_BYTES + V_BYTES, K_BYTES + V_BYTES + BIAS_BYTES};   /* without and with a bias */
 };
 
-__device__ __forceinline__ void load_matrices(unsigned (&r)[4], const void *p)
-{
-    unsigned a = (unsigned)__cvta_generic_to_shared(p);
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(a));
-}
-__device__ __forceinline__ void load_transposed(unsigned (&r)[4], const void *p)
-{
-    unsigned a = (unsigned)__cvta_generic_to_shared(p);
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(a));
-}
-__device__ __forceinline__ void multiply_add(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1)
-{
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-__device__ __forceinline__ unsigned pack(float low, float high)
-{
-    unsigned r;
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
-    return r;
-}
 __device__ __forceinline__ float low_half(unsigned v) { return __uint_as_float(v << 16); }
 __device__ __forceinline__ float high_half(unsigned v) { return __uint_as_float(v & 0xffff0000u); }
 
@@ -117,22 +92,22 @@ public:
 #pragma unroll
             for (int n = 0; n < 4; n++) {
                 unsigned b[4];
-                load_matrices(b, k + (n * 8 + row) * S::K_LD + part * 8);
+                ldmatrix_x4(b, shared_address(k + (n * 8 + row) * S::K_LD + part * 8));
 #pragma unroll
                 for (int m = 0; m < 2; m++) {
-                    multiply_add(s[m][n], q[m][0], b[0], b[1]);
-                    multiply_add(s[m][n], q[m][1], b[2], b[3]);
+                    mma_bf16(s[m][n], q[m][0], b[0], b[1]);
+                    mma_bf16(s[m][n], q[m][1], b[2], b[3]);
                 }
             }
         } else {
 #pragma unroll
             for (int n = 0; n < 4; n += 2) {
                 unsigned b[4];
-                load_matrices(b, k + ((n + part / 2) * 8 + row) * S::K_LD + part % 2 * 8);
+                ldmatrix_x4(b, shared_address(k + ((n + part / 2) * 8 + row) * S::K_LD + part % 2 * 8));
 #pragma unroll
                 for (int m = 0; m < 2; m++) {
-                    multiply_add(s[m][n], q[m][0], b[0], b[1]);
-                    multiply_add(s[m][n + 1], q[m][0], b[2], b[3]);
+                    mma_bf16(s[m][n], q[m][0], b[0], b[1]);
+                    mma_bf16(s[m][n + 1], q[m][0], b[2], b[3]);
                 }
             }
         }
@@ -142,7 +117,7 @@ public:
     __device__ __forceinline__ void load_bias(unsigned (&b)[4], const bf16 *bias, int m, int n) const
     {
         const int part = lane / 8, row = lane % 8;
-        load_matrices(b, bias + (m * 16 + part % 2 * 8 + row) * S::BIAS_LD + (n + part / 2) * 8);
+        ldmatrix_x4(b, shared_address(bias + (m * 16 + part % 2 * 8 + row) * S::BIAS_LD + (n + part / 2) * 8));
     }
 
     /* Exponentials of s relative to the reference, packed for the next product. Returns whether all are small. */
@@ -178,7 +153,7 @@ public:
                     x = exp2_fast(x);
                     y = exp2_fast(y);
                     part[row] += x + y;
-                    p[m][n / 2][i] = pack(x, y);
+                    p[m][n / 2][i] = pack2(x, y);
                 }
             }
         return part[0] <= LARGE && part[1] <= LARGE && part[2] <= LARGE && part[3] <= LARGE;
@@ -246,12 +221,12 @@ public:
             for (int n = 0; n < OUT_TILES; n += 2) {
                 unsigned b[4];
                 const int column = OUT_TILES > 1 ? (n + quarter / 2) * 8 : 0;
-                load_transposed(b, v + (h * 16 + quarter % 2 * 8 + row) * S::V_LD + column);
+                ldmatrix_x4_trans(b, shared_address(v + (h * 16 + quarter % 2 * 8 + row) * S::V_LD + column));
 #pragma unroll
                 for (int m = 0; m < 2; m++) {
-                    multiply_add(value[m][n], p[m][h], b[0], b[1]);
+                    mma_bf16(value[m][n], p[m][h], b[0], b[1]);
                     if (OUT_TILES > 1)
-                        multiply_add(value[m][n + (OUT_TILES > 1)], p[m][h], b[2], b[3]);
+                        mma_bf16(value[m][n + (OUT_TILES > 1)], p[m][h], b[2], b[3]);
                 }
             }
     }
@@ -272,7 +247,7 @@ public:
                 unsigned w = *(const unsigned *)(gate + row * gate_ld + n * 8 + 2 * t);
                 float x = value[r / 2][n][r % 2 * 2] * inverse / (1.0f + exp2_fast(-FF_LOG2E * low_half(w)));
                 float y = value[r / 2][n][r % 2 * 2 + 1] * inverse / (1.0f + exp2_fast(-FF_LOG2E * high_half(w)));
-                *(unsigned *)(out + row * out_ld + n * 8 + 2 * t) = pack(x, y);
+                *(unsigned *)(out + row * out_ld + n * 8 + 2 * t) = pack2(x, y);
             }
         }
     }
@@ -292,8 +267,8 @@ __device__ __forceinline__ void fetch(const struct ff_cuda_attention_job &j, cha
         const bf16 *from = (const bf16 *)j.qkvg + head * D + chunk * 8;
         if (there)
             from += (row + r) * j.qkvg_b + (key + n) * j.qkvg_l;
-        copy_async16(k + at * S::K_LD + chunk * 8, from + hd, there);
-        copy_async16(v + at * S::V_LD + chunk * 8, from + 2 * hd, there);
+        copy16_async(k + at * S::K_LD + chunk * 8, from + hd, there);
+        copy16_async(v + at * S::V_LD + chunk * 8, from + 2 * hd, there);
     }
     if (!BIAS)
         return;
@@ -303,7 +278,7 @@ __device__ __forceinline__ void fetch(const struct ff_cuda_attention_job &j, cha
             int n = i / (KEYS / 8), c = i % (KEYS / 8) * 8;
             /* The last piece of a row may reach past its keys, not past the row's distance: that is a multiple of 8. */
             bool there = query + n < j.length && key + c < j.length;
-            copy_async16(bias + n * S::BIAS_LD + c, there ? b + (query + n) * j.bias_i + key + c : b, there);
+            copy16_async(bias + n * S::BIAS_LD + c, there ? b + (query + n) * j.bias_i + key + c : b, there);
         }
     } else {
         for (int i = threadIdx.x; i < QUERIES * KEYS; i += THREADS) {
@@ -346,7 +321,7 @@ __global__ void __launch_bounds__(THREADS, 2) kernel(struct ff_cuda_attention_jo
 
     worker<D, BIAS> w(j);
     fetch<D, BIAS>(j, shared, row, head, query, 0);
-    copy_async_commit();
+    copy_commit();
     keep_mask(0, 0, mask_at(0));
     w.start(own, j.qkvg_l, query + own_query);
 
@@ -354,11 +329,11 @@ __global__ void __launch_bounds__(THREADS, 2) kernel(struct ff_cuda_attention_jo
     for (int tile = 0; tile < n_tile; tile++) {
         const int stage = tile & 1, next = (tile + 1) * KEYS;
         float mask = 0.0f;
-        copy_async_wait<0>();
+        copy_wait<0>();
         __syncthreads();
         if (tile + 1 < n_tile) {
             fetch<D, BIAS>(j, shared + (stage ^ 1) * STAGE, row, head, query, next);
-            copy_async_commit();
+            copy_commit();
             mask = mask_at(next);
         }
         const bf16 *k = (const bf16 *)(shared + stage * STAGE) + own_row * KEYS * S::K_LD;

@@ -25,28 +25,19 @@ struct split {
 template <bool TF32> __device__ __forceinline__ split split_up(float x)
 {
     split r;
-    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(r.hi) : "f"(x));
-    r.lo = 0;
-    if (!TF32)
-        asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(r.lo) : "f"(x - __uint_as_float(r.hi)));
+    r.hi = to_tf32(x);
+    r.lo = TF32 ? 0 : to_tf32(x - __uint_as_float(r.hi));
     return r;
-}
-
-__device__ __forceinline__ void mma(float (&c)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1)
-{
-    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-                 : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 }
 
 template <bool TF32> __device__ __forceinline__ void multiply_add(float (&c)[4], const split (&a)[4], float x, float y)
 {
     split b0 = split_up<TF32>(x), b1 = split_up<TF32>(y);
     if (!TF32) {
-        mma(c, a[0].lo, a[1].lo, a[2].lo, a[3].lo, b0.hi, b1.hi);
-        mma(c, a[0].hi, a[1].hi, a[2].hi, a[3].hi, b0.lo, b1.lo);
+        mma_tf32(c, a[0].lo, a[1].lo, a[2].lo, a[3].lo, b0.hi, b1.hi);
+        mma_tf32(c, a[0].hi, a[1].hi, a[2].hi, a[3].hi, b0.lo, b1.lo);
     }
-    mma(c, a[0].hi, a[1].hi, a[2].hi, a[3].hi, b0.hi, b1.hi);
+    mma_tf32(c, a[0].hi, a[1].hi, a[2].hi, a[3].hi, b0.hi, b1.hi);
 }
 
 template <int D> __device__ __forceinline__ void fetch(const struct ff_cuda_attention_job &j, float *k, const float *from, int key)
@@ -57,8 +48,8 @@ template <int D> __device__ __forceinline__ void fetch(const struct ff_cuda_atte
         int n = i / (D / 4), c = i % (D / 4) * 4;
         bool there = key + n < j.length;
         const float *p = there ? from + (key + n) * j.qkvg_l + c : from;
-        copy_async16(k + n * shape<D>::LD + c, p + hd, there);
-        copy_async16(v + n * shape<D>::LD + c, p + 2 * hd, there);
+        copy16_async(k + n * shape<D>::LD + c, p + hd, there);
+        copy16_async(v + n * shape<D>::LD + c, p + 2 * hd, there);
     }
 }
 
@@ -88,14 +79,14 @@ template <int D, bool BIAS, bool TF32> __global__ void __launch_bounds__(THREADS
             bias[r] = (const float *)j.bias + head * j.bias_h + min(query + g + r * 8, j.length - 1) * j.bias_i;
 
     fetch<D>(j, shared, from, 0);
-    copy_async_commit();
+    copy_commit();
     const int n_tile = (j.length + KEYS - 1) / KEYS;
     for (int tile = 0; tile < n_tile; tile++) {
-        copy_async_wait<0>();
+        copy_wait<0>();
         __syncthreads();
         if (tile + 1 < n_tile) {
             fetch<D>(j, shared + (tile + 1 & 1) * 2 * S::TILE, from, (tile + 1) * KEYS);
-            copy_async_commit();
+            copy_commit();
         }
         const float *ks = shared + (tile & 1) * 2 * S::TILE, *vs = ks + S::TILE;
 #pragma unroll 1

@@ -4,11 +4,11 @@
 #ifndef FF_CUDA_CUDA_BACKEND_H
 #define FF_CUDA_CUDA_BACKEND_H
 
-#include "compute/backend.h"
-
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+#include "compute/backend.h"
 
 /* Devices that this process can use; 0 when there is no driver. */
 int ff_backend_cuda_device_count(void);

@@ -14,6 +14,7 @@
 #include <map>
 
 #include "device.cuh"
+#include "ptx.cuh"
 
 #define LT(call)                                                                                                   \
     do {                                                                                                           \
@@ -212,12 +213,7 @@ static __global__ void split_kernel(float *y, int64_t ldy, int64_t part, int64_t
     for (uint64_t i = blockIdx.x * (uint64_t)blockDim.x + threadIdx.x; i < (uint64_t)rows * columns;
          i += (uint64_t)gridDim.x * blockDim.x) {
         uint64_t r = i / columns, c = i - r * columns;
-        float v = x[r * ld + c], hi, lo;
-        unsigned bits;
-        asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(v));
-        hi = __uint_as_float(bits);
-        asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(v - hi));
-        lo = __uint_as_float(bits);
+        float v = x[r * ld + c], hi = __uint_as_float(to_tf32(v)), lo = __uint_as_float(to_tf32(v - hi));
         float *to = y + r * ldy + c;
         to[0] = hi;
         to[part] = lo_first ? lo : hi;

@@ -9,33 +9,7 @@
 #define FF_CUDA_MMA_CUH
 
 #include "common.cuh"
-
-__device__ __forceinline__ unsigned shared_address(const void *p) { return (unsigned)__cvta_generic_to_shared(p); }
-
-__device__ __forceinline__ void ldmatrix_x4(unsigned (&r)[4], unsigned address)
-{
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(address)
-                 : "memory");
-}
-
-__device__ __forceinline__ void ldmatrix_x4_trans(unsigned (&r)[4], unsigned address)
-{
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(address)
-                 : "memory");
-}
-
-/* c += a b; b0, b1 as ldmatrix gives them for one tile of B. */
-__device__ __forceinline__ void mma_bf16(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1)
-{
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-                 "{%0, %1, %2, %3};"
-                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
+#include "ptx.cuh"
 
 /* The address that this lane gives to ldmatrix, for one tile of A or two neighbouring tiles of B:
  *   A from x[m, k]: ldmatrix_x4;   A from x[k, m]: ldmatrix_x4_trans;
@@ -55,17 +29,6 @@ __device__ __forceinline__ unsigned mma_b_address(const bf16 *x, int pitch, int 
     int lane = (int)threadIdx.x % 32;
     return shared_address(x + (k + lane % 16) * pitch + n + lane / 16 * 8);
 }
-
-/* 16 bytes from global to shared memory behind the program's back; zeros where `there` is false. */
-__device__ __forceinline__ void copy16_async(void *to, const void *from, bool there)
-{
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from),
-                 "r"(there ? 16 : 0)
-                 : "memory");
-}
-__device__ __forceinline__ void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-/* Waits until at most n of the latest groups are under way. */
-template <int n> __device__ __forceinline__ void copy_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(n) : "memory"); }
 
 /* sigmoid to the accuracy that bf16 needs, on the special function unit */
 __device__ __forceinline__ float fast_sigmoid(float x) { return __fdividef(1.0f, 1.0f + __expf(-x)); }
