@@ -25,13 +25,15 @@ compute_src := tensor arena ops backend cost tile tile_kernels attention_tile op
 parallel_src :=
 
 feature_src := feature_check raw_features msa_pool jax_random jax_sampling msa_cluster msa_features residue_features \
-  monomer_features pairing assembly multimer_features source feature_file
+  monomer_features pairing assembly multimer_features source feature_file template_set template_hits template_match \
+  template_features own_template
 
 model_src := config weights weights_view params batch embed attention triangle outer_product evoformer template structure \
   heads confidence forward plan model
 
 app_src := version interrupt suggest options option_table option_value option_file option_help alignment search_tool \
-  search output_json output run_key run_record predictor pipeline batch target_folder
+  search_record search_aligner search chain_features output_json output run_key run_record predictor pipeline batch \
+  target_folder
 
 # Files of app/ that belong to the program alone; everything else goes into the library.
 main_src := main cmd_params cmd_config cmd_doctor cmd_version cmd_predict cmd_features cmd_search cmd_plan \
@@ -44,7 +46,8 @@ unit_tests := test_status test_log test_alloc test_strbuf test_clock test_file t
   test_array test_npy test_npz test_zip test_gzip test_json test_yaml test_strset test_residue test_msa test_fasta \
   test_identifiers test_a3m test_stockholm test_stockholm_text test_pdb test_geometry test_torsion test_mmcif_write \
   test_options test_raw_features test_msa_cluster test_monomer_features test_source test_jax_random test_assembly \
-  test_multimer_features test_hhr test_hmmsearch_hits test_align test_mmcif test_output test_run_record
+  test_multimer_features test_hhr test_hmmsearch_hits test_align test_mmcif test_output test_run_record \
+  test_template_hits test_template_features
 
 op_tests := test_ops test_edges
 
@@ -53,7 +56,7 @@ golden_tests := test_layers test_passes test_command
 parallel_tests :=
 
 # Fuzz drivers; built without a fuzzer they replay their seeds.
-fuzz_tests := fuzz_npz fuzz_yaml fuzz_fasta fuzz_a3m fuzz_stockholm fuzz_pdb fuzz_mmcif
+fuzz_tests := fuzz_npz fuzz_yaml fuzz_fasta fuzz_a3m fuzz_stockholm fuzz_pdb fuzz_mmcif fuzz_hhr
 
 cli_tests := help config params doctor search predict bad_input plan compare demo
 

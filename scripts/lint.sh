@@ -71,7 +71,7 @@ only() {
 }
 only '\bHAVE_(CUDA|MPI)\b' 'src/compute/backend\.c|src/parallel/comm\.c' \
     'HAVE_CUDA and HAVE_MPI belong in compute/backend.c and parallel/comm.c'
-only '\bff_yaml_(get|to_|is_null|load|parse)' 'src/app/option|src/app/run_record|src/format/yaml' \
+only '\bff_yaml_(get|to_|is_null|load|parse)' 'src/app/option|src/app/run_record|src/app/search_record|src/format/yaml' \
     'app/option*.c alone know YAML keys'
 only '\bff_subprocess_(run|check)\(' 'src/app/search|src/base/subprocess' 'app/search*.c alone run external programs'
 only '"(unrelaxed_|ranked_|ranking_debug|confidence_model|pae_model)' 'src/app/output' \

@@ -191,6 +191,7 @@ ff_status ff_batch_run(const struct ff_config *config, const struct ff_command_l
         .last = last,
         .command = command,
         .msa = line->msa,
+        .templates = line->templates,
         .features = line->features,
         .stop = ff_interrupt_flag(),
     };

@@ -36,6 +36,9 @@ static const struct ff_choice samplings[] = {
 static const struct ff_choice db_presets[] = {
     {"full_dbs", FF_DB_FULL}, {"reduced_dbs", FF_DB_REDUCED}, {NULL, 0},
 };
+static const struct ff_choice search_tools[] = {
+    {"hmmer", FF_SEARCH_BY_HMMER}, {"mmseqs2", FF_SEARCH_BY_MMSEQS}, {NULL, 0},
+};
 static const struct ff_choice chain_ids[] = {
     {"auto", false}, {"alphafold", true}, {NULL, 0},
 };
@@ -184,8 +187,26 @@ const struct ff_option ff_option_table[] = {
              "program for complexes draws them"},
     /* --- search --- */
     {BOOL("search.enabled", search.enabled), .help = "search the databases for an MSA"},
-    {INT("search.cpus", search.cpus, 1, 1024), .flag = "--search-cpus", .metavar = "N",
-     .help = "threads of one search program, at most the processors here"},
+    {CHOICE("search.tool", enum ff_search_tool, search.tool, search_tools), .flag = "--search-tool",
+     .metavar = "NAME", .help = "what searches sequence databases: hmmer, as published, or mmseqs2"},
+    {INT("search.cpus", search.cpus, 0, 4096), .flag = "--search-cpus", .metavar = "N",
+     .help = "processors for all searches together; 0: all of this machine"},
+    {INT("search.threads", search.threads, 1, 1024),
+     .help = "most threads of one search program, as far as search.cpus allows"},
+    {BYTES("search.memory", search.memory), .flag = "--search-memory", .metavar = "SIZE",
+     .help = "memory for all searches together, such as 32GiB; 0: what is free"},
+    {INT("search.shards", search.shards, 1, 256), .flag = "--search-shards", .metavar = "N",
+     .help = "parts of a FASTA database that are searched side by side, with the hits and E-values of one search"},
+    {INT("search.time_limit", search.time_limit, 0, 100000000), .metavar = "SECONDS",
+     .help = "seconds that one search program may take; 0: any"},
+    {INT("search.ahead", search.ahead, 0, 1000),
+     .help = "targets of a batch that may be searched while an earlier one is predicted"},
+    {BOOL("search.templates", search.templates), .flag = "--templates",
+     .help = "look for templates when the network takes them and their databases are configured"},
+    {INT("search.max_template_hits", search.max_template_hits, 1, 10000),
+     .help = "templates that are made of the hits; the network draws from them"},
+    {STRING("search.cache_dir", OUTPUT, search.cache_dir), .flag = "--cache-dir", .metavar = "DIR",
+     .help = "folder that shares the results of searches between runs; null: none"},
     {STRING("search.tmp_dir", OUTPUT, search.tmp_dir), .flag = "--tmp-dir", .metavar = "DIR",
      .help = "folder for what the search programs write on the way; null: the output folder"},
     {STRING("databases.data_dir", PATH, databases.data_dir), .flag = "--data-dir", .metavar = "DIR",
@@ -204,6 +225,8 @@ const struct ff_option ff_option_table[] = {
     {STRING("databases.template_mmcif_dir", PATH, databases.template_mmcif_dir),
      .help = "folder of the PDB's mmCIF files"},
     {STRING("databases.obsolete_pdbs", PATH, databases.obsolete_pdbs), .help = "table of replaced PDB entries"},
+    {STRING("databases.max_template_date", TEXT, databases.max_template_date), .flag = "--max-template-date",
+     .metavar = "YYYY-MM-DD", .help = "templates released later are left out; null: none is too new"},
     {INT("databases.uniref90_max_hits", databases.uniref90_max_hits, 0, 100000000),
      .help = "rows kept, query included; 0: all"},
     {INT("databases.mgnify_max_hits", databases.mgnify_max_hits, 0, 100000000),
@@ -213,6 +236,7 @@ const struct ff_option ff_option_table[] = {
     {INT("databases.uniprot_max_hits", databases.uniprot_max_hits, 0, 100000000),
      .help = "rows kept, query included; 0: all"},
     {STRING("tools.jackhmmer", PROGRAM, tools.jackhmmer), .help = "program of HMMER"},
+    {STRING("tools.phmmer", PROGRAM, tools.phmmer), .help = "program of HMMER, for search.shards"},
     {STRING("tools.hhblits", PROGRAM, tools.hhblits), .help = "program of HH-suite"},
     {STRING("tools.hhsearch", PROGRAM, tools.hhsearch), .help = "program of HH-suite"},
     {STRING("tools.hmmbuild", PROGRAM, tools.hmmbuild), .help = "program of HMMER"},
@@ -245,12 +269,14 @@ const int ff_option_switch_count = sizeof ff_option_switches / sizeof ff_option_
 #define LINE(f) offsetof(struct ff_command_line, f)
 const struct ff_line_option ff_line_options[] = {
     {"--features", "FILE.npz", LINE(features), " predict plan ",
-     "start from this file of features, as `fastfold features` writes it, or of processed features"},
+     "start from this file of features, as `fastfold features` writes it, or of processed features", false},
     {"--msa", "FILE", LINE(msa), " predict features plan ",
-     "use this alignment (.a3m, .sto, .fasta, also .gz) in place of the searches"},
-    {"--out", "FILE", LINE(out), " params ", "file to write"},
-    {"--json", NULL, LINE(json), " compare plan ", "print the result as JSON"},
-    {"--list", NULL, LINE(list), " config ", "print a table of all keys: key, flag, type, range, default, help"},
+     "use this alignment (.a3m, .sto, .fasta, also .gz) in place of the searches", false},
+    {"--template", "FILE[:CHAIN]", LINE(templates), " predict features ",
+     "a structure (.cif, .pdb, also .gz) as template, before those of the search; may be given several times", true},
+    {"--out", "FILE", LINE(out), " params ", "file to write", false},
+    {"--json", NULL, LINE(json), " compare plan ", "print the result as JSON", false},
+    {"--list", NULL, LINE(list), " config ", "print a table of all keys: key, flag, type, range, default, help", false},
 };
 const int ff_line_option_count = sizeof ff_line_options / sizeof ff_line_options[0];
 

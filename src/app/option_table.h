@@ -65,6 +65,7 @@ struct ff_line_option {
     size_t offset;               /* in struct ff_command_line: char * or bool */
     const char *commands;        /* " predict plan " */
     const char *help;
+    bool repeats;                /* may be given several times; the values stand on lines of their own */
 };
 extern const struct ff_line_option ff_line_options[];
 extern const int ff_line_option_count;

@@ -176,8 +176,9 @@ static ff_status parse_line_flag(struct parser *p, const struct ff_line_option *
     FF_TRY(take_value(p, o->flag, inline_value, o->metavar, &value));
     if (*value == '\0')
         return ff_fail(FF_EUSAGE, "%s: expected a value: %s", o->flag, o->metavar);
-    free(*(char **)field);
-    *(char **)field = ff_xstrdup(value);
+    char *before = *(char **)field;
+    *(char **)field = before != NULL && o->repeats ? ff_xasprintf("%s\n%s", before, value) : ff_xstrdup(value);
+    free(before);
     return FF_OK;
 }
 

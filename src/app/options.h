@@ -22,7 +22,7 @@
 enum ff_db_preset { FF_DB_FULL, FF_DB_REDUCED };
 
 struct ff_tool_config {              /* programs; a plain name is searched on PATH */
-    char *jackhmmer, *hhblits, *hhsearch, *hmmbuild, *hmmsearch, *kalign, *mmseqs;
+    char *jackhmmer, *phmmer, *hhblits, *hhsearch, *hmmbuild, *hmmsearch, *kalign, *mmseqs;
 };
 
 struct ff_database_config {          /* paths; NULL: not configured. data_dir fills in the published layout */
@@ -30,11 +30,23 @@ struct ff_database_config {          /* paths; NULL: not configured. data_dir fi
     enum ff_db_preset preset;        /* full_dbs (BFD + UniRef30 by hhblits) or reduced_dbs (small BFD by jackhmmer) */
     char *uniref90, *mgnify, *bfd, *uniref30, *small_bfd, *uniprot, *pdb70, *pdb_seqres;
     char *template_mmcif_dir, *obsolete_pdbs;
+    char *max_template_date;         /* yyyy-mm-dd; NULL: templates of any date */
     int uniref90_max_hits, mgnify_max_hits, small_bfd_max_hits, uniprot_max_hits;   /* rows, 0: all */
 };
 
+enum ff_search_tool { FF_SEARCH_BY_HMMER, FF_SEARCH_BY_MMSEQS };
+
 struct ff_search_config {
-    int cpus;                        /* threads of one search tool: 8 as published, at most the processors here */
+    enum ff_search_tool tool;        /* for sequence databases in FASTA */
+    int cpus;                        /* processors for all searches together; 0: all */
+    int threads;                     /* most threads of one search program: 8 as published */
+    int64_t memory;                  /* bytes for all searches together; 0: what is free */
+    int shards;                      /* parts of a FASTA database that are searched side by side; 1: whole */
+    int time_limit;                  /* seconds for one program; 0: none */
+    int ahead;                       /* targets of a batch that are searched before it is their turn */
+    bool templates;                  /* look for templates where the network takes them */
+    int max_template_hits;           /* templates made of hits: 20 as published */
+    char *cache_dir;                 /* results shared between folders; NULL: none */
     char *tmp_dir;                   /* NULL: inside the output folder */
     bool enabled;                    /* false: --no-msa */
 };
@@ -76,6 +88,7 @@ struct ff_command_line {
     int n_operand;
     char *features;                  /* --features FILE.npz */
     char *msa;                       /* --msa FILE.{a3m,sto} */
+    char *templates;                 /* --template FILE[:CHAIN], several on lines of their own */
     char *out;                       /* --out FILE (params synth) */
     bool list;                       /* --list (config) */
     bool json;                       /* --json (compare, plan) */

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "app/alignment.h"
+#include "app/chain_features.h"
 #include "app/output.h"
 #include "app/predictor.h"
 #include "app/run_key.h"
@@ -27,7 +28,6 @@
 #include "base/log.h"
 #include "bio/fasta.h"
 #include "feature/feature_file.h"
-#include "feature/raw_features.h"
 #include "feature/source.h"
 #include "format/npz.h"
 
@@ -233,6 +233,22 @@ static ff_status check_alignment(struct ff_pipeline *p, const struct ff_target *
     return ff_alignment_load(p->o.msa, t->sequence, 0, &p->msa);
 }
 
+static const char *tmp_parent(const struct ff_pipeline *p, const struct work *w)
+{
+    return p->config->search.tmp_dir != NULL ? p->config->search.tmp_dir : w->folder.dir;
+}
+
+static struct ff_search_request search_request(const struct ff_pipeline *p, const struct work *w)
+{
+    return (struct ff_search_request){
+        .name = w->target->name,
+        .sequence = w->target->sequence,
+        .msa_dir = w->folder.msa_dir,
+        .tmp_parent = tmp_parent(p, w),
+        .stop = p->o.stop,
+    };
+}
+
 static ff_status check_work(struct ff_pipeline *p, const struct work *w)
 {
     const struct ff_run_record *old = &w->folder.record;
@@ -243,8 +259,9 @@ static ff_status check_work(struct ff_pipeline *p, const struct work *w)
     if (p->o.msa != NULL)
         FF_TRY(check_alignment(p, w->target));
     int n_search = 0;
+    struct ff_search_request request = search_request(p, w);
     if (p->searches != NULL)
-        FF_TRY(ff_searches_check(p->searches, w->folder.msa_dir, old->n_search, old->searches, &n_search));
+        FF_TRY(ff_searches_check(p->searches, &request, &n_search));
     if (p->o.last == FF_STAGE_SEARCH && old->stage > FF_STAGE_SEARCH && n_search > 0 && !p->config->output.overwrite)
         return ff_target_folder_refuse(&w->folder, "results that were made from other alignments");
     if (p->predictor == NULL)
@@ -316,10 +333,9 @@ static void begin_record(const struct ff_pipeline *p, const struct work *w, stru
 static ff_status run_search(struct ff_pipeline *p, const struct work *w, struct ff_run_record *r,
                             struct ff_search_results *hits)
 {
-    const char *tmp = p->config->search.tmp_dir != NULL ? p->config->search.tmp_dir : w->folder.dir;
     const struct ff_run_record *old = &w->folder.record;
-    FF_TRY(ff_searches_run(p->searches, w->target->name, w->target->sequence, w->folder.msa_dir, tmp, old->n_search,
-                           old->searches, p->o.stop, hits));
+    struct ff_search_request request = search_request(p, w);
+    FF_TRY(ff_searches_run(p->searches, &request, hits));
     r->searches = FF_NEW_ARRAY(struct ff_search_record, (size_t)hits->count);
     bool all_reused = true;
     for (int i = 0; i < hits->count; i++) {
@@ -337,21 +353,20 @@ static ff_status make_features(struct ff_pipeline *p, const struct work *w, cons
                                struct ff_run_record *r, struct ff_source **ret, int *ret_rows)
 {
     const struct ff_target *t = w->target;
-    struct ff_msa query = {0};
-    const struct ff_msa **msas = FF_NEW_ARRAY(const struct ff_msa *, (size_t)hits->count + 1);
-    int n_msa = 0;
-    for (int i = 0; i < hits->count; i++)
-        msas[n_msa++] = &hits->items[i].msa;
-    if (p->o.msa != NULL)
-        msas[n_msa++] = &p->msa;
-    if (n_msa == 0) {
-        ff_msa_from_query(t->sequence, t->description, &query);
-        msas[n_msa++] = &query;
-    }
+    struct ff_chain_inputs inputs = {
+        .config = p->config,
+        .sequence = t->sequence,
+        .description = t->description,
+        .hits = hits,
+        .msa = p->o.msa != NULL ? &p->msa : NULL,
+        .templates = p->o.templates,
+        .tmp_parent = tmp_parent(p, w),
+        .stop = p->o.stop,
+    };
     struct ff_arrays raw = {0};
     char *path = ff_output_path(w->folder.dir, FF_RESULT_FEATURES, NULL);
     ff_status st;
-    FF_TRY_GOTO(st, ff_raw_features_make(t->sequence, t->description, n_msa, msas, NULL, &raw), cleanup);
+    FF_TRY_GOTO(st, ff_chain_features_make(&inputs, &raw), cleanup);
     *ret_rows = (int)ff_arrays_find(&raw, "msa")->shape[0];
     FF_TRY_GOTO(st, ff_npz_save(path, &raw), cleanup);
     ff_run_record_add_file(r, w->folder.dir, ff_path_base(path));
@@ -361,8 +376,6 @@ static ff_status make_features(struct ff_pipeline *p, const struct work *w, cons
     }
 cleanup:
     ff_arrays_free(&raw);
-    ff_msa_free(&query);
-    free(msas);
     free(path);
     return st;
 }

@@ -29,6 +29,7 @@ struct ff_pipeline_options {
     enum ff_stage last;          /* the stage to stop after */
     const char *command;         /* as typed, for the record */
     const char *msa;             /* alignment of the user's, NULL: none */
+    const char *templates;       /* structures of the user's, "FILE[:CHAIN]" on lines; NULL: none */
     const char *features;        /* file of features, NULL: none; there is one target then */
     const bool *stop;            /* true: end with FF_EINTERRUPT as soon as possible */
 };

@@ -126,25 +126,6 @@ static void put_double(struct ff_json *j, const char *key, double value)
     ff_json_double(j, value);
 }
 
-static void put_search(struct ff_json *j, const struct ff_search_record *s)
-{
-    ff_json_begin_object(j);
-    put_text(j, "name", s->name);
-    put_text(j, "file", s->file);
-    put_text(j, "database", s->database);
-    put_int(j, "database_bytes", s->database_bytes);
-    put_text(j, "program", s->program);
-    put_text(j, "version", s->version);
-    put_text(j, "command", s->command);
-    put_int(j, "max_rows", s->max_rows);
-    put_int(j, "rows", s->rows);
-    put_double(j, "seconds", s->seconds);
-    put_int(j, "peak_bytes", (int64_t)s->peak_bytes);
-    ff_json_key(j, "reused");
-    ff_json_bool(j, s->reused);
-    ff_json_end_object(j);
-}
-
 static void put_passes(struct ff_json *j, const struct ff_run_record *r)
 {
     ff_json_key(j, "passes");
@@ -259,7 +240,7 @@ static void put_head(struct ff_json *j, const struct ff_run_record *r)
     ff_json_key(j, "searches");
     ff_json_begin_array(j);
     for (int i = 0; i < r->n_search; i++)
-        put_search(j, &r->searches[i]);
+        ff_search_record_put(j, &r->searches[i]);
     ff_json_end_array(j);
 
     ff_json_key(j, "files");
@@ -314,23 +295,6 @@ static double get_double(const struct ff_yaml *map, const char *key, double miss
     return n != NULL && ff_yaml_to_double(n, &v) ? v : missing;
 }
 
-static void read_search(const struct ff_yaml *n, struct ff_search_record *ret)
-{
-    *ret = (struct ff_search_record){
-        .name = get_text(n, "name"),
-        .file = get_text(n, "file"),
-        .database = get_text(n, "database"),
-        .database_bytes = get_int(n, "database_bytes", -1),
-        .program = get_text(n, "program"),
-        .version = get_text(n, "version"),
-        .command = get_text(n, "command"),
-        .max_rows = (int)get_int(n, "max_rows", 0),
-        .rows = (int)get_int(n, "rows", 0),
-        .seconds = get_double(n, "seconds", 0),
-        .peak_bytes = (size_t)get_int(n, "peak_bytes", 0),
-    };
-}
-
 static ff_status read_record(const struct ff_yaml *root, struct ff_run_record *r)
 {
     char *program = get_text(root, "program");
@@ -370,7 +334,7 @@ static ff_status read_record(const struct ff_yaml *root, struct ff_run_record *r
         r->searches = FF_NEW_ARRAY(struct ff_search_record, (size_t)searches->count);
         r->n_search = searches->count;
         for (int i = 0; i < searches->count; i++)
-            read_search(&searches->items[i], &r->searches[i]);
+            ff_search_record_get(&searches->items[i], &r->searches[i]);
     }
     const struct ff_yaml *files = ff_yaml_get(root, "files");
     for (int i = 0; files != NULL && files->kind == FF_YAML_MAP && i < files->count; i++)

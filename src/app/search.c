@@ -5,7 +5,7 @@
  *  2. Checks before anything runs, and whether a kept file will do
  *  3. One search
  *  4. All searches of a target
- *  5. Records
+ *  5. Results
  *
  * A new database is a row in section 1.
  */
@@ -166,14 +166,6 @@ static ff_status check_search(struct ff_searches *s, struct search *item)
     return FF_OK;
 }
 
-static const struct ff_search_record *find_record(int n_old, const struct ff_search_record *old, const char *file)
-{
-    for (int i = 0; i < n_old; i++)
-        if (old[i].file != NULL && strcmp(old[i].file, file) == 0)
-            return &old[i];
-    return NULL;
-}
-
 /* Why a kept file does not answer today's question, from its record alone; NULL when nothing speaks against it. A text
  * for a message, caller frees. */
 static char *record_mismatch(const struct search *item, const struct ff_search_record *r)
@@ -193,8 +185,8 @@ static char *record_mismatch(const struct search *item, const struct ff_search_r
     return same ? NULL : ff_xasprintf("it was made from another database (%s)", r->database);
 }
 
-ff_status ff_searches_check(struct ff_searches *s, const char *msa_dir, int n_old, const struct ff_search_record *old,
-                            int *ret_n_run)
+static ff_status check_all(struct ff_searches *s, const char *msa_dir, const struct ff_search_manifest *old,
+                           int *ret_n_run)
 {
     int n_used = 0, n_run = 0;
     for (int i = 0; i < s->count; i++) {
@@ -203,7 +195,7 @@ ff_status ff_searches_check(struct ff_searches *s, const char *msa_dir, int n_ol
         bool kept = ff_file_size(path) > 0;
         free(path);
         if (kept) {
-            char *reason = record_mismatch(item, find_record(n_old, old, item->spec->file));
+            char *reason = record_mismatch(item, ff_search_manifest_find(old, item->spec->file));
             kept = reason == NULL;
             free(reason);
         }
@@ -219,6 +211,15 @@ ff_status ff_searches_check(struct ff_searches *s, const char *msa_dir, int n_ol
     if (ret_n_run != NULL)
         *ret_n_run = n_run;
     return FF_OK;
+}
+
+ff_status ff_searches_check(struct ff_searches *s, const struct ff_search_request *q, int *ret_n_run)
+{
+    struct ff_search_manifest old;
+    ff_search_manifest_read(q->msa_dir, &old);
+    ff_status st = check_all(s, q->msa_dir, &old, ret_n_run);
+    ff_search_manifest_free(&old);
+    return st;
 }
 
 /* --- 3. one search ------------------------------------------------------------------------------------------------ */
@@ -274,7 +275,7 @@ static ff_status run_program(const struct ff_searches *s, const struct search *i
         .output = output,
         .databases = item->database,
         .n_database = item->n_database,
-        .cpus = s->config->search.cpus < processors ? s->config->search.cpus : processors,
+        .cpus = s->config->search.cpus > 0 && s->config->search.cpus < processors ? s->config->search.cpus : processors,
     };
     struct ff_command command;
     ff_tool_command(item->spec->tool, &call, &command);
@@ -393,25 +394,29 @@ static ff_status remove_work_folder(char *dir, ff_status st)
     return st != FF_OK ? st : removed;
 }
 
-ff_status ff_searches_run(struct ff_searches *s, const char *name, const char *sequence, const char *msa_dir,
-                          const char *tmp_parent, int n_old, const struct ff_search_record *old, const bool *stop,
-                          struct ff_search_results *ret)
+ff_status ff_searches_run(struct ff_searches *s, const struct ff_search_request *q, struct ff_search_results *ret)
 {
     *ret = (struct ff_search_results){.items = FF_NEW_ARRAY(struct ff_search_hits, N_SPEC)};
+    struct ff_search_manifest manifest;
     char *dir = NULL;
-    ff_status st = ff_mkdirs(msa_dir);
+    ff_search_manifest_read(q->msa_dir, &manifest);
+    ff_status st = ff_mkdirs(q->msa_dir);
     for (int i = 0; i < s->count && st == FF_OK; i++) {
         struct search *item = &s->items[i];
         struct ff_search_hits *hits = &ret->items[ret->count];
-        char *path = ff_path_join(msa_dir, item->spec->file);
-        if (reuse_file(item, path, sequence, find_record(n_old, old, item->spec->file), hits)) {
+        char *path = ff_path_join(q->msa_dir, item->spec->file);
+        if (reuse_file(item, path, q->sequence, ff_search_manifest_find(&manifest, item->spec->file), hits)) {
             ff_note("search %s: %s used again (%d rows)", item->spec->name, path, hits->msa.n_row);
             ret->count++;
         } else if (item->n_database > 0) {
             if (dir == NULL)
-                st = make_work_folder(tmp_parent, name, sequence, &dir);
+                st = make_work_folder(q->tmp_parent, q->name, q->sequence, &dir);
             if (st == FF_OK)
-                st = run_search(s, item, dir, path, sequence, stop, hits);
+                st = run_search(s, item, dir, path, q->sequence, q->stop, hits);
+            if (st == FF_OK) {
+                ff_search_manifest_set(&manifest, &hits->record);
+                st = ff_search_manifest_write(q->msa_dir, &manifest);
+            }
             ret->count++;
         } else {
             ff_info("search %s: no database is configured, skipped", item->spec->name);
@@ -419,45 +424,20 @@ ff_status ff_searches_run(struct ff_searches *s, const char *name, const char *s
         free(path);
     }
     st = remove_work_folder(dir, st);
+    ff_search_manifest_free(&manifest);
     if (st != FF_OK)
         ff_search_results_free(ret);
     return st;
 }
 
-/* --- 5. records ------------------------------------------------------------------------------------------------- */
-
-void ff_search_record_free(struct ff_search_record *r)
-{
-    free(r->name);
-    free(r->file);
-    free(r->database);
-    free(r->program);
-    free(r->version);
-    free(r->command);
-    *r = (struct ff_search_record){0};
-}
-
-static char *copy_text(const char *s)
-{
-    return s != NULL ? ff_xstrdup(s) : NULL;
-}
-
-void ff_search_record_copy(const struct ff_search_record *r, struct ff_search_record *ret)
-{
-    *ret = *r;
-    ret->name = copy_text(r->name);
-    ret->file = copy_text(r->file);
-    ret->database = copy_text(r->database);
-    ret->program = copy_text(r->program);
-    ret->version = copy_text(r->version);
-    ret->command = copy_text(r->command);
-}
+/* --- 5. results -------------------------------------------------------------------------------------------------- */
 
 void ff_search_results_free(struct ff_search_results *r)
 {
     for (int i = 0; i < r->count; i++) {
         ff_search_record_free(&r->items[i].record);
         ff_msa_free(&r->items[i].msa);
+        ff_template_hits_free(&r->items[i].templates);
     }
     free(r->items);
     *r = (struct ff_search_results){0};

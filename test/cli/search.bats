@@ -34,7 +34,7 @@ good_alignment='{
 
 @test "the real search finds the homologues of 4OT and keeps them" {
     run_code 0 search $demo/4ot.fasta
-    [ "$(files_in "$out/4OT")" = "$(printf 'msas/uniref90_hits.sto\nrun.json')" ]
+    [ "$(files_in "$out/4OT")" = "$(printf 'msas/searches.json\nmsas/uniref90_hits.sto\nrun.json')" ]
     [ "$(tail -n 1 "$out/4OT/msas/uniref90_hits.sto")" = // ]
     rows=$(grep -v '^[#/]' "$out/4OT/msas/uniref90_hits.sto" | awk 'NF {print $1}' | sort -u | wc -l)
     [ "$rows" -gt 3000 ] && [ "$rows" -lt 4000 ]
@@ -143,7 +143,7 @@ END
     expected+=" -e 0.001 -maxseq 1000000 -realign_max 100000 -maxfilt 100000 -min_prefilter_hits 1000"
     expected+=" -d $tmp/bfd -d $tmp/uniref30"
     [ "$output" = "$expected" ] || { echo "$output"; echo "$expected"; false; }
-    [ "$(files_in "$out/q")" = "$(printf 'msas/bfd_uniref_hits.a3m\nrun.json')" ]
+    [ "$(files_in "$out/q")" = "$(printf 'msas/bfd_uniref_hits.a3m\nmsas/searches.json\nrun.json')" ]
     grep -q '"version": "HHblits 3.3.0"' "$out/q/run.json"
     run_code 0 search "$(fasta q $small)" --set databases.preset=full_dbs --set databases.uniref90=null
     said "used again (2 rows)"
