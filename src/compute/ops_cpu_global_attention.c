@@ -8,7 +8,7 @@
 
 #include "compute/ops_cpu.h"
 
-enum { COLUMNS = 8 };
+enum { COLUMNS = 16 };
 
 struct columns {
     const struct ff_global_attention_args *a;
@@ -29,6 +29,7 @@ struct columns {
     float *result;              /* [n_col, H, d] */
 };
 
+/* LN(m) and mask of MSA rows [s, s + count). */
 static void load_rows(const struct columns *w, int64_t s, int64_t count)
 {
     struct ff_tensor rows = ff_tensor_slice(w->m, 0, s, count), mask = ff_tensor_slice(w->mask, 0, s, count);
@@ -163,6 +164,19 @@ FF_CLONES static void online_softmax(float *weight, float *restrict top, float *
     }
 }
 
+/* value[r, e, h] = fade[r, h] value + part */
+FF_CLONES static void add_part(float *value, const float *part, const float *fade, int64_t n_col, int64_t d,
+                               int64_t n_head)
+{
+    for (int64_t r = 0; r < n_col; r++)
+        for (int64_t e = 0; e < d; e++)
+#pragma omp simd
+            for (int64_t h = 0; h < n_head; h++) {
+                int64_t at = (r * d + e) * n_head + h;
+                value[at] = value[at] * fade[r * n_head + h] + part[at];
+            }
+}
+
 static void attend_rows(const struct columns *w, struct ff_scratch s)
 {
     int64_t n_head = w->n_head, d = w->d, lanes = w->n_col * n_head;
@@ -180,10 +194,7 @@ static void attend_rows(const struct columns *w, struct ff_scratch s)
         find_logits(w->weight, w->q, w->wide, w->alive, rows, w->n_col, n_head, d);
         online_softmax(w->weight, w->top, w->sum, fade, n, lanes);
         find_values(w->part, w->weight, w->wide, rows, w->n_col, n_head, d);
-        for (int64_t i = 0; i < lanes * d; i++) {
-            int64_t lane = i / (d * n_head) * n_head + i % n_head;
-            w->value[i] = w->value[i] * fade[lane] + w->part[i];
-        }
+        add_part(w->value, w->part, fade, w->n_col, d, n_head);
     }
     for (int64_t r = 0; r < w->n_col; r++)
         for (int64_t h = 0; h < n_head; h++)

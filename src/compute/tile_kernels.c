@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Transposition and product of tiles, in versions for the processor.
+ * Transposition, layer norm and product of tiles, in versions for the processor.
  *
  * A product keeps a few rows of c in registers, reads a where it lies and packs one panel of b at a time, which stays
  * in the first-level cache while all rows pass by. For tiles this wastes less than a library that packs both operands
  * and clears c first. Other processors, and products with very few rows or columns, go to CBLAS.
  */
 #include <cblas.h>
+#include <math.h>
 #include <string.h>
 
 #include "compute/tile.h"
@@ -63,6 +64,37 @@ void ff_tile_transpose(float *y, int64_t ldy, const float *x, int64_t ldx, int64
         for (int64_t r = 0; r < rows; r++)
             for (int64_t i = i0; i < n && i < i0 + BLOCK; i++)
                 y[i * ldy + r] = x[r * ldx + i];
+}
+
+void ff_tile_norm(float *y, int64_t ldy, const float *x, int64_t ldx, int64_t rows, int64_t n, const float *scale,
+                  const float *offset)
+{
+#ifdef HAVE_X86_VERSIONS
+    if (n % 16 == 0 && __builtin_cpu_supports("x86-64-v4")) {
+        norm_v4(y, ldy, x, ldx, rows, n, scale, offset);
+        return;
+    }
+    if (n % 8 == 0 && __builtin_cpu_supports("x86-64-v3")) {
+        norm_v3(y, ldy, x, ldx, rows, n, scale, offset);
+        return;
+    }
+#endif
+    for (int64_t r = 0; r < rows; r++) {
+        const float *from = x + r * ldx;
+        float *to = y + r * ldy;
+        float sum = 0.0f, square = 0.0f;
+#pragma omp simd reduction(+ : sum)
+        for (int64_t i = 0; i < n; i++)
+            sum += from[i];
+        float mean = sum / (float)n;
+#pragma omp simd reduction(+ : square)
+        for (int64_t i = 0; i < n; i++)
+            square += (from[i] - mean) * (from[i] - mean);
+        float inverse = 1.0f / sqrtf(square / (float)n + 1e-5f);
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++)
+            to[i] = (from[i] - mean) * inverse * scale[i] + offset[i];
+    }
 }
 
 void ff_tile_gemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
