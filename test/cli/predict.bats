@@ -159,7 +159,7 @@ crambin=TTCCPSIVARSNFNVCRLPGTPEAICATYTGCIIIPGATCPGDYAN
 
 @test "the features command stops before the network and resumes" {
     run_code 0 "$FASTFOLD" features $demo/4ot.fasta --config $config -o "$out" --params "$tmp/none.npz"
-    [ "$(files_in "$out/4OT")" = "$(printf 'features.npz\nmsas/uniref90_hits.sto\nrun.json')" ]
+    [ "$(files_in "$out/4OT")" = "$(printf 'features.npz\nmsas/searches.json\nmsas/uniref90_hits.sto\nrun.json')" ]
     run_code 0 "$FASTFOLD" features $demo/4ot.fasta --config $config -o "$out"
     said "nothing to do"
     run_code 0 "$FASTFOLD" predict $demo/4ot.fasta --config $config --recycles 0 -o "$out" \
