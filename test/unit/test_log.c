@@ -138,11 +138,13 @@ static void test_progress_is_hidden_by_quiet(void **state)
     assert_string_equal(text, "warning: in between\n");
 }
 
-/* Runs f with a pseudo terminal as stderr and returns what was written to it. */
+/* Runs f with a pseudo terminal as stderr and returns what was written to it. Skips the test where there are none, as
+ * in a chroot without /dev/pts. */
 static void capture_terminal(void (*f)(void), char *text, size_t size)
 {
     int master = posix_openpt(O_RDWR | O_NOCTTY);
-    assert_true(master >= 0);
+    if (master < 0)
+        skip();
     assert_int_equal(grantpt(master), 0);
     assert_int_equal(unlockpt(master), 0);
     int slave = open(ptsname(master), O_RDWR | O_NOCTTY);
