@@ -53,4 +53,38 @@ __device__ __forceinline__ uint4 pack8(const float (&x)[8])
     return make_uint4(pack2(x[0], x[1]), pack2(x[2], x[3]), pack2(x[4], x[5]), pack2(x[6], x[7]));
 }
 
+/* LN of one row of C bf16 channels, of which this lane has eight, in a group of C / 8 lanes; scale and offset point
+ * at this lane's eight. */
+template <int C>
+__device__ __forceinline__ uint4 norm_row(uint4 raw, const float *scale, const float *offset)
+{
+    float x[8], sum = 0.0f, square = 0.0f;
+    unpack8(x, raw);
+#pragma unroll
+    for (int k = 0; k < 8; k++)
+        sum += x[k];
+#pragma unroll
+    for (int d = C / 16; d > 0; d >>= 1)
+        sum += __shfl_xor_sync(0xffffffffu, sum, d);
+    float mean = sum * (1.0f / C);
+#pragma unroll
+    for (int k = 0; k < 8; k++) {
+        x[k] -= mean;
+        square += x[k] * x[k];
+    }
+#pragma unroll
+    for (int d = C / 16; d > 0; d >>= 1)
+        square += __shfl_xor_sync(0xffffffffu, square, d);
+    float inverse = rsqrtf(square * (1.0f / C) + 1e-5f);
+#pragma unroll
+    for (int k = 0; k < 8; k += 4) {
+        float4 s = load4(scale + k), o = load4(offset + k);
+        x[k] = x[k] * inverse * s.x + o.x;
+        x[k + 1] = x[k + 1] * inverse * s.y + o.y;
+        x[k + 2] = x[k + 2] * inverse * s.z + o.z;
+        x[k + 3] = x[k + 3] * inverse * s.w + o.w;
+    }
+    return pack8(x);
+}
+
 #endif

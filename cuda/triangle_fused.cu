@@ -75,40 +75,6 @@ __device__ __forceinline__ void load_floats(float *to, const float *from, int n)
         to[k] = from[k];
 }
 
-/* y[0 .. 8) = LN of one row of C channels of which this lane has eight, in a group of C / 8 lanes; scale and offset point
- * at this lane's eight. */
-template <int C>
-__device__ __forceinline__ uint4 norm_row(uint4 raw, const float *scale, const float *offset)
-{
-    float x[8], sum = 0.0f, square = 0.0f;
-    unpack8(x, raw);
-#pragma unroll
-    for (int k = 0; k < 8; k++)
-        sum += x[k];
-#pragma unroll
-    for (int d = C / 16; d > 0; d >>= 1)
-        sum += __shfl_xor_sync(0xffffffffu, sum, d);
-    float mean = sum * (1.0f / C);
-#pragma unroll
-    for (int k = 0; k < 8; k++) {
-        x[k] -= mean;
-        square += x[k] * x[k];
-    }
-#pragma unroll
-    for (int d = C / 16; d > 0; d >>= 1)
-        square += __shfl_xor_sync(0xffffffffu, square, d);
-    float inverse = rsqrtf(square * (1.0f / C) + 1e-5f);
-#pragma unroll
-    for (int k = 0; k < 8; k += 4) {
-        float4 s = load4(scale + k), o = load4(offset + k);
-        x[k] = x[k] * inverse * s.x + o.x;
-        x[k + 1] = x[k + 1] * inverse * s.y + o.y;
-        x[k + 2] = x[k + 2] * inverse * s.z + o.z;
-        x[k + 3] = x[k + 3] * inverse * s.w + o.w;
-    }
-    return pack8(x);
-}
-
 /* --- projection --- */
 
 struct project_args {
