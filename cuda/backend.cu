@@ -124,7 +124,8 @@ int64_t ff_cuda_tile_rows(struct ff_backend *be, int64_t n_row, size_t bytes_per
         return std::max<int64_t>(1, n_row);
     int64_t pieces = (n_row + rows - 1) / rows;
     rows = (n_row + pieces - 1) / pieces;
-    return std::min(n_row, (rows + 127) / 128 * 128);
+    /* Whole tiles of the products, where that is little more: a row may be a whole matrix. */
+    return rows < 1024 ? rows : std::min(n_row, (rows + 127) / 128 * 128);
 }
 
 /* --- addresses --- */
