@@ -33,7 +33,8 @@ enum ff_option_group {
       "look at, check or make parameter files")                                                                    \
     X(config, "settings and machine", FF_GROUP_ALL, "", "print the configuration that these options give")         \
     X(doctor, "settings and machine", FF_GROUP_ALL, "", "what this machine has and lacks")                         \
-    X(bench, "settings and machine", FF_GROUP_RUN, "", "time the operations beside what this machine can do")      \
+    X(bench, "settings and machine", FF_GROUP_RUN | FF_GROUP_MODEL | FF_GROUP_MSA, "",                             \
+      "time the operations beside what this machine can do")                                                       \
     X(version, "settings and machine", 0, "", "version, and how this program was built")
 
 #define X(name, heading, groups, operands, summary) int ff_cmd_##name(int argc, char **argv);

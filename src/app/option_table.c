@@ -275,7 +275,11 @@ const struct ff_line_option ff_line_options[] = {
     {"--template", "FILE[:CHAIN]", LINE(templates), " predict features ",
      "a structure (.cif, .pdb, also .gz) as template, before those of the search; may be given several times", true},
     {"--out", "FILE", LINE(out), " params ", "file to write", false},
-    {"--json", NULL, LINE(json), " compare plan ", "print the result as JSON", false},
+    {"--json", NULL, LINE(json), " compare plan bench ", "print the result as JSON", false},
+    {"--length", "N", LINE(length), " bench ", "residues (256)", false},
+    {"--msa", "N", LINE(rows), " bench ", "rows of the MSA (msa.max_clusters)", false},
+    {"--extra", "N", LINE(extra), " bench ", "extra sequences (msa.max_extra)", false},
+    {"--pass", NULL, LINE(pass), " bench ", "also time a whole pass of the network, with synthetic parameters", false},
     {"--list", NULL, LINE(list), " config ", "print a table of all keys: key, flag, type, range, default, help", false},
 };
 const int ff_line_option_count = sizeof ff_line_options / sizeof ff_line_options[0];

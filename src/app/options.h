@@ -91,7 +91,9 @@ struct ff_command_line {
     char *templates;                 /* --template FILE[:CHAIN], several on lines of their own */
     char *out;                       /* --out FILE (params synth) */
     bool list;                       /* --list (config) */
-    bool json;                       /* --json (compare, plan) */
+    bool json;                       /* --json (compare, plan, bench) */
+    char *length, *rows, *extra;     /* --length, --msa, --extra (bench): numbers */
+    bool pass;                       /* --pass (bench) */
     bool help;
 };
 
