@@ -260,14 +260,18 @@ extern "C" void ff_cuda_outer_product_mean(struct ff_backend *be, const struct f
 
     bool fused = type == FF_BF16 && ff_is_bf16(&a->out) && n_c == outer && c_z == channels &&
                  ff_cuda_aligned(&a->out, 8) && ((uintptr_t)w & 15) == 0 && prepare_mean();
-    /* Tile: p in the second-level cache; with the operands' panels never more than half of what is left. */
-    int64_t tj = least(n_j, 512), panel = n_s * n_c * (int64_t)size;
+    /* Tile: p in the second-level cache, and with the operands' panels never more than half of what is left. Without the
+     * fused kernel it goes through memory anyway; then it is square, and large enough that float32 operands are worth
+     * splitting for the tensor cores. */
+    int64_t tj = least(n_j, fused ? 512 : 96), panel = n_s * n_c * (int64_t)size;
     int64_t pair_bytes = fused ? c2 * (int64_t)size : 2 * c2 * (int64_t)size + c_z * (int64_t)sizeof(float);
-    int64_t half = (int64_t)ff_cuda_left(be) / 2;
-    bool whole_b = n_j * panel <= half / 2;
-    while (tj > 1 && !whole_b && tj * panel > half / 4)
+    int64_t half = (int64_t)ff_cuda_left(be) / 2, room = fused ? (int64_t)FF_CUDA_TILE_BYTES : (int64_t)84 << 20;
+    bool whole_b = n_j <= tj || (fused && n_j * panel <= half / 2);
+    while (tj > 1 && (!whole_b || n_j <= tj) && tj * panel > half / 4) {
         tj = (tj + 1) / 2;
-    int64_t ti = least((int64_t)FF_CUDA_TILE_BYTES, half / 2) / (tj * pair_bytes);
+        whole_b = false;
+    }
+    int64_t ti = least(room, half / 2) / (tj * pair_bytes);
     ti = least(ti, half / 4 / panel);
     ti = ti < 1 ? 1 : least(ti, n_i);
     ti = (n_i + (n_i + ti - 1) / ti - 1) / ((n_i + ti - 1) / ti);        /* evened out */
