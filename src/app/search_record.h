@@ -21,6 +21,7 @@ struct ff_search_record {
     char *file;                  /* name in the msas/ folder */
     char *key;                   /* SHA-256 of all that decides the result (app/search_cache); NULL: not known */
     char *sha256;                /* of the file; NULL: not known */
+    char *input;                 /* SHA-256 of the alignment that a template search started from; NULL: none */
     char *database;              /* path; several joined with ' '; NULL: not known */
     int64_t database_bytes;      /* size of the database file(s); -1: not known */
     char *program;               /* path of the tool; NULL: not known (kept file without a record) */

@@ -66,19 +66,48 @@ char *ff_command_text(const struct ff_command *c)
 }
 
 /* The filter values make a search of MGnify bearable at the price of some sensitivity; E is the inclusion threshold. */
+static const char *const jackhmmer_fixed[] = {"--noali", "--F1", "0.0005", "--F2", "5e-05", "--F3", "5e-07",
+                                              "--incE", "0.0001", "-E", "0.0001"};
+
+static void add_size(const struct ff_tool_call *call, struct ff_command *c)
+{
+    if (call->z > 0) {
+        add(c, "-Z");
+        add(c, "%lld", (long long)call->z);
+    }
+    if (call->dom_z > 0) {
+        add(c, "--domZ");
+        add(c, "%lld", (long long)call->dom_z);
+    }
+}
+
 static void jackhmmer_command(const struct ff_tool_call *call, struct ff_command *c)
 {
-    static const char *const fixed[] = {"--noali", "--F1", "0.0005", "--F2", "5e-05", "--F3", "5e-07",
-                                        "--incE", "0.0001", "-E", "0.0001"};
     add(c, "-o");
     add(c, "/dev/null");
     add(c, "-A");
     add(c, "%s", call->output);
-    add_all(c, sizeof fixed / sizeof *fixed, fixed);
+    add_all(c, sizeof jackhmmer_fixed / sizeof *jackhmmer_fixed, jackhmmer_fixed);
     add(c, "--cpu");
     add(c, "%d", call->cpus);
     add(c, "-N");
     add(c, "1");
+    add_size(call, c);
+    add(c, "%s", call->query);
+    add(c, "%s", call->databases[0]);
+}
+
+/* The search of jackhmmer's only round, on a database that may be a pipe; tells names and scores alone. */
+static void phmmer_command(const struct ff_tool_call *call, struct ff_command *c)
+{
+    add(c, "-o");
+    add(c, "/dev/null");
+    add(c, "--tblout");
+    add(c, "%s", call->output);
+    add_all(c, sizeof jackhmmer_fixed / sizeof *jackhmmer_fixed, jackhmmer_fixed);
+    add(c, "--cpu");
+    add(c, "%d", call->cpus);
+    add_size(call, c);
     add(c, "%s", call->query);
     add(c, "%s", call->databases[0]);
 }
@@ -102,10 +131,49 @@ static void hhblits_command(const struct ff_tool_call *call, struct ff_command *
     }
 }
 
+static void hhsearch_command(const struct ff_tool_call *call, struct ff_command *c)
+{
+    add(c, "-i");
+    add(c, "%s", call->query);
+    add(c, "-o");
+    add(c, "%s", call->output);
+    add(c, "-maxseq");
+    add(c, "1000000");
+    add(c, "-cpu");
+    add(c, "%d", call->cpus);
+    for (int i = 0; i < call->n_database; i++) {
+        add(c, "-d");
+        add(c, "%s", call->databases[i]);
+    }
+}
+
+/* Match columns are those of the reference line, so that the profile's columns are the query's residues. */
+static void hmmbuild_command(const struct ff_tool_call *call, struct ff_command *c)
+{
+    add(c, "--hand");
+    add(c, "--amino");
+    add(c, "%s", call->output);
+    add(c, "%s", call->query);
+}
+
+static void hmmsearch_command(const struct ff_tool_call *call, struct ff_command *c)
+{
+    static const char *const fixed[] = {"--F1", "0.1", "--F2", "0.1", "--F3", "0.1", "--incE", "100",
+                                        "-E", "100", "--domE", "100", "--incdomE", "100"};
+    add(c, "--noali");
+    add(c, "--cpu");
+    add(c, "%d", call->cpus);
+    add_all(c, sizeof fixed / sizeof *fixed, fixed);
+    add(c, "-A");
+    add(c, "%s", call->output);
+    add(c, "%s", call->query);
+    add(c, "%s", call->databases[0]);
+}
+
 /* --- databases -------------------------------------------------------------------------------------------------- */
 
 /* A readable, non-empty file; adds its size. */
-static ff_status check_file(const char *key, const char *path, int64_t *bytes)
+static ff_status check_file(const char *key, const char *path, struct ff_tool_database *state)
 {
     struct stat sb;
     if (stat(path, &sb) != 0)
@@ -117,13 +185,15 @@ static ff_status check_file(const char *key, const char *path, int64_t *bytes)
         return ff_fail_errno(FF_EMISSING, "%s: %s may not be read (its permissions must allow it)", key, path);
     if (sb.st_size == 0)
         return ff_fail(FF_EMISSING, "%s: %s is empty; fetch the database again", key, path);
-    *bytes += sb.st_size;
+    state->bytes += sb.st_size;
+    if (state->mtime < sb.st_mtim.tv_sec)
+        state->mtime = sb.st_mtim.tv_sec;
     return FF_OK;
 }
 
-static ff_status check_fasta_database(const char *key, const char *path, int64_t *bytes)
+static ff_status check_fasta_database(const char *key, const char *path, struct ff_tool_database *state)
 {
-    FF_TRY(check_file(key, path, bytes));
+    FF_TRY(check_file(key, path, state));
     FILE *f = fopen(path, "rb");
     if (f == NULL)
         return ff_fail_errno(FF_EMISSING, "%s: %s cannot be opened", key, path);
@@ -136,13 +206,13 @@ static ff_status check_fasta_database(const char *key, const char *path, int64_t
 }
 
 /* The prefix of an hh-suite database stands for six files. */
-static ff_status check_hhsuite_database(const char *key, const char *path, int64_t *bytes)
+static ff_status check_hhsuite_database(const char *key, const char *path, struct ff_tool_database *state)
 {
     static const char *const suffix[] = {"_a3m.ffdata",  "_a3m.ffindex",   "_hhm.ffdata",
                                          "_hhm.ffindex", "_cs219.ffdata",  "_cs219.ffindex"};
     for (size_t i = 0; i < sizeof suffix / sizeof *suffix; i++) {
         char *file = ff_xasprintf("%s%s", path, suffix[i]);
-        ff_status st = check_file(key, file, bytes);
+        ff_status st = check_file(key, file, state);
         free(file);
         FF_TRY(st);
     }
@@ -157,13 +227,23 @@ static const struct tool_spec {
     const char *version_mark;    /* begins the version in the output of `PROGRAM -h` */
     const char *package;         /* of Debian */
     const char *output;
+    double cost;
+    int gib;                     /* of memory, with a large database */
     void (*command)(const struct ff_tool_call *call, struct ff_command *c);
-    ff_status (*check_database)(const char *key, const char *path, int64_t *bytes);
+    ff_status (*check_database)(const char *key, const char *path, struct ff_tool_database *state);
 } specs[FF_TOOL_COUNT] = {
     [FF_TOOL_JACKHMMER] = {"jackhmmer", offsetof(struct ff_tool_config, jackhmmer), "HMMER", "hmmer", "output.sto",
-                           jackhmmer_command, check_fasta_database},
+                           1, 2, jackhmmer_command, check_fasta_database},
+    [FF_TOOL_PHMMER] = {"phmmer", offsetof(struct ff_tool_config, phmmer), "HMMER", "hmmer", "output.tbl",
+                        1, 1, phmmer_command, check_fasta_database},
     [FF_TOOL_HHBLITS] = {"hhblits", offsetof(struct ff_tool_config, hhblits), "HHblits", "hhsuite", "output.a3m",
-                         hhblits_command, check_hhsuite_database},
+                         0.5, 16, hhblits_command, check_hhsuite_database},
+    [FF_TOOL_HHSEARCH] = {"hhsearch", offsetof(struct ff_tool_config, hhsearch), "HHsearch", "hhsuite", "output.hhr",
+                          1, 8, hhsearch_command, check_hhsuite_database},
+    [FF_TOOL_HMMBUILD] = {"hmmbuild", offsetof(struct ff_tool_config, hmmbuild), "HMMER", "hmmer", "output.hmm",
+                          0, 1, hmmbuild_command, NULL},
+    [FF_TOOL_HMMSEARCH] = {"hmmsearch", offsetof(struct ff_tool_config, hmmsearch), "HMMER", "hmmer", "output.sto",
+                           20, 2, hmmsearch_command, check_fasta_database},
 };
 
 const char *ff_tool_name(enum ff_tool tool)
@@ -176,6 +256,17 @@ const char *ff_tool_output(enum ff_tool tool)
     return specs[tool].output;
 }
 
+size_t ff_tool_memory(enum ff_tool tool, int64_t database_bytes)
+{
+    size_t most = (size_t)specs[tool].gib << 30, small = ((size_t)256 << 20) + 4 * (size_t)database_bytes;
+    return small < most ? small : most;
+}
+
+double ff_tool_cost(enum ff_tool tool)
+{
+    return specs[tool].cost;
+}
+
 void ff_tool_command(enum ff_tool tool, const struct ff_tool_call *call, struct ff_command *ret)
 {
     *ret = (struct ff_command){0};
@@ -183,9 +274,9 @@ void ff_tool_command(enum ff_tool tool, const struct ff_tool_call *call, struct 
     specs[tool].command(call, ret);
 }
 
-ff_status ff_tool_check_database(enum ff_tool tool, const char *key, const char *path, int64_t *bytes)
+ff_status ff_tool_check_database(enum ff_tool tool, const char *key, const char *path, struct ff_tool_database *state)
 {
-    return specs[tool].check_database(key, path, bytes);
+    return specs[tool].check_database(key, path, state);
 }
 
 static bool keep_text(void *user, const char *data, size_t len)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * search_tool: the external search programs: how each is found, called and fed. search.c is its only user.
+ * search_tool: the external search programs: how each is found, called and fed. Only search*.c use it.
  *
  * A new program is a row in the table of search_tool.c.
- * Source: AlphaFold data/tools/jackhmmer.py, data/tools/hhblits.py.
+ * Source: AlphaFold data/tools/.
  */
 #ifndef FF_APP_SEARCH_TOOL_H
 #define FF_APP_SEARCH_TOOL_H
@@ -12,19 +12,32 @@
 #include "app/options.h"
 #include "base/status.h"
 
-enum ff_tool { FF_TOOL_JACKHMMER, FF_TOOL_HHBLITS, FF_TOOL_COUNT };
+enum ff_tool {
+    FF_TOOL_JACKHMMER, FF_TOOL_PHMMER, FF_TOOL_HHBLITS, FF_TOOL_HHSEARCH, FF_TOOL_HMMBUILD, FF_TOOL_HMMSEARCH,
+    FF_TOOL_COUNT
+};
 
 const char *ff_tool_name(enum ff_tool tool);           /* "jackhmmer" */
-const char *ff_tool_output(enum ff_tool tool);         /* name for the alignment it writes: "output.sto" */
+const char *ff_tool_output(enum ff_tool tool);         /* name for what it writes: "output.sto" */
+/* Memory that a search of so many bytes may take, to keep searches that run side by side within a limit. */
+size_t ff_tool_memory(enum ff_tool tool, int64_t database_bytes);
+/* Time of a search per byte of its database, as a multiple of jackhmmer's. */
+double ff_tool_cost(enum ff_tool tool);
 
 /* Path of the program and the line that tells its version, both for the caller to free. Starts it with -h, so a
  * program that cannot run is found here. FF_EUSAGE, FF_EMISSING, FF_ETOOL. */
 ff_status ff_tool_find(const struct ff_tool_config *config, enum ff_tool tool, char **ret_path,
                        char **ret_version) FF_MUST_USE;
 
-/* Whether path is a database that the tool can read; adds the size of its files to *bytes. key names the setting in
- * messages. FF_EMISSING, FF_EINPUT. */
-ff_status ff_tool_check_database(enum ff_tool tool, const char *key, const char *path, int64_t *bytes) FF_MUST_USE;
+struct ff_tool_database {
+    int64_t bytes;                       /* of all its files */
+    int64_t mtime;                       /* of the latest one, in seconds since 1970 */
+};
+
+/* Whether path is a database that the tool can read; adds its files to *state. key names the setting in messages.
+ * FF_EMISSING, FF_EINPUT. */
+ff_status ff_tool_check_database(enum ff_tool tool, const char *key, const char *path,
+                                 struct ff_tool_database *state) FF_MUST_USE;
 
 /* Arguments as execvp takes them. */
 enum { FF_COMMAND_MAX = 64 };
@@ -35,11 +48,13 @@ struct ff_command {
 
 struct ff_tool_call {
     const char *program;
-    const char *query;                   /* FASTA file */
-    const char *output;                  /* alignment to write */
+    const char *query;                   /* FASTA file; hhsearch: A3M; hmmbuild: Stockholm; hmmsearch: profile */
+    const char *output;                  /* what to write */
     const char *const *databases;        /* [n_database] */
     int n_database;
     int cpus;
+    int64_t z;                           /* sequences that the database counts as, jackhmmer and phmmer; 0: as found */
+    int64_t dom_z;                       /* the same for domains; 0: as found */
 };
 
 void ff_tool_command(enum ff_tool tool, const struct ff_tool_call *call, struct ff_command *ret);

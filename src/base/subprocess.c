@@ -26,7 +26,7 @@
 
 extern char **environ;
 
-enum { MAX_CHILDREN = 256, TAIL_SIZE = 8192, PIECE = 65536, POLL_MS = 100 };
+enum { MAX_CHILDREN = 256, TAIL_SIZE = 8192, PIECE = 65536, POLL_MS = 100, GRACE_SECONDS = 5 };
 
 static atomic_int children[MAX_CHILDREN]; /* process groups; 0: free, -1: claimed */
 static atomic_int last_signal;            /* of the last kill_all */
@@ -228,18 +228,32 @@ static void close_end(int *fd)
     *fd = -1;
 }
 
+/* Ends a child that has run for longer than its limit: asks first, and kills it GRACE_SECONDS later. */
+static void keep_limit(const struct child *c, double seconds, double limit, struct ff_subprocess_result *r)
+{
+    if (limit <= 0 || seconds < limit)
+        return;
+    if (!r->timed_out)
+        kill(-c->pid, SIGTERM);
+    else if (seconds > limit + GRACE_SECONDS)
+        kill(-c->pid, SIGKILL);
+    r->timed_out = true;
+}
+
 /* Reads both pipes until they end. Returns whether the sink closed stdout early. */
-static bool pump(struct child *c, ff_subprocess_sink on_stdout, void *user, struct ff_subprocess_result *r)
+static bool pump(struct child *c, ff_subprocess_sink on_stdout, void *user, double limit,
+                 struct ff_subprocess_result *r)
 {
     char *buf = ff_xmalloc(PIECE);
     bool cut = false, exited = false;
-    double looked = 0;
+    double looked = 0, started = ff_clock_now();
     while (c->out >= 0 || c->err >= 0) {
         struct pollfd fds[2] = {{.fd = c->out, .events = POLLIN}, {.fd = c->err, .events = POLLIN}};
         int ready = poll(fds, 2, POLL_MS);
         if (ready < 0 && errno != EINTR)
             break;
         double now = ff_clock_now();
+        keep_limit(c, now - started, limit, r);
         if (!exited && now - looked > POLL_MS * 1e-3) {
             looked = now;
             size_t peak = sample_peak(c->pid);
@@ -282,14 +296,14 @@ static double timeval_seconds(struct timeval t)
 }
 
 static ff_status run(const char *const *argv, const char *cwd, ff_subprocess_sink on_stdout, void *user,
-                     struct ff_subprocess_result *r, bool *ret_cut)
+                     double limit, struct ff_subprocess_result *r, bool *ret_cut)
 {
     struct child c;
     *r = (struct ff_subprocess_result){0};
     double started = ff_clock_now();
     size_t own_peak = ff_clock_peak_rss();
     FF_TRY(start(argv, cwd, on_stdout != NULL, &c));
-    *ret_cut = pump(&c, on_stdout, user, r);
+    *ret_cut = pump(&c, on_stdout, user, limit, r);
 
     siginfo_t info;
     while (waitid(P_PID, (id_t)c.pid, &info, WEXITED | WNOWAIT) != 0 && errno == EINTR)
@@ -315,7 +329,7 @@ ff_status ff_subprocess_run(const char *const *argv, const char *cwd, ff_subproc
                             struct ff_subprocess_result *ret)
 {
     bool cut;
-    return run(argv, cwd, on_stdout, user, ret, &cut);
+    return run(argv, cwd, on_stdout, user, 0, ret, &cut);
 }
 
 void ff_subprocess_result_free(struct ff_subprocess_result *r)
@@ -370,19 +384,27 @@ static void put_tail(struct ff_strbuf *b, const struct ff_strbuf *tail)
 ff_status ff_subprocess_check(const char *const *argv, const char *cwd, ff_subprocess_sink on_stdout, void *user,
                               struct ff_subprocess_result *ret)
 {
+    return ff_subprocess_check_limited(argv, cwd, on_stdout, user, 0, ret);
+}
+
+ff_status ff_subprocess_check_limited(const char *const *argv, const char *cwd, ff_subprocess_sink on_stdout,
+                                      void *user, double limit, struct ff_subprocess_result *ret)
+{
     struct ff_subprocess_result own, *r = ret ? ret : &own;
     bool cut = false;
-    FF_TRY(run(argv, cwd, on_stdout, user, r, &cut));
+    FF_TRY(run(argv, cwd, on_stdout, user, limit, r, &cut));
     /* 128 + SIGPIPE is how a shell script reports it. */
     bool stopped_by_us = cut && (r->signal == SIGPIPE || r->exit_code == 128 + SIGPIPE);
-    if ((r->signal == 0 && r->exit_code == 0) || stopped_by_us) {
+    if (!r->timed_out && ((r->signal == 0 && r->exit_code == 0) || stopped_by_us)) {
         if (!ret)
             ff_subprocess_result_free(r);
         return FF_OK;
     }
     struct ff_strbuf text = {0};
     ff_strbuf_puts(&text, argv[0]);
-    if (r->signal != 0) {
+    if (r->timed_out) {
+        ff_strbuf_printf(&text, ": ended because it took longer than %g s, the time limit", limit);
+    } else if (r->signal != 0) {
         const char *name = sigabbrev_np(r->signal);
         ff_strbuf_printf(&text, ": ended by signal %d (SIG%s)", r->signal, name ? name : "?");
         if (r->signal == SIGKILL)

@@ -16,6 +16,7 @@
 struct ff_subprocess_result {
     int exit_code;               /* -1 when ended by a signal */
     int signal;                  /* 0 when it exited */
+    bool timed_out;              /* it was ended for its time limit */
     double wall_seconds;
     double cpu_seconds;
     size_t peak_rss;             /* bytes; 0 when the run was too short to see it */
@@ -36,6 +37,11 @@ void ff_subprocess_result_free(struct ff_subprocess_result *r);
  * valid and it holds nothing to free. */
 ff_status ff_subprocess_check(const char *const *argv, const char *cwd, ff_subprocess_sink on_stdout, void *user,
                               struct ff_subprocess_result *ret) FF_MUST_USE;
+
+/* ff_subprocess_check with a limit of wall time in seconds (0: none): a program that takes longer is ended, and the
+ * message says so. */
+ff_status ff_subprocess_check_limited(const char *const *argv, const char *cwd, ff_subprocess_sink on_stdout,
+                                      void *user, double limit, struct ff_subprocess_result *ret) FF_MUST_USE;
 
 void ff_subprocess_kill_all(int sig);   /* async-signal-safe */
 

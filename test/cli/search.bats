@@ -26,8 +26,8 @@ good_alignment='{
     sed -i '2i echo "$*" >>"'"$tmp"'/calls"' "$tmp/bin/jackhmmer"
     run_code 0 with_stub "$(fasta q $small)" --search-cpus 1
     run tail -n 1 "$tmp/calls"
-    local expected="-o /dev/null -A $out/q/.search-XXX/output.sto --noali --F1 0.0005 --F2 5e-05 --F3 5e-07"
-    expected+=" --incE 0.0001 -E 0.0001 --cpu 1 -N 1 $out/q/.search-XXX/query.fasta $PWD/$demo/proteins.fasta"
+    local expected="-o /dev/null -A /dev/stdout --noali --F1 0.0005 --F2 5e-05 --F3 5e-07"
+    expected+=" --incE 0.0001 -E 0.0001 --cpu 1 -N 1 $out/q/.search-XXX/uniref90/query.fasta $PWD/$demo/proteins.fasta"
     output=$(sed -E 's|\.search-[A-Za-z0-9]+|.search-XXX|g; s|[^ ]*/configs/\.\./|'"$PWD"'/|' <<<"$output")
     [ "$output" = "$expected" ] || { echo "$output"; echo "$expected"; false; }
 }
@@ -139,7 +139,7 @@ END
         --set tools.hhblits="$tmp/bin/hhblits"
     said "search bfd" "2 rows"
     output=$(sed -E 's|\.search-[A-Za-z0-9]+|.search-XXX|g' "$tmp/calls")
-    local expected="-i $out/q/.search-XXX/query.fasta -cpu 1 -oa3m $out/q/.search-XXX/output.a3m -o /dev/null -n 3"
+    local expected="-i $out/q/.search-XXX/bfd/query.fasta -cpu 1 -oa3m $out/q/.search-XXX/bfd/output.a3m -o /dev/null -n 3"
     expected+=" -e 0.001 -maxseq 1000000 -realign_max 100000 -maxfilt 100000 -min_prefilter_hits 1000"
     expected+=" -d $tmp/bfd -d $tmp/uniref30"
     [ "$output" = "$expected" ] || { echo "$output"; echo "$expected"; false; }
@@ -229,7 +229,7 @@ runs() {
 
 @test "the folder for temporary files can be chosen" {
     mkdir "$tmp/scratch"
-    stub jackhmmer <<<'echo "$sto" >"'"$tmp"'/where"; '"$good_alignment"
+    stub jackhmmer <<<'echo "$query" >"'"$tmp"'/where"; '"$good_alignment"
     run_code 0 with_stub "$(fasta q $small)" --tmp-dir "$tmp/scratch"
     [[ $(cat "$tmp/where") == "$tmp"/scratch/* ]]
     [ -z "$(ls -A "$tmp/scratch")" ]

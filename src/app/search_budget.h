@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * search_budget: processors and memory that searches share. Every search stands in a queue, and is let in when there is
+ * room for it: chains in the order in which they came, and of one chain the longest search first.
+ *
+ * Order of calls: enqueue all searches of a chain, then one thread for each calls wait, runs it, and calls release.
+ */
+#ifndef FF_APP_SEARCH_BUDGET_H
+#define FF_APP_SEARCH_BUDGET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct ff_search_ticket {
+    long chain;                  /* ff_search_budget_next_chain: lower ones go first */
+    double cost;                 /* higher ones go first */
+    int cpus;                    /* wanted; wait sets what was given: at least half of it */
+    size_t memory;
+    struct ff_search_ticket *next;       /* of the queue */
+};
+
+struct ff_search_budget;
+
+/* cpus at least 1. A search that wants more than there is runs alone. */
+struct ff_search_budget *ff_search_budget_new(int cpus, size_t memory);
+void ff_search_budget_free(struct ff_search_budget *b);      /* NULL is allowed */
+int ff_search_budget_cpus(const struct ff_search_budget *b);
+long ff_search_budget_next_chain(struct ff_search_budget *b);
+
+void ff_search_budget_enqueue(struct ff_search_budget *b, struct ff_search_ticket *t);
+/* Waits for room. false: *stop became true, and the ticket is not in the queue any more. stop may be NULL. */
+bool ff_search_budget_wait(struct ff_search_budget *b, struct ff_search_ticket *t, const bool *stop);
+void ff_search_budget_release(struct ff_search_budget *b, struct ff_search_ticket *t);
+/* Takes a ticket out of the queue that will not be waited for. */
+void ff_search_budget_cancel(struct ff_search_budget *b, struct ff_search_ticket *t);
+
+#endif

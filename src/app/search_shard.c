@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * search_shard: one FASTA database searched in parts side by side.
+ *
+ *  1. Places in a FASTA file
+ *  2. Counting
+ *  3. Feeding a part to phmmer
+ *  4. Searching a part
+ *  5. The hits of all parts
+ */
+#include "app/search_shard.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/log.h"
+
+enum { PIECE = 1 << 20, SPARE_HITS = 4 };
+
+/* --- 1. places in a FASTA file ---------------------------------------------------------------------------------- */
+
+bool ff_search_shard_possible(const char *path)
+{
+    unsigned char magic[2] = {0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t n = read(fd, magic, 2);
+    close(fd);
+    return n == 2 && !(magic[0] == 0x1f && magic[1] == 0x8b);
+}
+
+static ff_status open_database(const char *path, int *ret_fd, int64_t *ret_bytes)
+{
+    *ret_bytes = ff_file_size(path);
+    *ret_fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (*ret_fd < 0)
+        return ff_fail_errno(FF_EMISSING, "%s cannot be opened", path);
+    return FF_OK;
+}
+
+/* Where the first record at or behind from begins; bytes when there is none. -1: reading failed. */
+static int64_t next_record(int fd, int64_t from, int64_t bytes)
+{
+    enum { STEP = 65536 };
+    char *buf = ff_xmalloc(STEP);
+    bool line_start = from == 0;
+    int64_t found = bytes, at = line_start ? 0 : from - 1;
+    while (at < bytes && found == bytes) {
+        ssize_t n = pread(fd, buf, STEP, at);
+        if (n <= 0) {
+            found = -1;
+            break;
+        }
+        for (ssize_t i = 0; i < n; i++) {
+            if (line_start && buf[i] == '>') {
+                found = at + i;
+                break;
+            }
+            line_start = buf[i] == '\n';
+        }
+        at += n;
+    }
+    free(buf);
+    return found;
+}
+
+/* --- 2. counting ------------------------------------------------------------------------------------------------ */
+
+struct count {
+    int fd;
+    int64_t from, to;
+    const bool *stop;
+    int64_t n;                   /* records that begin in [from, to); -1: reading failed */
+};
+
+static void *count_records(void *user)
+{
+    struct count *c = user;
+    char *buf = ff_xmalloc(PIECE);
+    char last = '\n';
+    if (c->from > 0 && pread(c->fd, &last, 1, c->from - 1) != 1)
+        c->n = -1;
+    for (int64_t at = c->from; at < c->to && c->n >= 0;) {
+        size_t want = c->to - at < PIECE ? (size_t)(c->to - at) : PIECE;
+        ssize_t n = pread(c->fd, buf, want, at);
+        if (n <= 0 || (c->stop != NULL && *(const volatile bool *)c->stop)) {
+            c->n = -1;
+            break;
+        }
+        for (const char *p = buf, *end = buf + n; p < end && (p = memchr(p, '>', (size_t)(end - p))) != NULL; p++)
+            c->n += (p > buf ? p[-1] : last) == '\n';
+        last = buf[n - 1];
+        at += n;
+    }
+    free(buf);
+    return NULL;
+}
+
+ff_status ff_search_shard_count(const char *path, int threads, const bool *stop, int64_t *ret)
+{
+    int fd;
+    int64_t bytes;
+    FF_TRY(open_database(path, &fd, &bytes));
+    struct count *parts = FF_NEW_ARRAY(struct count, (size_t)threads);
+    pthread_t *ids = FF_NEW_ARRAY(pthread_t, (size_t)threads);
+    for (int i = 0; i < threads; i++) {
+        parts[i] = (struct count){.fd = fd, .from = bytes * i / threads, .to = bytes * (i + 1) / threads, .stop = stop};
+        FF_ASSERT(pthread_create(&ids[i], NULL, count_records, &parts[i]) == 0);
+    }
+    bool failed = false;
+    *ret = 0;
+    for (int i = 0; i < threads; i++) {
+        pthread_join(ids[i], NULL);
+        failed = failed || parts[i].n < 0;
+        *ret += parts[i].n;
+    }
+    free(ids);
+    free(parts);
+    close(fd);
+    if (stop != NULL && *stop)
+        return ff_fail(FF_EINTERRUPT, "interrupted while counting the sequences of %s", path);
+    if (failed || *ret == 0)
+        return ff_fail(FF_EIO, "%s cannot be read to its end", path);
+    return FF_OK;
+}
+
+/* --- 3. feeding a part to phmmer -------------------------------------------------------------------------------- */
+
+struct hit {
+    int64_t place;               /* of its record in the database */
+    double score;                /* bits, as printed */
+};
+
+struct part {
+    const struct ff_search_job *job;
+    const char *query;
+    int cpus;
+    int fd;                      /* of the database */
+    int64_t from, to;
+    char *fifo;
+    atomic_bool ended;           /* phmmer is not there any more */
+    bool read_failed;
+    /* results */
+    struct hit *hits;
+    int n_hit, capacity;
+    struct ff_strbuf line;       /* of phmmer's table that is not complete yet */
+    bool has_end;                /* the table's last line came */
+    struct ff_search_record record;
+    ff_status status;
+    char *message;
+};
+
+/* Waits until phmmer has opened the pipe. */
+static int open_fifo(struct part *p)
+{
+    for (;;) {
+        int fd = open(p->fifo, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+        if (fd >= 0 || errno != ENXIO || atomic_load(&p->ended))
+            return fd;
+        poll(NULL, 0, 2);
+    }
+}
+
+/* Writes everything unless the reader goes away. */
+static bool write_all(struct part *p, int fd, const char *data, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(fd, data, len);
+        if (n > 0) {
+            data += n;
+            len -= (size_t)n;
+        } else if (n < 0 && errno == EAGAIN) {
+            struct pollfd ready = {.fd = fd, .events = POLLOUT};
+            poll(&ready, 1, 100);
+            if (atomic_load(&p->ended))
+                return false;
+        } else if (n < 0 && errno != EINTR) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The part with the headers replaced: ">1f3a" is the record at byte 0x1f3a. */
+static void *feed_part(void *user)
+{
+    struct part *p = user;
+    sigset_t pipe_signal;
+    sigemptyset(&pipe_signal);
+    sigaddset(&pipe_signal, SIGPIPE); /* a reader that goes away shows as an error of write */
+    pthread_sigmask(SIG_BLOCK, &pipe_signal, NULL);
+    int fd = open_fifo(p);
+    if (fd < 0)
+        return NULL;
+    char *buf = ff_xmalloc(PIECE);
+    struct ff_strbuf out = {0};
+    bool line_start = true, in_header = false, go_on = true;
+    for (int64_t at = p->from; at < p->to && go_on;) {
+        size_t want = p->to - at < PIECE ? (size_t)(p->to - at) : PIECE;
+        ssize_t n = pread(p->fd, buf, want, at);
+        if (n <= 0) {
+            p->read_failed = true;
+            break;
+        }
+        ff_strbuf_clear(&out);
+        for (const char *q = buf, *end = buf + n; q < end;) {
+            if (line_start && *q == '>') {
+                ff_strbuf_printf(&out, ">%llx\n", (unsigned long long)(at + (q - buf)));
+                in_header = true;
+            }
+            const char *stop = memchr(q, '\n', (size_t)(end - q));
+            const char *next = stop != NULL ? stop + 1 : end;
+            if (!in_header)
+                ff_strbuf_append(&out, q, (size_t)(next - q));
+            line_start = stop != NULL;
+            in_header = in_header && !line_start;
+            q = next;
+        }
+        go_on = write_all(p, fd, ff_strbuf_cstr(&out), out.len);
+        at += n;
+    }
+    ff_strbuf_free(&out);
+    free(buf);
+    close(fd);
+    return NULL;
+}
+
+/* --- 4. searching a part ---------------------------------------------------------------------------------------- */
+
+/* A line of the table: target name, accession, query name, accession, E-value, score, ... */
+static void take_line(struct part *p, const char *line)
+{
+    unsigned long long place;
+    double score;
+    if (strncmp(line, "# [ok]", 6) == 0)
+        p->has_end = true;
+    if (*line == '#' || sscanf(line, "%llx %*s %*s %*s %*s %lf", &place, &score) != 2)
+        return;
+    FF_GROW(p->hits, p->n_hit, p->capacity);
+    p->hits[p->n_hit++] = (struct hit){(int64_t)place, score};
+}
+
+static bool take_table(void *user, const char *data, size_t len)
+{
+    struct part *p = user;
+    for (const char *end = data + len; data < end;) {
+        const char *stop = memchr(data, '\n', (size_t)(end - data));
+        ff_strbuf_append(&p->line, data, (size_t)((stop != NULL ? stop : end) - data));
+        if (stop == NULL)
+            break;
+        take_line(p, ff_strbuf_cstr(&p->line));
+        ff_strbuf_clear(&p->line);
+        data = stop + 1;
+    }
+    return true;
+}
+
+static ff_status search_part(struct part *p)
+{
+    if (mkfifo(p->fifo, 0600) != 0)
+        return ff_fail_errno(FF_EIO, "%s: a pipe cannot be made here; set search.tmp_dir to a folder of a local disk, "
+                             "or search.shards to 1", p->fifo);
+    pthread_t feeder;
+    FF_ASSERT(pthread_create(&feeder, NULL, feed_part, p) == 0);
+    const char *database = p->fifo;
+    struct ff_tool_call call = {.query = p->query, .databases = &database, .n_database = 1, .cpus = p->cpus,
+                                .z = p->job->n_sequence};
+    ff_status st = ff_search_job_call(p->job, FF_TOOL_PHMMER, &call, take_table, p, &p->record);
+    atomic_store(&p->ended, true);
+    pthread_join(feeder, NULL);
+    if (st == FF_OK && p->read_failed)
+        st = ff_fail(FF_EIO, "%s cannot be read to its end", p->job->databases[0]);
+    if (st == FF_OK && !p->has_end)
+        st = ff_fail(FF_ETOOL, "phmmer wrote a table of hits without its end");
+    return st;
+}
+
+static void *run_part(void *user)
+{
+    struct part *p = user;
+    p->status = search_part(p);
+    p->message = p->status != FF_OK ? ff_xstrdup(ff_status_message()) : NULL;
+    return NULL;
+}
+
+/* --- 5. the hits of all parts ----------------------------------------------------------------------------------- */
+
+static int by_score(const void *a, const void *b)
+{
+    const struct hit *x = a, *y = b;
+    return x->score > y->score ? -1 : x->score < y->score;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct hit *x = a, *y = b;
+    return x->place < y->place ? -1 : x->place > y->place;
+}
+
+/* Keeps the best n hits and those that score like the last of them, as scores are rounded. */
+static int keep_best(struct hit *hits, int count, int n)
+{
+    qsort(hits, (size_t)count, sizeof *hits, by_score);
+    while (n < count && hits[n].score >= hits[n - 1].score)
+        n++;
+    return n < count ? n : count;
+}
+
+/* The records of the hits as a file, in the database's order; without hits its first record, so that there is one. */
+static ff_status write_hits(const struct ff_search_job *job, int fd, int64_t bytes, struct hit *hits, int n,
+                            const char *path)
+{
+    struct hit first = {.place = next_record(fd, 0, bytes)};
+    struct ff_outfile *out;
+    FF_TRY(ff_outfile_open(path, &out));
+    if (n > 0)
+        qsort(hits, (size_t)n, sizeof *hits, by_place);
+    else
+        hits = &first, n = 1;
+    struct ff_strbuf record = {0};
+    ff_status st = FF_OK;
+    for (int i = 0; i < n && st == FF_OK; i++) {
+        int64_t end = next_record(fd, hits[i].place + 1, bytes);
+        if (end < 0 || hits[i].place < 0) {
+            st = ff_fail(FF_EIO, "%s cannot be read", job->databases[0]);
+            break;
+        }
+        size_t len = (size_t)(end - hits[i].place);
+        ff_strbuf_clear(&record);
+        ff_strbuf_reserve(&record, len);
+        ssize_t got = pread(fd, record.s, len, hits[i].place);
+        if (got != (ssize_t)len)
+            st = ff_fail(FF_EIO, "%s cannot be read", job->databases[0]);
+        else if (fwrite(record.s, 1, len, ff_outfile_stream(out)) == len && record.s[len - 1] != '\n')
+            putc('\n', ff_outfile_stream(out));
+    }
+    ff_strbuf_free(&record);
+    if (st == FF_OK)
+        return ff_outfile_commit(out);
+    ff_outfile_abort(out);
+    return st;
+}
+
+/* Rows of the alignment are domains: a hit nearly always has one that is kept, so some spare hits fill the cap. */
+static ff_status align_hits(const struct ff_search_job *job, const char *query, int fd, int64_t bytes,
+                            struct hit *hits, int n_hit, struct ff_strbuf *text, struct ff_search_record *r)
+{
+    int n = n_hit;
+    struct ff_tool_call call = {.query = query, .n_database = 1, .cpus = job->cpus, .z = job->n_sequence};
+    if (job->max_rows > 0 && n_hit / SPARE_HITS > job->max_rows) {
+        n = keep_best(hits, n_hit, 2 * job->max_rows);
+        call.dom_z = n_hit;
+    }
+    char *path = ff_path_join(job->dir, "hits.fasta");
+    const char *database = path;
+    call.databases = &database;
+    ff_status st = write_hits(job, fd, bytes, hits, n, path);
+    if (st == FF_OK)
+        st = ff_search_job_jackhmmer(job, &call, text, r);
+    free(path);
+    return st;
+}
+
+static ff_status run_parts(const struct ff_search_job *job, const char *query, int fd, int64_t bytes,
+                           struct part *parts, struct ff_search_record *r)
+{
+    pthread_t *ids = FF_NEW_ARRAY(pthread_t, (size_t)job->shards);
+    ff_status st = FF_OK;
+    int64_t from = 0;
+    for (int i = 0; i < job->shards; i++) {
+        int64_t to = i + 1 < job->shards ? next_record(fd, bytes * (i + 1) / job->shards, bytes) : bytes;
+        to = to < from ? from : to;
+        int cpus = job->cpus * (i + 1) / job->shards - job->cpus * i / job->shards;
+        parts[i] = (struct part){.job = job, .query = query, .fd = fd, .from = from, .to = to,
+                                 .cpus = cpus > 0 ? cpus : 1,
+                                 .fifo = ff_xasprintf("%s/part-%d.fasta", job->dir, i + 1)};
+        if (to > from) /* a small database may have fewer records than parts */
+            FF_ASSERT(pthread_create(&ids[i], NULL, run_part, &parts[i]) == 0);
+        from = to;
+    }
+    double seconds = 0;
+    for (int i = 0; i < job->shards; i++) {
+        if (parts[i].to <= parts[i].from)
+            continue;
+        pthread_join(ids[i], NULL);
+        seconds = parts[i].record.seconds > seconds ? parts[i].record.seconds : seconds;
+        r->peak_bytes += parts[i].record.peak_bytes;
+        if (parts[i].status != FF_OK && st == FF_OK)
+            st = ff_fail(parts[i].status, "%s", parts[i].message);
+    }
+    r->seconds += seconds;
+    if (parts[0].record.command != NULL)
+        r->command = ff_xasprintf("%s (%d parts in all)", parts[0].record.command, job->shards);
+    free(ids);
+    return st;
+}
+
+ff_status ff_search_shard_run(const struct ff_search_job *job, const char *query, struct ff_strbuf *text,
+                              struct ff_search_record *r)
+{
+    int fd;
+    int64_t bytes;
+    FF_TRY(open_database(job->databases[0], &fd, &bytes));
+    struct part *parts = FF_NEW_ARRAY(struct part, (size_t)job->shards);
+    ff_status st = run_parts(job, query, fd, bytes, parts, r);
+    struct hit *hits = NULL;
+    int n = 0;
+    for (int i = 0; i < job->shards; i++) {
+        struct part *p = &parts[i];
+        if (p->n_hit > 0) {
+            hits = ff_xreallocarray(hits, (size_t)(n + p->n_hit), sizeof *hits);
+            memcpy(hits + n, p->hits, (size_t)p->n_hit * sizeof *hits);
+            n += p->n_hit;
+        }
+        free(p->hits);
+        free(p->fifo);
+        free(p->message);
+        ff_strbuf_free(&p->line);
+        ff_search_record_free(&p->record);
+    }
+    if (st == FF_OK)
+        st = align_hits(job, query, fd, bytes, hits, n, text, r);
+    free(hits);
+    free(parts);
+    close(fd);
+    return st;
+}
