@@ -2,8 +2,8 @@
  * heads: the output heads that read pairs. Always float32 arithmetic. Rows are worked on in tiles of the workspace that
  * stay in the second-level cache, so that the logits of the aligned error never lie in memory unless asked for.
  *
- * Cost per pair: reading c numbers of z (twice for the distogram), 2 c n flops; bound by memory where the product runs on
- * tensor cores.
+ * Cost per pair: reading c numbers of z (twice for the distogram), 2 c n flops; bound by memory where the product
+ * runs on tensor cores.
  *
  * Source: Jumper et al. 2021, Suppl. 1.9.7 and 1.9.8; AlphaFold model/modules.py DistogramHead and
  * PredictedAlignedErrorHead, common/confidence.py. Reference: ops_cpu_heads.c.
@@ -41,8 +41,8 @@ __global__ void double_kernel(float *y, const float *x, int n)
         y[k] = 2.0f * x[k];
 }
 
-/* error[r] = sum_k softmax(x[r, :])[k] centre[k], tm[r] the same with 1 / (1 + centre^2 / d0^2); x [rows, n]. A warp makes
- * one row. */
+/* error[r] = sum_k softmax(x[r, :])[k] centre[k], tm[r] the same with 1 / (1 + centre^2 / d0^2); x [rows, n]. A warp
+ * makes one row. */
 __global__ void __launch_bounds__(threads) expectation_kernel(float *error, ff_cuda_rows error_rows, float *tm,
                                                               ff_cuda_rows tm_rows, const float *x, unsigned row,
                                                               int64_t rows, int n, float step, float inverse_d0_2)

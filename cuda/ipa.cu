@@ -3,20 +3,20 @@
  *
  * Shapes: as in ops.h; z [I, J, c_z] with any strides on I and J, float32 or bf16, c_z <= 128; H <= 24.
  * pack_keys_kernel moves the points of all keys to the global frame and lays keys out feature by feature,
- * k [H, c + 3 P, J'] (features, then x, y, z of each point), and values row by row, v [J, H, c_v + 3 P_v] (features, all
- * x, all y, all z); J' is J rounded up to 64.
+ * k [H, c + 3 P, J'] (features, then x, y, z of each point), and values row by row, v [J, H, c_v + 3 P_v] (features,
+ * all x, all y, all z); J' is J rounded up to 64.
  * point_attention_kernel: a block has `queries` residues i and walks over tiles of 64 keys with a running softmax:
  *   1. scalar and point logits of all its queries, a thread per key and every fourth head, so that keys are read once;
- *   2. per query: 64 rows of z into shared memory, normed, a warp per row; their part of the logits, a thread per key and
- *      three heads; the softmax step, a warp per head; the weighted sum of rows, a warp per three heads and share of the
- *      keys, a lane per four channels;
+ *   2. per query: 64 rows of z into shared memory, normed, a warp per row; their part of the logits, a thread per key
+ *      and three heads; the softmax step, a warp per head; the weighted sum of rows, a warp per three heads and share
+ *      of the keys, a lane per four channels;
  *   3. the weighted sum of values, a thread per output, so that values are read once for all queries.
  * Shared memory: 64 rows of z (33 KiB), w2d, queries, weights: 60 KiB at most. Registers: the sums of rows and values.
- * Cost: z read once; about 5.5 c_z H flops per pair; bound by shared memory and multiply-adds. Numerics: float32
+ * Cost: z read once; some 6 c_z H flops per pair; bound by shared memory and multiply-adds. Numerics: float32
  * throughout, distances from differences of points (the expanded square would cancel far from the origin).
  *
- * The term 1e5 (1 - mask_i mask_j) is the same for all keys where the query is masked or all keys are: it drops out of the
- * softmax, and adding it would only round the logits. So the penalty is 1e5 mask_i (1 - mask_j), or nothing.
+ * The term 1e5 (1 - mask_i mask_j) is the same for all keys where the query is masked or all keys are: it drops out
+ * of the softmax, and adding it would only round the logits. So the penalty is 1e5 mask_i (1 - mask_j), or nothing.
  *
  * Source: Jumper et al. 2021, Suppl. Alg. 22; AlphaFold model/folding.py InvariantPointAttention.
  * Reference: ops_cpu_point.c.

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * mma: the warp's matrix product of bf16 with float32 sums (mma.sync, sm_80 and later) and its loads from shared memory.
+ * mma: the warp's matrix product of bf16 with float32 sums (mma.sync, sm_80 and later) and its loads from shared
+ * memory.
  *
  * A tile of A is [16, 16], of B [16 (k), 8 (n)], of C [16, 8]. Lane l holds of C the rows l / 4 and l / 4 + 8, columns
  * 2 (l % 4) and + 1: c[0], c[1] of the first row, c[2], c[3] of the second. Rows in shared memory start at multiples of
@@ -13,7 +14,7 @@
 
 /* The address that this lane gives to ldmatrix, for one tile of A or two neighbouring tiles of B:
  *   A from x[m, k]: ldmatrix_x4;   A from x[k, m]: ldmatrix_x4_trans;
- *   B from x[k, n]: ldmatrix_x4_trans, r[0], r[1] the tile of columns n .. n + 7, r[2], r[3] that of n + 8 .. n + 15. */
+ *   B from x[k, n]: ldmatrix_x4_trans, r[0], r[1] the tile of columns n to n + 7, r[2], r[3] of n + 8 to n + 15. */
 __device__ __forceinline__ unsigned mma_a_address(const bf16 *x, int pitch, int m, int k)
 {
     int lane = (int)threadIdx.x % 32;

@@ -2,11 +2,12 @@
  * opm: outer product mean in tiles of pairs,
  *   z[i, j] += (flat(sum_s a[s, i] (x) b[s, j]) W + bias) / (1e-3 + sum_s mask_a[s, i] mask_b[s, j]).
  *
- * Shapes: a [S, I, C], b [S, J, C] with any strides on S and I or J (as a rule two halves of one projection), W [C C, c_z].
- * For a tile of ti x tj pairs one product over the sequences gives all outer products p[(i, c), (j, e)], which stay in
- * the second-level cache; a second product with W finds those of one pair as C pieces of C numbers. In bf16 with C = 32
- * and c_z = 128 that second product is mean_kernel, which reads the pieces where they lie and adds the result to z;
- * otherwise they are put in order first and multiplied by the library. The sums of masks are counts of common bits.
+ * Shapes: a [S, I, C], b [S, J, C] with any strides on S and I or J (as a rule two halves of one projection), W
+ * [C C, c_z]. For a tile of ti x tj pairs one product over the sequences gives all outer products p[(i, c), (j, e)],
+ * which stay in the second-level cache; a second product with W finds those of one pair as C pieces of C numbers. In
+ * bf16 with C = 32 and c_z = 128 that second product is mean_kernel, which reads the pieces where they lie and adds
+ * the result to z; otherwise they are put in order first and multiplied by the library. The sums of masks are counts
+ * of common bits.
  * Cost: 2 C C (S + c_z) flops per pair; bound by the products. Numerics: sums in float32, p in the type of a.
  *
  * Source: Jumper et al. 2021, Suppl. Alg. 10; AlphaFold model/modules.py OuterProductMean. Reference: ops_cpu_opm.c.
@@ -20,7 +21,8 @@ constexpr int threads = 256;
 /* --- sums of masks --- */
 
 /* bits[w, r] = the mask of sequences 32 w .. 32 w + 31 at residue r. */
-__global__ void mask_bits_kernel(unsigned *bits, const float *mask, int64_t stride_s, int64_t stride_r, int n_s, int n_r)
+__global__ void mask_bits_kernel(unsigned *bits, const float *mask, int64_t stride_s, int64_t stride_r, int n_s,
+                                 int n_r)
 {
     int r = (int)(blockIdx.x * blockDim.x + threadIdx.x), s0 = (int)blockIdx.y * 32;
     if (r >= n_r)
@@ -71,8 +73,8 @@ __global__ void reorder_kernel(T *q, const T *p, int n_i, int n_j, int n_c)
 
 /* z[i0 + i, j0 + j, :] += (y[i, j, :] + bias) * factor(i0 + i, j0 + j) */
 template <class T>
-__global__ void add_mean_kernel(T *z, int64_t z_i, int64_t z_j, const float *y, const float *bias, mask_bits bits, int i0,
-                                int j0, int n_i, int n_j, int n_c)
+__global__ void add_mean_kernel(T *z, int64_t z_i, int64_t z_j, const float *y, const float *bias, mask_bits bits,
+                                int i0, int j0, int n_i, int n_j, int n_c)
 {
     int64_t at = (int64_t)blockIdx.x * threads + threadIdx.x, pair = at / n_c;
     int c = (int)(at - pair * n_c);
@@ -104,9 +106,9 @@ struct mean_stage {
     bf16 w[k_step * w_pitch];    /* [64 products, 128] */
 };
 
-/* A block makes 128 pairs, numbered i * n_j + j within the tile, and all channels: 16 steps of 64 products (two values of
- * c, of each pair two pieces of 64 bytes), three stages deep. Warp w has rows 32 (w % 4) .. + 31 and half of the channels.
- * The result passes through shared memory so that whole rows of z are added to. */
+/* A block makes 128 pairs, numbered i * n_j + j within the tile, and all channels: 16 steps of 64 products (two
+ * values of c, of each pair two pieces of 64 bytes), three stages deep. Warp w has rows 32 (w % 4) .. + 31 and half
+ * of the channels. The result passes through shared memory so that whole rows of z are added to. */
 __global__ void __launch_bounds__(threads, 2) mean_kernel(const __grid_constant__ mean_args a)
 {
     extern __shared__ uint4 shared_memory[];
@@ -130,7 +132,8 @@ __global__ void __launch_bounds__(threads, 2) mean_kernel(const __grid_constant_
 #pragma unroll
         for (int r = 0; r < row_copies; r++) {
             int at = from[r] < 0 ? 0 : from[r] + step * 2 * a.ld;
-            copy16_async(s.p + ((int)threadIdx.x / 8 + r * (threads / 8)) * p_pitch + piece * 8, a.p + at, from[r] >= 0);
+            int row = (int)threadIdx.x / 8 + r * (threads / 8);
+            copy16_async(s.p + row * p_pitch + piece * 8, a.p + at, from[r] >= 0);
         }
         const bf16 *w = a.w + step * k_step * channels;
 #pragma unroll
@@ -260,9 +263,9 @@ extern "C" void ff_cuda_outer_product_mean(struct ff_backend *be, const struct f
 
     bool fused = type == FF_BF16 && ff_is_bf16(&a->out) && n_c == outer && c_z == channels &&
                  ff_cuda_aligned(&a->out, 8) && ((uintptr_t)w & 15) == 0 && prepare_mean();
-    /* Tile: p in the second-level cache, and with the operands' panels never more than half of what is left. Without the
-     * fused kernel it goes through memory anyway; then it is square, and large enough that float32 operands are worth
-     * splitting for the tensor cores. */
+    /* Tile: p in the second-level cache, and with the operands' panels never more than half of what is left. Without
+     * the fused kernel it goes through memory anyway; then it is square, and large enough that float32 operands are
+     * worth splitting for the tensor cores. */
     int64_t tj = least(n_j, fused ? 512 : 96), panel = n_s * n_c * (int64_t)size;
     int64_t pair_bytes = fused ? c2 * (int64_t)size : 2 * c2 * (int64_t)size + c_z * (int64_t)sizeof(float);
     int64_t half = (int64_t)ff_cuda_left(be) / 2, room = fused ? (int64_t)FF_CUDA_TILE_BYTES : (int64_t)84 << 20;

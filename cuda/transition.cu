@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * transition: x += relu(LN(x) W1 + b1) W2 + b2 (Jumper et al. 2021, Suppl. Alg. 9, 15), a tile of rows at a time. In bf16,
- * rows of 64 or 128 channels go through the fused kernel of transition_fused.cu instead.
+ * transition: x += relu(LN(x) W1 + b1) W2 + b2 (Jumper et al. 2021, Suppl. Alg. 9, 15), a tile of rows at a time. In
+ * bf16, rows of 64 or 128 channels go through the fused kernel of transition_fused.cu instead.
  *
- * Shapes: x [.., c] with any leading strides, W1 [c, n], W2 [n, c]. The tile's normed rows [rows, c] and its hidden layer
- * [rows, n] lie in the workspace and are sized to stay in the second-level cache, so the hidden layer never goes through
- * memory. Both products run on the library's kernels with bias and relu in their epilogues; where the rows of x lie at
- * one distance the second adds to x itself.
+ * Shapes: x [.., c] with any leading strides, W1 [c, n], W2 [n, c]. The tile's normed rows [rows, c] and its hidden
+ * layer [rows, n] lie in the workspace and are sized to stay in the second-level cache, so the hidden layer never
+ * goes through memory. Both products run on the library's kernels with bias and relu in their epilogues; where the
+ * rows of x lie at one distance the second adds to x itself.
  * Cost: x read twice and written once; 4 c n flops per row; bound by the products. Numerics: layer norm and sums in
  * float32; hidden layer in the type of x. Reference: ops_cpu_transition.c.
  */

@@ -2,10 +2,10 @@
  * transition_fused: x += relu(LN(x) W1 + b1) W2 + b2 in bf16 for rows of 64 or 128 channels, with the hidden layer in
  * registers.
  *
- * Shapes: x [.., c] with any leading strides, W1 [c, n], W2 [n, c], n a multiple of 32. A block has 128 rows, a warp 32 of
- * them with all channels of the result (128 accumulators per thread at c = 128). The hidden layer is made 32 numbers at a
- * time: the accumulators of the first product, with bias and relu, are the left operand of the second as they lie. The
- * 32 columns of W1 and rows of W2 pass through shared memory three stages deep.
+ * Shapes: x [.., c] with any leading strides, W1 [c, n], W2 [n, c], n a multiple of 32. A block has 128 rows, a warp
+ * 32 of them with all channels of the result (128 accumulators per thread at c = 128). The hidden layer is made 32
+ * numbers at a time: the accumulators of the first product, with bias and relu, are the left operand of the second
+ * as they lie. The 32 columns of W1 and rows of W2 pass through shared memory three stages deep.
  * Shared memory: normed rows [128, c] 34 KiB, stages 3 * 19 KiB, two blocks per multiprocessor.
  * Cost: x read twice (the second time from the second-level cache) and written once; 4 c n flops per row; bound by
  * mma.sync. Numerics: layer norm, sums and bias in float32; normed rows and hidden layer rounded to bf16.
@@ -32,7 +32,7 @@ struct fused_args {
 template <int C>
 struct fused_shared {
     static constexpr int x_pitch = C + 8, w1_pitch = chunk + 8, w2_pitch = C + 8;
-    static constexpr int half = C / 2, result_pitch = half + 4;      /* the result leaves in two halves of the channels */
+    static constexpr int half = C / 2, result_pitch = half + 4;  /* the result leaves in two halves of the channels */
     static_assert(32 * result_pitch * 4 <= 32 * x_pitch * 2, "a warp's result takes the place of its rows");
     struct weights {
         bf16 w1[C * w1_pitch], w2[chunk * w2_pitch];
@@ -221,15 +221,16 @@ bool launch(struct ff_backend *be, const fused_args &a)
 bool ff_cuda_transition_fused(struct ff_backend *be, const struct ff_transition_args *a)
 {
     int64_t c = a->w1.shape[0], n = a->w1.shape[1];
-    if (!ff_is_bf16(&a->out) || (c != 64 && c != 128) || n % chunk != 0 || n > max_hidden || !ff_cuda_aligned(&a->out, 8))
+    if (!ff_is_bf16(&a->out) || (c != 64 && c != 128) || n % chunk != 0 || n > max_hidden ||
+        !ff_cuda_aligned(&a->out, 8))
         return false;
     ff_cuda_mark mark(be);
     const void *w1 = ff_cuda_as_type(be, &a->w1, FF_BF16), *w2 = ff_cuda_as_type(be, &a->w2, FF_BF16);
     if (((uintptr_t)w1 | (uintptr_t)w2) & 15)
         return false;
     int axes = a->out.ndim - 1;
-    fused_args f = {(bf16 *)a->out.data, ff_cuda_rows_of(&a->out, axes), (unsigned)ff_cuda_row_count(&a->out, axes), (int)n,
-                    (const bf16 *)w1, (const bf16 *)w2, (const float *)a->norm.scale.data,
+    fused_args f = {(bf16 *)a->out.data, ff_cuda_rows_of(&a->out, axes), (unsigned)ff_cuda_row_count(&a->out, axes),
+                    (int)n, (const bf16 *)w1, (const bf16 *)w2, (const float *)a->norm.scale.data,
                     (const float *)a->norm.offset.data, (const float *)a->b1.data, (const float *)a->b2.data};
     if (f.n_row == 0)
         return true;

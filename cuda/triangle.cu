@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * triangle: the three parts of triangle multiplication for any sizes and types. Where everything is bf16 and of the usual
- * sizes, the projections and the output run in the fused kernels of triangle_fused.cu instead.
+ * triangle: the three parts of triangle multiplication for any sizes and types. Where everything is bf16 and of the
+ * usual sizes, the projections and the output run in the fused kernels of triangle_fused.cu instead.
  *
  * Here each part goes through tiles of pairs in the workspace that stay in the second-level cache: layer norm into a
  * tile, products by the library, and one elementwise kernel that joins them and changes the layout.
@@ -17,8 +17,8 @@ constexpr int lines = 8;
 
 /* --- projection --- */
 
-/* out[c, i, k] = mask[i, k] (p[r, c] + b[c]) sigmoid(g[r, c] + bg[c]), r = row + (pairs i * K + k) of this tile; p and g
- * [rows, n_c]. A block turns a square of 32 pairs times 32 channels, 33 floats per line in shared memory. */
+/* out[c, i, k] = mask[i, k] (p[r, c] + b[c]) sigmoid(g[r, c] + bg[c]), r = row + (pairs i * K + k) of this tile; p
+ * and g [rows, n_c]. A block turns a square of 32 pairs times 32 channels, 33 floats per line in shared memory. */
 template <class T>
 __global__ void gate_transpose_kernel(T *out, int64_t out_c, int64_t out_i, unsigned n_k, const float *p,
                                       const float *g, const float *mask, ff_cuda_rows mask_rows, const float *b,

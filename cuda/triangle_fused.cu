@@ -3,8 +3,8 @@
  *
  * Both kernels are persistent: a block keeps the weights in shared memory and walks over tiles of pairs, two blocks per
  * multiprocessor so that one loads while the other multiplies. A tile is [ti, tj] pairs, ti * tj = rows, with tj chosen
- * so that little of the last tile is wasted; eight neighbouring pairs of a tile have one i, so that channel-first tensors
- * move in pieces of 16 bytes where their rows are aligned to that.
+ * so that little of the last tile is wasted; eight neighbouring pairs of a tile have one i, so that channel-first
+ * tensors move in pieces of 16 bytes where their rows are aligned to that.
  *
  * triangle_project (Alg. 11, 12 lines 1-2): out[c, i, k] = mask (LN(z) W + b) sigmoid(LN(z) Wg + bg).
  *   Rows: 128 pairs. A half (or quarter) warp reads and norms one pair's channels. Warp w multiplies rows
@@ -13,7 +13,8 @@
  *   Cost: z read and out written once, 4 c_z c_i flops per pair; balanced between memory and mma.sync at 128 channels.
  * triangle_output (Alg. 11, 12 lines 3-4): z += (LN(x) Wo + bo) sigmoid(LN(z) Wg + bg), x channel first.
  *   Rows: 64 pairs. x is normed where it lies, [c_i, 64], and read as the transposed operand. Warp w multiplies rows
- *   32 (w % 2) .. + 31 with a quarter of the channels, both products; the result is added to z's row while that is still
+ *   32 (w % 2) .. + 31 with a quarter of the channels, both products; the result is added to z's row while that is
+ *   still
  *   in registers. Cost: x and z read, z written once; 2 c_z (c_i + c_z) flops per pair.
  * Numerics: layer norms, sums and gates in float32, operands of the products rounded to bf16.
  * Reference: ops_cpu_triangle.c.
@@ -230,9 +231,10 @@ constexpr int output_rows = 64;
 template <int CI, int CZ>
 struct output_shared {
     static constexpr int w_pitch = CZ + 8, x_pitch = output_rows + 8, z_pitch = CZ + 8, result_pitch = CZ + 8;
-    static constexpr int operands = (CI * x_pitch + output_rows * z_pitch) * 2, results = output_rows * result_pitch * 4;
+    static constexpr int operands = (CI * x_pitch + output_rows * z_pitch) * 2;
+    static constexpr int results = output_rows * result_pitch * 4;
     bf16 o_w[CI * w_pitch], gate_w[CZ * w_pitch];
-    uint4 tile[(operands > results ? operands : results) / 16];  /* x [c_i, 64], z [64, c_z]; then the result [64, c_z] */
+    uint4 tile[(operands > results ? operands : results) / 16];  /* x [c_i, 64], z [64, c_z]; then result [64, c_z] */
     float center_scale[CI], center_offset[CI], scale[CZ], offset[CZ], o_b[CZ], gate_b[CZ];
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * triangle_fused: the fused bf16 kernels of triangle multiplication. Each returns false, having done nothing, where types,
- * sizes or alignment are not its own; triangle.cu then does the work in steps.
+ * triangle_fused: the fused bf16 kernels of triangle multiplication. Each returns false, having done nothing, where
+ * types, sizes or alignment are not its own; triangle.cu then does the work in steps.
  */
 #ifndef FF_CUDA_TRIANGLE_FUSED_CUH
 #define FF_CUDA_TRIANGLE_FUSED_CUH
