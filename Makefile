@@ -40,6 +40,7 @@ main_src := main cmd_params cmd_config cmd_doctor cmd_version cmd_predict cmd_fe
   cmd_compare cmd_bench
 
 cuda_src :=
+cuda_headers := common device ptx mma attention transition_fused triangle_fused
 
 # ---- tests: one program per file ------------------------------------------------------------------------------------
 unit_tests := test_status test_log test_alloc test_strbuf test_clock test_file test_hash test_rng test_subprocess \
@@ -77,6 +78,10 @@ rooms := base format bio compute parallel feature model app
 lib_objs := $(foreach r,$(rooms),$(addprefix $(O)/src/$(r)/,$($(r)_src:=.o))) $(O)/gen/builtin_configs.o
 main_objs := $(addprefix $(O)/src/app/,$(main_src:=.o))
 cuda_objs := $(addprefix $(O)/cuda/,$(cuda_src:=.o))
+# The CUDA sources as C++ for an emulated GPU: test/emulator.
+emulated_objs := $(addprefix $(O)/emulated/,$(cuda_src:=.o) emulator.o backend_c.o)
+emulated_headers := $(addprefix $(O)/emulated/,$(addsuffix .cuh,$(filter-out ptx,$(cuda_headers))))
+emulated_bins := $(if $(and $(cuda_src),$(shell command -v $(CXX))),$(addprefix $(O)/test/emulated/,test_ops test_layers))
 configs := $(sort $(wildcard configs/*.yaml))
 
 unit_bins := $(addprefix $(O)/test/unit/,$(unit_tests))
@@ -125,7 +130,7 @@ say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
 
 # ---- targets --------------------------------------------------------------------------------------------------------
 .PHONY: all fastfold demo demo-run check check-all check-unit check-op check-golden check-parallel check-cli check-gpu \
-        lint bench install uninstall clean help deps tests cuda-objects list-sources FORCE
+        check-emulated lint bench install uninstall clean help deps tests cuda-objects list-sources FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -149,7 +154,7 @@ check: deps
 	@$(again) all tests
 	@$(again) check-all
 
-tests: $(test_bins)
+tests: $(test_bins) $(emulated_bins)
 
 # The CUDA code alone, as a machine without a GPU can build it.
 cuda-objects: $(cuda_objs)
@@ -169,7 +174,14 @@ check-cli: $(exe)
 	@FASTFOLD=$(exe) $(run_tests) $(cli_files)
 check-gpu: $(exe) $(op_bins) $(golden_bins)
 	@$(if $(have_cuda),,echo 'check-gpu: this build has no CUDA backend (see the lines above)' >&2; exit 1)
-	@FASTFOLD=$(exe) FF_TEST_DEVICE=cuda $(run_tests) $(op_bins) $(golden_bins)
+	@FASTFOLD=$(exe) scripts/gpu_check.sh '$(op_bins)' '$(golden_bins)'
+# The CUDA kernels on an emulated GPU: in order, and in both orders of threads that are worst for a missing barrier.
+check-emulated: $(emulated_bins)
+	@export FF_TEST_DEVICE=cuda; for p in fp32 bf16 tf32; do \
+	  FF_TEST_PRECISION=$$p $(run_tests) $(firstword $(emulated_bins)) || exit 1; done; \
+	FF_EMULATOR_ORDER=backward FF_TEST_PRECISION=bf16 $(run_tests) $(firstword $(emulated_bins)) || exit 1; \
+	FF_EMULATOR_ORDER=1 FF_TEST_PRECISION=bf16 $(run_tests) $(firstword $(emulated_bins)) || exit 1; \
+	$(run_tests) $(lastword $(emulated_bins))
 
 bench: $(exe)
 	$(exe) bench
@@ -202,6 +214,7 @@ help:
 	@sed -n 's/^#   make/  make/p' Makefile
 	@echo '  make check-unit | check-op | check-golden | check-parallel | check-cli   one group of the tests'
 	@echo '  make check-gpu  operations and golden tests on the GPU'
+	@echo '  make check-emulated  the GPU kernels on an emulated GPU, where there is none'
 	@echo '  make bench      time of every operation beside what this machine can do'
 	@echo '  make lint       house rules: include order, banned functions, file and line lengths, scripts, manuals'
 	@echo '  make install    into prefix=/usr/local (also DESTDIR=); make uninstall takes it away again'
@@ -241,6 +254,32 @@ $(O)/cuda/%.o: cuda/%.cu $(O)/flags
 	$(call say,NVCC,$<)
 	$(Q)$(NVCC) $(nvcc_flags) -MMD -MP -c -o $@ $<
 
+# The emulator's own ptx.cuh stands in for the one with the assembly.
+$(O)/emulated/%.cc: cuda/%.cu test/emulator/translate.sh
+	@mkdir -p $(@D)
+	$(Q)test/emulator/translate.sh $< >$@
+$(O)/emulated/%.cuh: cuda/%.cuh test/emulator/translate.sh
+	@mkdir -p $(@D)
+	$(Q)test/emulator/translate.sh $< >$@
+emulated_flags = -std=c++17 -O2 -g -Wall -Wno-unknown-pragmas -Wno-unused-function -Wno-unused-variable -U_FORTIFY_SOURCE \
+  -fno-strict-aliasing -Itest/emulator -I$(O)/emulated -Isrc -Icuda
+$(O)/emulated/%.o: $(O)/emulated/%.cc $(emulated_headers) $(O)/flags
+	$(call say,CXX,$<)
+	$(Q)$(CXX) $(emulated_flags) -MMD -MP -c -o $@ $<
+$(O)/emulated/emulator.o: test/emulator/emulator.cc $(O)/flags
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)
+	$(Q)$(CXX) $(emulated_flags) -MMD -MP -c -o $@ $<
+$(O)/emulated/backend_c.o: src/compute/backend.c $(O)/flags
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(all_cflags) -DHAVE_CUDA -MMD -MP -c -o $@ $<
+$(O)/test/emulated/test_ops: $(O)/test/op/test_ops.o
+$(O)/test/emulated/test_layers: $(O)/test/golden/test_layers.o
+$(O)/test/emulated/%: $(emulated_objs) $(test_lib) $(lib)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(all_ldflags) -o $@ $(filter %/$(@F).o,$^) $(emulated_objs) $(test_lib) $(lib) -lcmocka $(all_libs)
+
 $(lib): $(lib_objs) $(if $(have_cuda),$(cuda_objs))
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
@@ -263,5 +302,5 @@ $(O)/test/%: $(O)/test/%.o $(test_lib) $(lib)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(all_ldflags) -o $@ $< $(test_lib) $(lib) -lcmocka $(all_libs)
 
--include $(lib_objs:.o=.d) $(main_objs:.o=.d) $(cuda_objs:.o=.d) $(test_objs:.o=.d) \
+-include $(lib_objs:.o=.d) $(main_objs:.o=.d) $(cuda_objs:.o=.d) $(emulated_objs:.o=.d) $(test_objs:.o=.d) \
          $(addsuffix .d,$(test_bins) $(bench_bins))

@@ -85,7 +85,7 @@ template <int D, bool BIAS, bool TF32> __global__ void __launch_bounds__(THREADS
         copy_wait<0>();
         __syncthreads();
         if (tile + 1 < n_tile) {
-            fetch<D>(j, shared + (tile + 1 & 1) * 2 * S::TILE, from, (tile + 1) * KEYS);
+            fetch<D>(j, shared + ((tile + 1) % 2) * 2 * S::TILE, from, (tile + 1) * KEYS);
             copy_commit();
         }
         const float *ks = shared + (tile & 1) * 2 * S::TILE, *vs = ks + S::TILE;
