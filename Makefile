@@ -43,14 +43,14 @@ cuda_src :=
 cuda_headers := common device ptx mma attention transition_fused triangle_fused
 
 # ---- tests: one program per file ------------------------------------------------------------------------------------
-unit_tests := test_status test_log test_alloc test_strbuf test_clock test_file test_hash test_rng test_subprocess \
+unit_tests := test_status test_tensor test_arena test_log test_alloc test_strbuf test_clock test_file test_hash test_rng test_subprocess \
   test_array test_npy test_npz test_zip test_gzip test_json test_yaml test_strset test_residue test_msa test_fasta \
   test_identifiers test_a3m test_stockholm test_stockholm_text test_pdb test_geometry test_torsion test_mmcif_write \
   test_options test_raw_features test_msa_cluster test_monomer_features test_source test_jax_random test_assembly \
   test_multimer_features test_hhr test_hmmsearch_hits test_align test_mmcif test_output test_run_record \
   test_template_hits test_template_features
 
-op_tests := test_ops test_edges
+op_tests := test_ops test_edges test_cpu test_backends test_cost
 
 golden_tests := test_layers test_passes test_command
 

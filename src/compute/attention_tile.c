@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "compute/attention_tile.h"
 
+#include "compute/tile.h"
 #include "compute/vmath.h"
 
 #define VEC 4
@@ -30,9 +31,9 @@
 const struct ff_attention_tile *ff_attention_tile_get(void)
 {
 #ifdef HAVE_X86_VERSIONS
-    if (__builtin_cpu_supports("x86-64-v4"))
+    if (ff_isa() == FF_ISA_V4)
         return &tile_v4;
-    if (__builtin_cpu_supports("x86-64-v3"))
+    if (ff_isa() == FF_ISA_V3)
         return &tile_v3;
 #endif
     return &tile_base;

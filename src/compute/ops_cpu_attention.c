@@ -13,11 +13,9 @@ static void pair_bias_piece(void *user, struct ff_scratch *s, int64_t from, int6
 {
     const struct ff_pair_bias_args *a = user;
     int64_t c = a->w.shape[0], n_head = a->w.shape[1];
-    float *x = ff_scratch_floats(s, count * c), *tile = ff_scratch_floats(s, count * n_head);
-    float *bias = ff_scratch_floats(s, count * n_head);
+    float *x = ff_scratch_floats(s, count * c), *bias = ff_scratch_floats(s, count * n_head);
     ff_tile_load_norm(x, c, &a->x, from, count, &a->norm);
-    ff_tile_linear(tile, x, c, count, &a->w);
-    ff_tile_transpose(bias, count, tile, n_head, count, n_head);
+    ff_tile_gemm(true, true, n_head, count, c, 1.0f, a->w.data, n_head, x, c, 0.0f, bias, count);
 
     int64_t columns = a->x.shape[1];
     for (int64_t done = 0; done < count;) {
@@ -39,7 +37,7 @@ void ff_cpu_pair_bias(struct ff_backend *be, const struct ff_pair_bias_args *a)
     FF_ASSERT(a->out.dtype == FF_F32 && a->x.dtype == FF_F32 && a->out.ndim == 3 && a->x.ndim == 3);
     FF_ASSERT(a->out.shape[0] == n_head && a->out.shape[1] == a->x.shape[0] && a->out.shape[2] == a->x.shape[1]);
     FF_ASSERT(a->x.shape[2] == c && ff_tensor_count(&a->norm.scale) == c && a->out.stride[2] == 1);
-    ff_cpu_rows(be, ff_tile_row_count(&a->x), c + 2 * n_head, 0, pair_bias_piece, (void *)a);
+    ff_cpu_rows(be, ff_tile_row_count(&a->x), c + n_head, 0, pair_bias_piece, (void *)a);
 }
 
 /* --- attention --- */

@@ -8,21 +8,21 @@
 
 #include "compute/ops_cpu.h"
 
-enum { COLUMNS = 16 };
+/* Tiles of STEP rows whatever the number of columns, so that sums do not depend on how the columns are shared out. */
+enum { COLUMNS = 16, STEP = 16 };
 
 struct columns {
     const struct ff_global_attention_args *a;
     int64_t c, n_head, d;
     int64_t n_row;              /* S */
     int64_t n_col;              /* columns of this piece */
-    int64_t step;               /* MSA rows per tile */
     struct ff_tensor m;         /* [S, n_col, c] view */
     struct ff_tensor mask;      /* [S, n_col] view */
-    float *x;                   /* [step * n_col, c] LN(m) */
-    float *wide;                /* [step * n_col, max(2 d, H d)] */
-    float *out;                 /* [step * n_col, c] */
-    float *weight;              /* [step * n_col, H] */
-    float *alive;               /* [step * n_col] mask */
+    float *x;                   /* [STEP * n_col, c] LN(m) */
+    float *wide;                /* [STEP * n_col, max(2 d, H d)] */
+    float *out;                 /* [STEP * n_col, c] */
+    float *weight;              /* [STEP * n_col, H] */
+    float *alive;               /* [STEP * n_col] mask */
     float *q;                   /* [n_col, d, H] */
     float *top, *sum;           /* [n_col, H] */
     float *value, *part;        /* [n_col, d, H] */
@@ -67,8 +67,8 @@ static void make_queries(const struct columns *w, struct ff_scratch s)
     double count[COLUMNS] = {0};
     for (int64_t i = 0; i < n; i++)
         total[i] = 0.0;
-    for (int64_t row = 0; row < w->n_row; row += w->step) {
-        int64_t rows = w->n_row - row < w->step ? w->n_row - row : w->step;
+    for (int64_t row = 0; row < w->n_row; row += STEP) {
+        int64_t rows = w->n_row - row < STEP ? w->n_row - row : STEP;
         load_rows(w, row, rows);
         add_masked(part, w->x, w->alive, rows, w->n_col, c);
         for (int64_t i = 0; i < n; i++)
@@ -187,8 +187,8 @@ static void attend_rows(const struct columns *w, struct ff_scratch s)
     }
     for (int64_t i = 0; i < lanes * d; i++)
         w->value[i] = 0.0f;
-    for (int64_t row = 0; row < w->n_row; row += w->step) {
-        int64_t n = w->n_row - row < w->step ? w->n_row - row : w->step, rows = n * w->n_col;
+    for (int64_t row = 0; row < w->n_row; row += STEP) {
+        int64_t n = w->n_row - row < STEP ? w->n_row - row : STEP, rows = n * w->n_col;
         load_rows(w, row, n);
         ff_tile_linear(w->wide, w->x, w->c, rows, &w->a->kv_w);
         find_logits(w->weight, w->q, w->wide, w->alive, rows, w->n_col, n_head, d);
@@ -220,8 +220,8 @@ static void add_output(const struct columns *w)
 {
     int64_t hd = w->n_head * w->d;
     struct ff_tile_store store = {.b = ff_weights(&w->a->o_b), .accumulate = true};
-    for (int64_t row = 0; row < w->n_row; row += w->step) {
-        int64_t n = w->n_row - row < w->step ? w->n_row - row : w->step, rows = n * w->n_col;
+    for (int64_t row = 0; row < w->n_row; row += STEP) {
+        int64_t n = w->n_row - row < STEP ? w->n_row - row : STEP, rows = n * w->n_col;
         load_rows(w, row, n);
         ff_tile_linear(w->wide, w->x, w->c, rows, &w->a->gate_w);
         gate_rows(w->wide, w->a->gate_b.data, w->result, rows, w->n_col, hd);
@@ -237,8 +237,7 @@ static void columns_piece(void *user, struct ff_scratch *s, int64_t from, int64_
     int64_t c = a->out.shape[2], d = a->kv_w.shape[1] / 2, n_head = a->n_head, hd = n_head * d;
     struct columns w = {.a = a, .c = c, .n_head = n_head, .d = d, .n_row = a->out.shape[0], .n_col = count,
                         .m = ff_tensor_slice(a->out, 1, from, count), .mask = ff_tensor_slice(a->mask, 1, from, count)};
-    w.step = 256 / count;
-    int64_t rows = w.step * count, state = count * hd, width = hd > 2 * d ? hd : 2 * d;
+    int64_t rows = STEP * count, state = count * hd, width = hd > 2 * d ? hd : 2 * d;
     w.x = ff_scratch_floats(s, rows * c);
     w.wide = ff_scratch_floats(s, rows * width);
     w.out = ff_scratch_floats(s, rows * c);
@@ -263,6 +262,11 @@ void ff_cpu_global_attention(struct ff_backend *be, const struct ff_global_atten
     FF_ASSERT(a->q_w.shape[0] == c && a->q_w.shape[1] == hd && a->kv_w.shape[0] == c);
     FF_ASSERT(a->gate_w.shape[0] == c && a->gate_w.shape[1] == hd && ff_tensor_count(&a->gate_b) == hd);
     FF_ASSERT(a->o_w.shape[0] == hd && a->o_w.shape[1] == c && ff_tensor_count(&a->o_b) == c);
-    int64_t step = (a->out.shape[1] + ff_cpu_threads(be) - 1) / ff_cpu_threads(be);
-    ff_cpu_for(be, a->out.shape[1], step < COLUMNS ? (step > 0 ? step : 1) : COLUMNS, columns_piece, (void *)a);
+    /* Few enough columns for every thread to get some, and for the tiles to fit into the scratch. */
+    int64_t width = hd > 2 * d ? hd : 2 * d, per_column = STEP * (2 * c + width + a->n_head + 1) + 4 * hd + 3 * c;
+    int64_t most = (FF_CPU_SCRATCH / (int64_t)sizeof(float) - 2048) / per_column;
+    int64_t share = (a->out.shape[1] + ff_cpu_threads(be) - 1) / ff_cpu_threads(be);
+    int64_t columns = share < COLUMNS ? share : COLUMNS;
+    columns = columns < most ? columns : most;
+    ff_cpu_for(be, a->out.shape[1], columns > 0 ? columns : 1, columns_piece, (void *)a);
 }

@@ -3,7 +3,8 @@
  *
  * A product keeps a few rows of c in registers, reads a where it lies and packs one panel of b at a time, which stays
  * in the first-level cache while all rows pass by. For tiles this wastes less than a library that packs both operands
- * and clears c first. Other processors, and products with very few rows or columns, go to CBLAS.
+ * and clears c first; and a row of the result does not depend on how many rows there are, so results are the same for
+ * any number of threads. Other processors use CBLAS.
  */
 #include <cblas.h>
 #include <math.h>
@@ -47,14 +48,33 @@ struct product {
 
 /* --- choice of the version --- */
 
+static enum ff_isa most_isa = FF_ISA_V4;
+
+void ff_isa_limit(enum ff_isa most)
+{
+    most_isa = most;
+}
+
+enum ff_isa ff_isa(void)
+{
+#ifdef HAVE_X86_VERSIONS
+    if (most_isa >= FF_ISA_V4 && __builtin_cpu_supports("x86-64-v4"))
+        return FF_ISA_V4;
+    if (most_isa >= FF_ISA_V3 && __builtin_cpu_supports("x86-64-v3"))
+        return FF_ISA_V3;
+#endif
+    return FF_ISA_BASE;
+}
+
 void ff_tile_transpose(float *y, int64_t ldy, const float *x, int64_t ldx, int64_t rows, int64_t n)
 {
 #ifdef HAVE_X86_VERSIONS
-    if (__builtin_cpu_supports("x86-64-v4")) {
+    enum ff_isa isa = ff_isa();
+    if (isa == FF_ISA_V4) {
         transpose_v4(y, ldy, x, ldx, rows, n);
         return;
     }
-    if (__builtin_cpu_supports("x86-64-v3")) {
+    if (isa == FF_ISA_V3) {
         transpose_v3(y, ldy, x, ldx, rows, n);
         return;
     }
@@ -70,11 +90,12 @@ void ff_tile_norm(float *y, int64_t ldy, const float *x, int64_t ldx, int64_t ro
                   const float *offset)
 {
 #ifdef HAVE_X86_VERSIONS
-    if (n % 16 == 0 && __builtin_cpu_supports("x86-64-v4")) {
+    enum ff_isa isa = ff_isa();
+    if (n % 16 == 0 && isa == FF_ISA_V4) {
         norm_v4(y, ldy, x, ldx, rows, n, scale, offset);
         return;
     }
-    if (n % 8 == 0 && __builtin_cpu_supports("x86-64-v3")) {
+    if (n % 8 == 0 && isa == FF_ISA_V3) {
         norm_v3(y, ldy, x, ldx, rows, n, scale, offset);
         return;
     }
@@ -101,18 +122,16 @@ void ff_tile_gemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, f
                   const float *b, int64_t ldb, float beta, float *c, int64_t ldc)
 {
 #ifdef HAVE_X86_VERSIONS
-    if (m >= 4 && n > 8 && k > 0) {
+    enum ff_isa isa = ff_isa();
+    if (isa != FF_ISA_BASE && k > 0) {
         struct product p = {.m = m, .n = n, .k = k, .a = a, .a_row = trans_a ? 1 : lda, .a_step = trans_a ? lda : 1,
                             .b = b, .b_step = trans_b ? 1 : ldb, .b_column = trans_b ? ldb : 1, .c = c, .ldc = ldc,
                             .alpha = alpha, .beta = beta};
-        if (__builtin_cpu_supports("x86-64-v4")) {
+        if (isa == FF_ISA_V4)
             multiply_v4(&p);
-            return;
-        }
-        if (__builtin_cpu_supports("x86-64-v3")) {
+        else
             multiply_v3(&p);
-            return;
-        }
+        return;
     }
 #endif
     cblas_sgemm(CblasRowMajor, trans_a ? CblasTrans : CblasNoTrans, trans_b ? CblasTrans : CblasNoTrans, (int)m, (int)n,

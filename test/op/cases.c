@@ -211,8 +211,8 @@ const char *op_case_text(const struct ff_op_case *c, char *buf, size_t size)
         {'n', c->n}, {'h', c->h}, {'d', c->d}, {'p', c->p}, {'v', c->v},
     };
     static const char *const flag[] = {
-        "transposed", "gaps", "unmasked", "empty", "norm", "bias", "mask", "relu_input", "relu", "accumulate", "in_place",
-        "left", "chains", "unit", "mask_all", "clamp", "more", "x", "bf16_in", "bf16_out", "int",
+        "transposed", "gaps", "unmasked", "empty", "norm", "bias", "mask", "relu_input", "relu", "accumulate",
+        "in_place", "left", "chains", "unit", "mask_all", "clamp", "more", "x", "bf16_in", "bf16_out", "int",
     };
     struct ff_strbuf s = {0};
     ff_strbuf_puts(&s, ff_op_name[c->op]);
