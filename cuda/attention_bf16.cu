@@ -2,7 +2,7 @@
  * attention_bf16: gated attention of bf16 activations on the matrix units, without ever writing a logit.
  *
  * A block works on QUERIES queries of one head in ROWS batch rows, so that one tile of the bias serves all of them; keys
- * pass by in tiles of KEYS, two tiles in flight. A warp holds 32 queries of one row: logits of 32 keys at a time
+ * pass by in tiles of KEYS, two tiles in flight. A warp holds 32 queries of one row: logits of STEP keys at a time
  * in the layout of the products' results, which is also that of the next product's left operand.
  *
  * The softmax is online, with a twist: the reference value of a row of logits is raised only when a logit exceeds it
@@ -15,8 +15,8 @@
 
 namespace {
 
-enum { QUERIES = 128, KEYS = 64, ROWS = 2, THREADS = 256 };
-constexpr float LARGE = 1024.0f;     /* sum of 8 exponentials of one thread that makes the reference rise */
+enum { QUERIES = 128, KEYS = 64, STEP = 16, ROWS = 2, THREADS = 256 };
+constexpr float LARGE = 1e18f;       /* sum of exponentials that makes the reference rise */
 
 template <int D> struct shape {
     static constexpr int DEPTH = D < 16 ? 16 : D;        /* of the first product, zeros behind D */
@@ -29,7 +29,7 @@ template <int D> struct shape {
 __device__ __forceinline__ float low_half(unsigned v) { return __uint_as_float(v << 16); }
 __device__ __forceinline__ float high_half(unsigned v) { return __uint_as_float(v & 0xffff0000u); }
 
-/* Which keys of 32 there are (inside) and which of these count (valid), one bit each. */
+/* Which keys of STEP there are (inside) and which of these count (valid), one bit each. */
 struct key_bits {
     unsigned valid, inside;
 };
@@ -77,22 +77,38 @@ public:
         }
     }
 
-    /* Logits before scale and bias of 32 queries and 32 keys; k: the first key's row. */
-    __device__ __forceinline__ void logits(float (&s)[2][4][4], const bf16 *k) const
+    /* This thread's part of the addresses that ldmatrix takes, in bytes. */
+    __device__ unsigned k_offset() const
+    {
+        const int part = lane / 8, row = lane % 8;
+        return 2 * (STEPS == 2 ? row * S::K_LD + part * 8 : (part / 2 * 8 + row) * S::K_LD + part % 2 * 8);
+    }
+    __device__ unsigned v_offset() const
+    {
+        const int part = lane / 8, row = lane % 8;
+        return 2 * ((part % 2 * 8 + row) * S::V_LD + (OUT_TILES > 1 ? part / 2 * 8 : 0));
+    }
+    __device__ unsigned bias_offset() const
+    {
+        const int part = lane / 8, row = lane % 8;
+        return 2 * ((part % 2 * 8 + row) * S::BIAS_LD + part / 2 * 8);
+    }
+
+    /* Logits before scale and bias of 32 queries and STEP keys from the address k on. */
+    __device__ __forceinline__ void logits(float (&s)[2][2][4], unsigned k) const
     {
 #pragma unroll
         for (int m = 0; m < 2; m++)
 #pragma unroll
-            for (int n = 0; n < 4; n++)
+            for (int n = 0; n < 2; n++)
 #pragma unroll
                 for (int i = 0; i < 4; i++)
                     s[m][n][i] = 0.0f;
-        const int part = lane / 8, row = lane % 8;
+        unsigned b[4];
         if constexpr (STEPS == 2) {
 #pragma unroll
-            for (int n = 0; n < 4; n++) {
-                unsigned b[4];
-                ldmatrix_x4(b, shared_address(k + (n * 8 + row) * S::K_LD + part * 8));
+            for (int n = 0; n < 2; n++) {
+                ldmatrix_x4(b, k + n * 8 * S::K_LD * 2);
 #pragma unroll
                 for (int m = 0; m < 2; m++) {
                     mma_bf16(s[m][n], q[m][0], b[0], b[1]);
@@ -100,63 +116,19 @@ public:
                 }
             }
         } else {
+            ldmatrix_x4(b, k);
 #pragma unroll
-            for (int n = 0; n < 4; n += 2) {
-                unsigned b[4];
-                ldmatrix_x4(b, shared_address(k + ((n + part / 2) * 8 + row) * S::K_LD + part % 2 * 8));
-#pragma unroll
-                for (int m = 0; m < 2; m++) {
-                    mma_bf16(s[m][n], q[m][0], b[0], b[1]);
-                    mma_bf16(s[m][n + 1], q[m][0], b[2], b[3]);
-                }
+            for (int m = 0; m < 2; m++) {
+                mma_bf16(s[m][0], q[m][0], b[0], b[1]);
+                mma_bf16(s[m][1], q[m][0], b[2], b[3]);
             }
         }
     }
 
-    /* The bias of query tile m and the key tiles n, n + 1, pairs of numbers as the logits lie. */
-    __device__ __forceinline__ void load_bias(unsigned (&b)[4], const bf16 *bias, int m, int n) const
+    /* The bias of query tile m, pairs of numbers as the logits lie. */
+    __device__ __forceinline__ void load_bias(unsigned (&b)[4], unsigned bias, int m) const
     {
-        const int part = lane / 8, row = lane % 8;
-        ldmatrix_x4(b, shared_address(bias + (m * 16 + part % 2 * 8 + row) * S::BIAS_LD + (n + part / 2) * 8));
-    }
-
-    /* Exponentials of s relative to the reference, packed for the next product. Returns whether all are small. */
-    template <bool MASKED>
-    __device__ __forceinline__ bool exponentials(unsigned (&p)[2][2][4], const float (&s)[2][4][4], const bf16 *bias,
-                                                 key_bits bits, float (&part)[4]) const
-    {
-#pragma unroll
-        for (int r = 0; r < 4; r++)
-            part[r] = 0.0f;
-#pragma unroll
-        for (int m = 0; m < 2; m++)
-#pragma unroll
-            for (int n = 0; n < 4; n += 2) {
-                unsigned b[4] = {0, 0, 0, 0};
-                if (BIAS)
-                    load_bias(b, bias, m, n);
-#pragma unroll
-                for (int i = 0; i < 4; i++) {        /* i: half of the rows, then of the keys */
-                    const int row = m * 2 + (i & 1), tile = n + (i >> 1), c = (i & 1) * 2;
-                    float x = s[m][tile][c], y = s[m][tile][c + 1];
-                    if (BIAS) {
-                        x = fmaf(x, scale, fmaf(low_half(b[i]), FF_LOG2E, minus_top[row]));
-                        y = fmaf(y, scale, fmaf(high_half(b[i]), FF_LOG2E, minus_top[row]));
-                    } else {
-                        x = fmaf(x, scale, minus_top[row]);
-                        y = fmaf(y, scale, minus_top[row]);
-                    }
-                    if (MASKED) {
-                        x = pick(x, FF_MASKED + minus_top[row], bits, tile * 8 + 2 * t);
-                        y = pick(y, FF_MASKED + minus_top[row], bits, tile * 8 + 2 * t + 1);
-                    }
-                    x = exp2_fast(x);
-                    y = exp2_fast(y);
-                    part[row] += x + y;
-                    p[m][n / 2][i] = pack2(x, y);
-                }
-            }
-        return part[0] <= LARGE && part[1] <= LARGE && part[2] <= LARGE && part[3] <= LARGE;
+        ldmatrix_x4(b, bias + m * 16 * S::BIAS_LD * 2);
     }
 
     __device__ __forceinline__ static float pick(float x, float masked, key_bits bits, int key)
@@ -164,25 +136,65 @@ public:
         return bits.valid >> key & 1 ? x : bits.inside >> key & 1 ? masked : -INFINITY;
     }
 
+    /* Exponentials of s relative to the reference, packed for the next product; total is sum with them added. */
+    template <bool MASKED>
+    __device__ __forceinline__ void exponentials(unsigned (&p)[2][4], const float (&s)[2][2][4], unsigned bias,
+                                                 key_bits bits, float (&total)[4]) const
+    {
+#pragma unroll
+        for (int r = 0; r < 4; r++)
+            total[r] = sum[r];
+#pragma unroll
+        for (int m = 0; m < 2; m++) {
+            unsigned b[4] = {0, 0, 0, 0};
+            if (BIAS)
+                load_bias(b, bias, m);
+#pragma unroll
+            for (int i = 0; i < 4; i++) {            /* i: half of the rows, then of the keys */
+                const int row = m * 2 + (i & 1), tile = i >> 1, c = (i & 1) * 2;
+                float x = s[m][tile][c], y = s[m][tile][c + 1];
+                if (BIAS) {
+                    x = fmaf(x, scale, fmaf(low_half(b[i]), FF_LOG2E, minus_top[row]));
+                    y = fmaf(y, scale, fmaf(high_half(b[i]), FF_LOG2E, minus_top[row]));
+                } else {
+                    x = fmaf(x, scale, minus_top[row]);
+                    y = fmaf(y, scale, minus_top[row]);
+                }
+                if (MASKED) {
+                    x = pick(x, FF_MASKED + minus_top[row], bits, tile * 8 + 2 * t);
+                    y = pick(y, FF_MASKED + minus_top[row], bits, tile * 8 + 2 * t + 1);
+                }
+                x = exp2_fast(x);
+                y = exp2_fast(y);
+                total[row] += x;
+                total[row] += y;
+                p[m][i] = pack2(x, y);
+            }
+        }
+    }
+
     /* Raises the reference to the largest logit of these keys and brings what was summed to it. */
-    __device__ __forceinline__ void raise(const float (&s)[2][4][4], const bf16 *bias, key_bits bits)
+    template <bool MASKED>
+    __device__ __forceinline__ void raise(const float (&s)[2][2][4], unsigned bias, key_bits bits)
     {
         float top[4] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY};
 #pragma unroll
-        for (int m = 0; m < 2; m++)
+        for (int m = 0; m < 2; m++) {
+            unsigned b[4] = {0, 0, 0, 0};
+            if (BIAS)
+                load_bias(b, bias, m);
 #pragma unroll
-            for (int n = 0; n < 4; n += 2) {
-                unsigned b[4] = {0, 0, 0, 0};
-                if (BIAS)
-                    load_bias(b, bias, m, n);
-#pragma unroll
-                for (int i = 0; i < 4; i++) {
-                    const int row = m * 2 + (i & 1), tile = n + (i >> 1), c = (i & 1) * 2, key = tile * 8 + 2 * t;
-                    float x = fmaf(s[m][tile][c], scale, BIAS ? low_half(b[i]) * FF_LOG2E : 0.0f);
-                    float y = fmaf(s[m][tile][c + 1], scale, BIAS ? high_half(b[i]) * FF_LOG2E : 0.0f);
-                    top[row] = fmaxf(top[row], fmaxf(pick(x, FF_MASKED, bits, key), pick(y, FF_MASKED, bits, key + 1)));
+            for (int i = 0; i < 4; i++) {
+                const int row = m * 2 + (i & 1), tile = i >> 1, c = (i & 1) * 2, key = tile * 8 + 2 * t;
+                float x = fmaf(s[m][tile][c], scale, BIAS ? low_half(b[i]) * FF_LOG2E : 0.0f);
+                float y = fmaf(s[m][tile][c + 1], scale, BIAS ? high_half(b[i]) * FF_LOG2E : 0.0f);
+                if (MASKED) {
+                    x = pick(x, FF_MASKED, bits, key);
+                    y = pick(y, FF_MASKED, bits, key + 1);
                 }
+                top[row] = fmaxf(top[row], fmaxf(x, y));
             }
+        }
 #pragma unroll
         for (int r = 0; r < 4; r++) {
             top[r] = fmaxf(top[r], __shfl_xor_sync(0xffffffffu, top[r], 1));
@@ -199,36 +211,31 @@ public:
         }
     }
 
-    __device__ __forceinline__ void attend(const bf16 *k, const bf16 *v, const bf16 *bias, key_bits bits)
+    template <bool MASKED>
+    __device__ __forceinline__ void attend(unsigned k, unsigned v, unsigned bias, key_bits bits)
     {
-        float s[2][4][4], part[4];
-        unsigned p[2][2][4];
+        float s[2][2][4], total[4];
+        unsigned p[2][4];
         logits(s, k);
-        for (;;) {
-            bool small = bits.valid == 0xffffffffu ? exponentials<false>(p, s, bias, bits, part)
-                                                   : exponentials<true>(p, s, bias, bits, part);
-            if (__all_sync(0xffffffffu, small))
-                break;
-            raise(s, bias, bits);
+        exponentials<MASKED>(p, s, bias, bits, total);
+        while (!__all_sync(0xffffffffu, fmaxf(fmaxf(total[0], total[1]), fmaxf(total[2], total[3])) <= LARGE)) {
+            raise<MASKED>(s, bias, bits);
+            exponentials<MASKED>(p, s, bias, bits, total);
         }
 #pragma unroll
         for (int r = 0; r < 4; r++)
-            sum[r] += part[r];
-        const int quarter = lane / 8, row = lane % 8;
+            sum[r] = total[r];
 #pragma unroll
-        for (int h = 0; h < 2; h++)
+        for (int n = 0; n < OUT_TILES; n += 2) {
+            unsigned b[4];
+            ldmatrix_x4_trans(b, v + n * 8 * 2);
 #pragma unroll
-            for (int n = 0; n < OUT_TILES; n += 2) {
-                unsigned b[4];
-                const int column = OUT_TILES > 1 ? (n + quarter / 2) * 8 : 0;
-                ldmatrix_x4_trans(b, shared_address(v + (h * 16 + quarter % 2 * 8 + row) * S::V_LD + column));
-#pragma unroll
-                for (int m = 0; m < 2; m++) {
-                    mma_bf16(value[m][n], p[m][h], b[0], b[1]);
-                    if (OUT_TILES > 1)
-                        mma_bf16(value[m][n + (OUT_TILES > 1)], p[m][h], b[2], b[3]);
-                }
+            for (int m = 0; m < 2; m++) {
+                mma_bf16(value[m][n], p[m], b[0], b[1]);
+                if (OUT_TILES > 1)
+                    mma_bf16(value[m][n + (OUT_TILES > 1)], p[m], b[2], b[3]);
             }
+        }
     }
 
     /* out = value / sum * sigmoid(gate) */
@@ -253,41 +260,61 @@ public:
     }
 };
 
-/* Starts the copies of one tile of keys, values and bias. */
-template <int D, bool BIAS>
-__device__ __forceinline__ void fetch(const struct ff_cuda_attention_job &j, char *stage, int row, int head, int query, int key)
-{
+/* Copies of tiles of keys, values and bias, one after the other. A thread's part of every tile lies at the same place of it. */
+template <int D, bool BIAS> class fetcher {
     using S = shape<D>;
-    bf16 *k = (bf16 *)stage, *v = (bf16 *)(stage + S::K_BYTES), *bias = (bf16 *)(stage + S::K_BYTES + S::V_BYTES);
-    const int hd = j.n_head * D;
-    constexpr int CHUNKS = D / 8;
-    for (int i = threadIdx.x; i < ROWS * KEYS * CHUNKS; i += THREADS) {
-        int chunk = i % CHUNKS, at = i / CHUNKS, n = at % KEYS, r = at / KEYS;
-        bool there = key + n < j.length && row + r < j.n_row;
-        const bf16 *from = (const bf16 *)j.qkvg + head * D + chunk * 8;
-        if (there)
-            from += (row + r) * j.qkvg_b + (key + n) * j.qkvg_l;
-        copy16_async(k + at * S::K_LD + chunk * 8, from + hd, there);
-        copy16_async(v + at * S::V_LD + chunk * 8, from + 2 * hd, there);
+    static constexpr int CHUNKS = D / 8, BIAS_CHUNKS = KEYS / 8;
+    const struct ff_cuda_attention_job &j;
+    const int row, query;
+    int key = 0;                         /* first of the next tile */
+    const bf16 *keys, *bias;             /* this thread's part of it */
+
+public:
+    __device__ fetcher(const struct ff_cuda_attention_job &job, int first_row, int head, int first_query)
+        : j(job), row(first_row), query(first_query)
+    {
+        keys = (const bf16 *)j.qkvg + row * j.qkvg_b + threadIdx.x / CHUNKS % KEYS * j.qkvg_l + j.n_head * D + head * D +
+               threadIdx.x % CHUNKS * 8;
+        if (BIAS)
+            bias = (const bf16 *)j.bias + head * j.bias_h +
+                   (j.bias_aligned ? (query + threadIdx.x / BIAS_CHUNKS) * j.bias_i + threadIdx.x % BIAS_CHUNKS * 8 : 0);
     }
-    if (!BIAS)
-        return;
-    const bf16 *b = (const bf16 *)j.bias + head * j.bias_h;
-    if (j.bias_aligned) {
-        for (int i = threadIdx.x; i < QUERIES * KEYS / 8; i += THREADS) {
-            int n = i / (KEYS / 8), c = i % (KEYS / 8) * 8;
-            /* The last piece of a row may reach past its keys, not past the row's distance: that is a multiple of 8. */
-            bool there = query + n < j.length && key + c < j.length;
-            copy16_async(bias + n * S::BIAS_LD + c, there ? b + (query + n) * j.bias_i + key + c : b, there);
+
+    __device__ __forceinline__ void next(char *stage)
+    {
+        bf16 *k = (bf16 *)stage, *v = (bf16 *)(stage + S::K_BYTES), *to = (bf16 *)(stage + S::K_BYTES + S::V_BYTES);
+        const int n = threadIdx.x / CHUNKS % KEYS, chunk = threadIdx.x % CHUNKS;
+        constexpr int AT_ONCE = THREADS / (KEYS * CHUNKS);           /* batch rows that the threads cover together */
+        static_assert(AT_ONCE >= 1, "every thread has one key at most");
+#pragma unroll
+        for (int r = threadIdx.x / (KEYS * CHUNKS); r < ROWS; r += AT_ONCE) {
+            bool there = key + n < j.length && row + r < j.n_row;
+            const bf16 *from = there ? keys + r * j.qkvg_b : (const bf16 *)j.qkvg;
+            copy16_async(k + (r * KEYS + n) * S::K_LD + chunk * 8, from, there);
+            copy16_async(v + (r * KEYS + n) * S::V_LD + chunk * 8, there ? from + j.n_head * D : from, there);
         }
-    } else {
-        for (int i = threadIdx.x; i < QUERIES * KEYS; i += THREADS) {
-            int n = i / KEYS, c = i % KEYS;
-            bool there = query + n < j.length && key + c < j.length;
-            bias[n * S::BIAS_LD + c] = there ? b[(query + n) * j.bias_i + key + c] : __float2bfloat16(0.0f);
+        keys += KEYS * j.qkvg_l;
+        if (BIAS && j.bias_aligned) {
+            const int i = threadIdx.x / BIAS_CHUNKS, c = threadIdx.x % BIAS_CHUNKS * 8;
+#pragma unroll
+            for (int m = 0; m < QUERIES; m += THREADS / BIAS_CHUNKS) {
+                /* The last piece of a row may reach past its keys, not past the row's distance: that is a multiple of 8. */
+                bool there = query + i + m < j.length && key + c < j.length;
+                copy16_async(to + (i + m) * S::BIAS_LD + c, there ? bias + m * j.bias_i : (const bf16 *)j.bias, there);
+            }
+            bias += KEYS;
+        } else if (BIAS) {
+#pragma unroll 1
+            for (int i = threadIdx.x; i < QUERIES * KEYS; i += THREADS) {
+                int m = i / KEYS, c = i % KEYS;
+                bool there = query + m < j.length && key + c < j.length;
+                to[m * S::BIAS_LD + c] = there ? bias[(query + m) * j.bias_i + key + c] : __float2bfloat16(0.0f);
+            }
         }
+        key += KEYS;
+        copy_commit();
     }
-}
+};
 
 template <int D, bool BIAS>
 __global__ void __launch_bounds__(THREADS, 2) kernel(struct ff_cuda_attention_job j)
@@ -320,11 +347,17 @@ __global__ void __launch_bounds__(THREADS, 2) kernel(struct ff_cuda_attention_jo
     };
 
     worker<D, BIAS> w(j);
-    fetch<D, BIAS>(j, shared, row, head, query, 0);
-    copy_commit();
+    fetcher<D, BIAS> fetch(j, row, head, query);
+    fetch.next(shared);
     keep_mask(0, 0, mask_at(0));
     w.start(own, j.qkvg_l, query + own_query);
 
+    unsigned k_at = shared_address(shared) + own_row * KEYS * S::K_LD * 2 + w.k_offset();
+    unsigned v_at = shared_address(shared) + S::K_BYTES + own_row * KEYS * S::V_LD * 2 + w.v_offset();
+    unsigned bias_at = shared_address(shared) + S::K_BYTES + S::V_BYTES + own_query * S::BIAS_LD * 2 + w.bias_offset();
+    keep_in_register(k_at);
+    keep_in_register(v_at);
+    keep_in_register(bias_at);
     const int n_tile = (j.length + KEYS - 1) / KEYS;
     for (int tile = 0; tile < n_tile; tile++) {
         const int stage = tile & 1, next = (tile + 1) * KEYS;
@@ -332,18 +365,23 @@ __global__ void __launch_bounds__(THREADS, 2) kernel(struct ff_cuda_attention_jo
         copy_wait<0>();
         __syncthreads();
         if (tile + 1 < n_tile) {
-            fetch<D, BIAS>(j, shared + (stage ^ 1) * STAGE, row, head, query, next);
-            copy_commit();
+            fetch.next(shared + (stage ^ 1) * STAGE);
             mask = mask_at(next);
         }
-        const bf16 *k = (const bf16 *)(shared + stage * STAGE) + own_row * KEYS * S::K_LD;
-        const bf16 *v = (const bf16 *)(shared + stage * STAGE + S::K_BYTES) + own_row * KEYS * S::V_LD;
-        const bf16 *bias = (const bf16 *)(shared + stage * STAGE + S::K_BYTES + S::V_BYTES) + own_query * S::BIAS_LD;
+        const unsigned k = k_at + stage * STAGE, v = v_at + stage * STAGE, bias = bias_at + stage * STAGE;
+        const key_bits *own_bits = bits + stage * (ROWS * KEYS / 32) + own_row * (KEYS / 32);
+        if ((own_bits[0].valid & own_bits[1].valid) == 0xffffffffu) {
+#pragma unroll
+            for (int n = 0; n < KEYS; n += STEP)
+                w.template attend<false>(k + n * S::K_LD * 2, v + n * S::V_LD * 2, bias + n * 2, key_bits());
+        } else {
 #pragma unroll 1
-        for (int half = 0; half < KEYS / 32; half++) {
-            key_bits own_bits = bits[stage * (ROWS * KEYS / 32) + own_row * (KEYS / 32) + half];
-            if (own_bits.inside != 0)
-                w.attend(k + half * 32 * S::K_LD, v + half * 32 * S::V_LD, bias + half * 32, own_bits);
+            for (int n = 0; n < KEYS; n += STEP) {
+                const unsigned all = (1u << STEP) - 1;
+                key_bits step = {own_bits[n / 32].valid >> n % 32 & all, own_bits[n / 32].inside >> n % 32 & all};
+                if (step.inside != 0)
+                    w.template attend<true>(k + n * S::K_LD * 2, v + n * S::V_LD * 2, bias + n * 2, step);
+            }
         }
         if (tile + 1 < n_tile)
             keep_mask(stage ^ 1, next, mask);

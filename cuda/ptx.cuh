@@ -9,6 +9,9 @@
 
 __device__ __forceinline__ unsigned shared_address(const void *p) { return (unsigned)__cvta_generic_to_shared(p); }
 
+/* Keeps the compiler from computing x again and again to save a register. */
+__device__ __forceinline__ void keep_in_register(unsigned &x) { asm volatile("" : "+r"(x)); }
+
 /* Four matrices of 8 x 8 16-bit numbers; lane l gives the address of row l % 8 of matrix l / 8 and gets of each the numbers
  * 2 (l % 4) and + 1 of row l / 4; _trans: of column l / 4. */
 __device__ __forceinline__ void ldmatrix_x4(unsigned (&r)[4], unsigned address)

@@ -11,6 +11,8 @@
 unsigned shared_address(const void *p);
 const char *emulator_shared_at(unsigned address);
 
+static inline void keep_in_register(unsigned &) {}
+
 static inline void emulator_ldmatrix(unsigned (&r)[4], unsigned address, bool transposed)
 {
     const char *slots = emulator_meet(EMULATOR_MATRIX, &address, sizeof address);
