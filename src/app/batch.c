@@ -8,12 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/feature_input.h"
 #include "app/interrupt.h"
+#include "app/model_list.h"
 #include "app/pipeline.h"
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/strset.h"
-#include "bio/fasta.h"
 
 struct entry {
     struct ff_target target;
@@ -47,21 +48,16 @@ static struct entry *add_entry(struct batch *b)
 
 /* --- targets ---------------------------------------------------------------------------------------------------- */
 
-static ff_status add_file(struct batch *b, const char *file)
+static ff_status add_file(struct batch *b, const char *file, bool complex)
 {
-    struct ff_fasta fasta;
-    FF_TRY(ff_fasta_load(file, false, &fasta));
-    for (int i = 0; i < fasta.count; i++) {
-        const struct ff_fasta_record *r = &fasta.records[i];
-        add_entry(b)->target = (struct ff_target){
-            .name = ff_xstrdup(r->name),
-            .description = ff_xstrdup(*r->header != '\0' ? r->header : r->name),
-            .sequence = ff_xstrdup(r->sequence),
-            .file = ff_xstrdup(file),
-        };
+    struct ff_targets targets = {0};
+    ff_status st = ff_targets_load(&targets, file, complex);
+    for (int i = 0; i < targets.count && st == FF_OK; i++) {
+        add_entry(b)->target = targets.items[i];
+        targets.items[i] = (struct ff_target){0};
     }
-    ff_fasta_free(&fasta);
-    return FF_OK;
+    ff_targets_free(&targets);
+    return st;
 }
 
 static ff_status check_names(const struct batch *b)
@@ -93,9 +89,9 @@ static ff_status read_targets(const struct ff_command_line *line, struct batch *
     if (line->n_operand == 0)
         return ff_fail(FF_EUSAGE, "no sequence file was given; expected FILE.fasta");
     for (int i = 0; i < line->n_operand; i++)
-        FF_TRY(add_file(b, line->operands[i]));
+        FF_TRY(add_file(b, line->operands[i], line->complex));
     if (line->msa != NULL && b->count > 1)
-        return ff_fail(FF_EUSAGE, "--msa %s is the alignment of one sequence, but there are %d; run them one by one",
+        return ff_fail(FF_EUSAGE, "--msa %s is the alignment of one target, but there are %d; run them one by one",
                        line->msa, b->count);
     return check_names(b);
 }
@@ -181,13 +177,30 @@ static ff_status print_summary(const struct batch *b)
 
 /* --- the command ------------------------------------------------------------------------------------------------ */
 
-ff_status ff_batch_run(const struct ff_config *config, const struct ff_command_line *line, const char *command,
-                       enum ff_stage last)
+/* Whether the default network is that of complexes. Where nothing else names a network, one kind of target only. */
+static ff_status find_kind(const struct batch *b, const struct ff_command_line *line, bool *ret_complex)
 {
-    struct batch b = {0};
-    struct ff_pipeline *p = NULL;
+    const struct ff_target *single = NULL, *complex = NULL;
+    for (int i = 0; i < b->count; i++) {
+        const struct ff_target *t = &b->entries[i].target;
+        if (t->complex)
+            complex = complex != NULL ? complex : t;
+        else
+            single = single != NULL ? single : t;
+    }
+    *ret_complex = complex != NULL || (line->features != NULL && ff_feature_input_is_complex(line->features));
+    if (complex != NULL && single != NULL && line->models == NULL && !line->model_given)
+        return ff_fail(FF_EUSAGE, "%s is a complex and %s a single chain, which have networks of their own; run them "
+                       "apart, or give --model or --models for both", complex->name, single->name);
+    return FF_OK;
+}
+
+static ff_status run_pipeline(struct batch *b, const struct ff_model_list *models, const struct ff_command_line *line,
+                              const char *command, enum ff_stage last)
+{
     struct ff_pipeline_options options = {
-        .config = config,
+        .n_model = models->count,
+        .configs = models->configs,
         .last = last,
         .command = command,
         .msa = line->msa,
@@ -195,21 +208,19 @@ ff_status ff_batch_run(const struct ff_config *config, const struct ff_command_l
         .features = line->features,
         .stop = ff_interrupt_flag(),
     };
+    struct ff_pipeline *p = NULL;
     ff_status st;
-    FF_TRY_GOTO(st, read_targets(line, &b), cleanup);
     FF_TRY_GOTO(st, ff_pipeline_open(&options, &p), cleanup);
     if (line->features != NULL)
-        ff_pipeline_features_target(p, &add_entry(&b)->target);
-    if (config->params_note != NULL && last == FF_STAGE_PREDICT)
-        ff_note("%s", config->params_note);
-    FF_TRY_GOTO(st, check_targets(p, &b), cleanup);
-    FF_TRY_GOTO(st, run_targets(p, &b), cleanup);
+        ff_pipeline_features_target(p, &add_entry(b)->target);
+    if (models->configs->params_note != NULL && last == FF_STAGE_PREDICT)
+        ff_note("%s", models->configs->params_note);
+    FF_TRY_GOTO(st, check_targets(p, b), cleanup);
+    FF_TRY_GOTO(st, run_targets(p, b), cleanup);
     FF_TRY_GOTO(st, ff_pipeline_finish(p), cleanup);
-    st = print_summary(&b);
-
+    st = print_summary(b);
 cleanup:
     ff_pipeline_close(p);
-    batch_free(&b);
     return st;
 }
 
@@ -222,15 +233,32 @@ static char *command_text(const char *name, int argc, char **argv)
     return ff_strbuf_detach(&text);
 }
 
+static ff_status run(int argc, char **argv, const char *name, const struct ff_command_line *line, enum ff_stage last)
+{
+    struct batch b = {0};
+    struct ff_model_list models = {0};
+    char *command = command_text(name, argc, argv);
+    bool complex = false;
+    ff_status st = read_targets(line, &b);
+    if (st == FF_OK)
+        st = find_kind(&b, line, &complex);
+    if (st == FF_OK)
+        st = ff_model_list_make(argc, argv, name, line, complex, &models);
+    if (st == FF_OK)
+        st = run_pipeline(&b, &models, line, command, last);
+    ff_model_list_free(&models);
+    batch_free(&b);
+    free(command);
+    return st;
+}
+
 int ff_batch_main(int argc, char **argv, const char *name, enum ff_stage last)
 {
     struct ff_config config;
     struct ff_command_line line;
     FF_TRY(ff_options_parse(argc, argv, name, &config, &line));
-    char *command = command_text(name, argc, argv);
-    ff_status st = ff_batch_run(&config, &line, command, last);
-    free(command);
-    ff_command_line_free(&line);
     ff_config_free(&config);
+    ff_status st = run(argc, argv, name, &line, last);
+    ff_command_line_free(&line);
     return (int)st;
 }

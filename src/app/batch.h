@@ -7,13 +7,9 @@
 #include "app/options.h"
 #include "app/run_record.h"
 
-/* Reads the targets, checks all that can be checked, runs every target up to the stage last, and prints what came out
- * on stdout. command is the command line as typed. The code of the failure where there is one target; FF_EPARTIAL when
- * some of several failed. */
-ff_status ff_batch_run(const struct ff_config *config, const struct ff_command_line *line, const char *command,
-                       enum ff_stage last) FF_MUST_USE;
-
-/* The whole of a command that goes up to a stage: options, run, exit status. argv begins behind its name. */
+/* The whole of a command that goes up to a stage: options, targets, checks of all that can be checked, every target up
+ * to the stage, and what came out on stdout. argv begins behind the command's name. Returns the exit status: the code
+ * of the failure where there is one target; FF_EPARTIAL when some of several failed. */
 int ff_batch_main(int argc, char **argv, const char *name, enum ff_stage last);
 
 #endif

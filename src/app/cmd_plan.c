@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  * cmd_plan: `fastfold plan FILE.fasta` tells what a prediction would need: memory and work of every stage, and the
- * chunks that make it fit. It needs no parameters, and no GPU for --device cuda.
+ * chunks that make it fit. It needs no parameters, and no GPU for --device cuda. Of several networks it shows the one
+ * that needs the most memory.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "app/alignment.h"
 #include "app/commands.h"
+#include "app/feature_input.h"
+#include "app/model_list.h"
 #include "app/options.h"
 #include "app/predictor.h"
+#include "app/target.h"
+#include "app/user_msa.h"
 #include "base/log.h"
-#include "bio/fasta.h"
-#include "feature/feature_file.h"
-#include "feature/source.h"
 #include "format/json.h"
 
 /* What the plan is made for. */
@@ -54,12 +55,15 @@ static double mib(size_t bytes)
     return (double)bytes / (1 << 20);
 }
 
-static void print_text(const char *target, const struct ff_config *c, const struct machine *m, const struct ff_plan *p)
+static void print_text(const char *target, const struct ff_config *c, int n_run, const struct machine *m,
+                       const struct ff_plan *p)
 {
     int passes = c->model.num_recycle + 1;
     printf("%s\n", target);
     const struct ff_input_shape *s = &p->shape;
     printf("  network      %s on %s\n", c->model.name, m->name);
+    if (n_run > 1)
+        printf("  predictions  %d; this is the largest of the networks\n", n_run);
     printf("  features     %d residues, %d clusters, %d extra sequences, %d templates\n", s->n_res, s->n_seq,
            s->n_extra, s->n_template);
     printf("  memory       %.1f MiB: parameters %.1f, representations and scratch %.1f, workspace %.1f\n",
@@ -82,8 +86,8 @@ static void put_bytes(struct ff_json *j, const char *key, size_t bytes)
     ff_json_int(j, (int64_t)bytes);
 }
 
-static void print_json(struct ff_json *j, const char *target, const struct ff_config *c, const struct machine *m,
-                       const struct ff_plan *p)
+static void print_json(struct ff_json *j, const char *target, const struct ff_config *c, int n_run,
+                       const struct machine *m, const struct ff_plan *p)
 {
     ff_json_begin_object(j);
     ff_json_key(j, "target");
@@ -106,6 +110,8 @@ static void print_json(struct ff_json *j, const char *target, const struct ff_co
         ff_json_null(j);
     else
         ff_json_int(j, (int64_t)m->budget);
+    ff_json_key(j, "predictions");
+    ff_json_int(j, n_run);
     ff_json_key(j, "passes");
     ff_json_int(j, c->model.num_recycle + 1);
     ff_json_key(j, "flops_per_pass");
@@ -130,92 +136,84 @@ static void print_json(struct ff_json *j, const char *target, const struct ff_co
 /* --- targets ---------------------------------------------------------------------------------------------------- */
 
 struct planner {
-    const struct ff_config *config;
+    const struct ff_model_list *models;
+    const char *msa;             /* the user's alignment; NULL: none */
     struct machine machine;
     struct ff_json *json;        /* NULL: text */
 };
 
-static ff_status plan_shape(const struct planner *p, const char *target, const struct ff_input_shape *shape)
+/* What one network gets: of a file of features, or of a target with n_row rows of alignment (-1: a search tells). */
+static ff_status find_shape(const struct ff_config *c, const char *features, int n_res, int n_row,
+                            struct ff_input_shape *ret)
 {
-    struct ff_plan plan;
-    const struct machine *m = &p->machine;
-    ff_status st = ff_model_plan(&p->config->model, shape, m->precision, m->activation, m->workspace, m->budget, &plan);
-    if (st != FF_OK)
-        return ff_context(st, "%s", target);
-    if (p->json != NULL)
-        print_json(p->json, target, p->config, m, &plan);
-    else
-        print_text(target, p->config, m, &plan);
+    if (features == NULL) {
+        ff_predictor_shape(c, n_res, n_row, ret);
+        return FF_OK;
+    }
+    struct ff_source_options options = {.features = c->msa, .num_ensemble = c->model.num_ensemble,
+                                        .resample = c->model.resample_msa_in_recycling};
+    struct ff_feature_input input;
+    FF_TRY(ff_feature_input_open(features, &c->model, &options, &input));
+    *ret = input.source->shape;
+    ff_feature_input_close(&input);
     return FF_OK;
 }
 
-static ff_status plan_features(const struct planner *p, const char *path)
+static ff_status plan_target(const struct planner *p, const char *name, const char *features, int n_res, int n_row)
 {
-    struct ff_arrays arrays = {0};
-    enum ff_feature_kind kind;
-    struct ff_source *source = NULL;
-    struct ff_source_options options = {.features = p->config->msa, .num_ensemble = p->config->model.num_ensemble,
-                                        .resample = p->config->model.resample_msa_in_recycling};
-    FF_TRY(ff_feature_file_load(path, &kind, &arrays));
-    ff_status st;
-    if (kind == FF_FEATURES_RAW)
-        st = ff_source_from_raw(path, &arrays, &options, &source);
-    else if (kind == FF_FEATURES_PROCESSED)
-        st = ff_source_from_processed(path, &arrays, &options, &source);
-    else
-        st = ff_fail(FF_EINPUT, "%s holds the features of a complex; plans are made for single chains", path);
-    if (st == FF_OK)
-        st = plan_shape(p, path, &source->shape);
-    if (kind == FF_FEATURES_COMPLEX)
-        ff_arrays_free(&arrays);
-    ff_source_destroy(source);
-    return st;
-}
-
-static ff_status plan_record(const struct planner *p, const struct ff_fasta_record *r, const char *msa)
-{
-    int n_row = p->config->search.enabled ? -1 : 1;
-    if (msa != NULL) {
-        struct ff_msa m;
-        FF_TRY(ff_alignment_load(msa, r->sequence, 0, &m));
-        n_row = m.n_row;
-        ff_msa_free(&m);
+    const struct ff_config *largest = NULL;
+    const struct machine *m = &p->machine;
+    struct ff_plan plan = {0};
+    for (int i = 0; i < p->models->count; i++) {
+        const struct ff_config *c = &p->models->configs[i];
+        struct ff_input_shape shape;
+        struct ff_plan one;
+        FF_TRY(find_shape(c, features, n_res, n_row, &shape));
+        ff_status st = ff_model_plan(&c->model, &shape, m->precision, m->activation, m->workspace, m->budget, &one);
+        if (st != FF_OK)
+            return ff_context(st, "%s", name);
+        if (largest != NULL && one.total_bytes <= plan.total_bytes)
+            continue;
+        largest = c;
+        plan = one;
     }
-    struct ff_input_shape shape;
-    ff_predictor_shape(p->config, r->n_residue, n_row, &shape);
-    return plan_shape(p, r->name, &shape);
+    int n_run = p->models->count * largest->run.num_seeds;
+    if (p->json != NULL)
+        print_json(p->json, name, largest, n_run, m, &plan);
+    else
+        print_text(name, largest, n_run, m, &plan);
+    return FF_OK;
 }
 
-static ff_status plan_file(const struct planner *p, const char *path, const char *msa)
+static ff_status plan_sequence(const struct planner *p, const struct ff_target *t)
 {
-    struct ff_fasta fasta;
-    FF_TRY(ff_fasta_load(path, false, &fasta));
-    ff_status st = FF_OK;
-    for (int i = 0; i < fasta.count && st == FF_OK; i++)
-        st = plan_record(p, &fasta.records[i], msa);
-    ff_fasta_free(&fasta);
-    return st;
+    const struct ff_config *c = p->models->configs;
+    int n_row = c->search.enabled ? -1 : 1;
+    if (t->complex && !c->model.multimer)
+        return ff_fail(FF_EUSAGE, "%s: '%s' is a complex, but model %s predicts single chains", t->file, t->name,
+                       c->model.name);
+    if (p->msa != NULL) {
+        struct ff_user_msa m;
+        FF_TRY(ff_user_msa_load(p->msa, t, &m));
+        n_row = m.n_entity == 1 ? m.own[0].n_row : -1;
+        ff_user_msa_free(&m);
+    }
+    return plan_target(p, t->name, NULL, t->n_res, n_row);
 }
 
-static ff_status run(const struct ff_config *config, const struct ff_command_line *line)
+static ff_status plan_all(struct planner *p, const struct ff_targets *targets, const char *features, bool as_json)
 {
-    if (config->model.multimer)
-        return ff_fail(FF_EUSAGE, "model %s predicts complexes; plans are made for single chains", config->model.name);
-    if ((line->features != NULL) == (line->n_operand > 0))
-        return ff_fail(FF_EUSAGE, "plan: expected FILE.fasta or --features FILE.npz");
-    struct planner p = {.config = config};
-    FF_TRY(choose_machine(&config->run, &p.machine));
     struct ff_strbuf text = {0};
     struct ff_json json;
     ff_json_init(&json, &text, 4);
-    if (line->json) {
-        p.json = &json;
+    if (as_json) {
+        p->json = &json;
         ff_json_begin_array(&json);
     }
-    ff_status st = line->features != NULL ? plan_features(&p, line->features) : FF_OK;
-    for (int i = 0; i < line->n_operand && st == FF_OK; i++)
-        st = plan_file(&p, line->operands[i], line->msa);
-    if (line->json) {
+    ff_status st = features != NULL ? plan_target(p, features, features, 0, 0) : FF_OK;
+    for (int i = 0; i < targets->count && st == FF_OK; i++)
+        st = plan_sequence(p, &targets->items[i]);
+    if (as_json) {
         ff_json_end_array(&json);
         if (st == FF_OK)
             puts(ff_strbuf_cstr(&text));
@@ -224,13 +222,37 @@ static ff_status run(const struct ff_config *config, const struct ff_command_lin
     return st;
 }
 
+static ff_status run(int argc, char **argv, const struct ff_command_line *line)
+{
+    if ((line->features != NULL) == (line->n_operand > 0))
+        return ff_fail(FF_EUSAGE, "plan: expected FILE.fasta or --features FILE.npz");
+    struct ff_targets targets = {0};
+    struct ff_model_list models = {0};
+    struct planner p = {.models = &models, .msa = line->msa};
+    bool complex = line->features != NULL && ff_feature_input_is_complex(line->features);
+    ff_status st = FF_OK;
+    for (int i = 0; i < line->n_operand && st == FF_OK; i++)
+        st = ff_targets_load(&targets, line->operands[i], line->complex);
+    for (int i = 0; i < targets.count; i++)
+        complex = complex || targets.items[i].complex;
+    if (st == FF_OK)
+        st = ff_model_list_make(argc, argv, "plan", line, complex, &models);
+    if (st == FF_OK)
+        st = choose_machine(&models.configs->run, &p.machine);
+    if (st == FF_OK)
+        st = plan_all(&p, &targets, line->features, line->json);
+    ff_model_list_free(&models);
+    ff_targets_free(&targets);
+    return st;
+}
+
 int ff_cmd_plan(int argc, char **argv)
 {
     struct ff_config config;
     struct ff_command_line line;
     FF_TRY(ff_options_parse(argc, argv, "plan", &config, &line));
-    ff_status st = run(&config, &line);
-    ff_command_line_free(&line);
     ff_config_free(&config);
+    ff_status st = run(argc, argv, &line);
+    ff_command_line_free(&line);
     return (int)st;
 }

@@ -77,6 +77,8 @@ const struct ff_option ff_option_table[] = {
      .help = "threads of the CPU; 0: one for each processor"},
     {INT64("run.seed", run.seed, 0, 9007199254740992.0), .flag = "--seed", .metavar = "N",
      .help = "start of the random numbers that sample and mask the MSA"},
+    {INT("run.num_seeds", run.num_seeds, 1, 10000), .flag = "--num-seeds", .metavar = "N",
+     .help = "predictions by each network, each with a seed of its own"},
     {BYTES("run.memory_limit", run.memory_limit), .flag = "--memory-limit", .metavar = "SIZE",
      .help = "memory that a prediction may use, such as 8GiB; 0: what is free when it starts"},
     {STRING("run.params", PARAMS, run.params), .flag = "--params", .metavar = "PATH",
@@ -270,8 +272,14 @@ const int ff_option_switch_count = sizeof ff_option_switches / sizeof ff_option_
 const struct ff_line_option ff_line_options[] = {
     {"--features", "FILE.npz", LINE(features), " predict plan ",
      "start from this file of features, as `fastfold features` writes it, or of processed features", false},
+    {"--complex", NULL, LINE(complex), " predict features search plan ",
+     "the records of a FASTA file are the chains of one complex", false},
+    {"--models", "NAME,...", LINE(models), " predict features plan ",
+     "networks to predict with, or a family: multimer (model_1_multimer_v3 to model_5_multimer_v3, the default for "
+     "complexes), multimer_v2, multimer_v1, monomer, monomer_ptm, monomer_casp14", false},
     {"--msa", "FILE", LINE(msa), " predict features plan ",
-     "use this alignment (.a3m, .sto, .fasta, also .gz) in place of the searches", false},
+     "use this alignment (.a3m, .sto, .fasta, also .gz; for chains of different sequence a ColabFold A3M) in place of "
+     "the searches", false},
     {"--template", "FILE[:CHAIN]", LINE(templates), " predict features ",
      "a structure (.cif, .pdb, also .gz) as template, before those of the search; may be given several times", true},
     {"--out", "FILE", LINE(out), " params ", "file to write", false},

@@ -28,6 +28,7 @@ struct parser {
     const char *command;
     unsigned groups;
     struct ff_command_line *line;
+    const char *model;               /* chosen by the caller; NULL: by the command line */
     struct assignment *set;
     int n_set, cap_set;
     struct ff_option_file **files;
@@ -286,11 +287,16 @@ static ff_status choose_model(const struct parser *p, struct ff_config *config)
         by_file = ff_option_file_model(p->files[i]) != NULL ? p->files[i] : by_file;
         own_base = p->files[i]->base != NULL ? p->files[i] : own_base;
     }
-    const char *name = given != NULL ? given->value.text
+    p->line->model_given = given != NULL || by_file != NULL;
+    const char *name = p->model != NULL ? p->model
+                       : given != NULL ? given->value.text
                        : by_file != NULL ? ff_option_file_model(by_file)
                                          : config->model.name;
-    const char *place = given != NULL ? given->place : by_file != NULL ? by_file->name : "model.name";
-    if (given != NULL && own_base != NULL && ff_option_file_model(own_base) != NULL &&
+    const char *place = p->model != NULL ? "--models"
+                        : given != NULL ? given->place
+                        : by_file != NULL ? by_file->name
+                                          : "model.name";
+    if ((given != NULL || p->model != NULL) && own_base != NULL && ff_option_file_model(own_base) != NULL &&
         strcmp(name, ff_option_file_model(own_base)) != 0)
         return ff_fail(FF_EUSAGE, "%s %s: %s describes a network of its own, '%s'; leave one of the two out", place,
                        name, own_base->name, ff_option_file_model(own_base));
@@ -366,23 +372,37 @@ static ff_status build(struct parser *p, struct ff_config *config)
     return check_together(config);
 }
 
-ff_status ff_options_parse(int argc, char **argv, const char *command, struct ff_config *config,
-                           struct ff_command_line *line)
+static ff_status parse_all(struct parser *p, const char *preset, struct ff_config *config)
 {
-    struct parser p = {.argc = argc, .argv = argv, .command = command, .groups = groups_of(command), .line = line};
+    if (preset != NULL)
+        FF_TRY(add_file(p, preset));
+    FF_TRY(parse_arguments(p));
+    return p->line->help || p->groups == 0 ? FF_OK : build(p, config);
+}
+
+ff_status ff_options_parse_for(int argc, char **argv, const char *command, const char *model, const char *preset,
+                               struct ff_config *config, struct ff_command_line *line)
+{
+    struct parser p = {.argc = argc, .argv = argv, .command = command, .groups = groups_of(command), .line = line,
+                       .model = model};
     *config = (struct ff_config){0};
     *line = (struct ff_command_line){0};
-    ff_status st = parse_arguments(&p);
-    if (st == FF_OK && !line->help && p.groups != 0)
-        st = build(&p, config);
-    if (st == FF_OK && !line->help && p.groups != 0)
-        ff_log_set_level(config->run.verbosity);
+    ff_status st = parse_all(&p, preset, config);
     parser_free(&p);
     if (st != FF_OK) {
         ff_config_free(config);
         ff_command_line_free(line);
     }
     return st;
+}
+
+ff_status ff_options_parse(int argc, char **argv, const char *command, struct ff_config *config,
+                           struct ff_command_line *line)
+{
+    FF_TRY(ff_options_parse_for(argc, argv, command, NULL, NULL, config, line));
+    if (!line->help && groups_of(command) != 0)
+        ff_log_set_level(config->run.verbosity);
+    return FF_OK;
 }
 
 /* --- 4. ends ------------------------------------------------------------------------------------------------------ */

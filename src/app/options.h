@@ -64,6 +64,7 @@ struct ff_run_config {
     enum ff_precision precision;
     int threads;                     /* 0: all processors */
     int64_t seed;
+    int num_seeds;                   /* predictions by each network */
     int64_t memory_limit;            /* bytes; 0: what is free */
     char *params;                    /* file, directory, or "synthetic" */
     char *dump;                      /* write every op's output to this .npz */
@@ -89,6 +90,9 @@ struct ff_command_line {
     char *features;                  /* --features FILE.npz */
     char *msa;                       /* --msa FILE.{a3m,sto} */
     char *templates;                 /* --template FILE[:CHAIN], several on lines of their own */
+    char *models;                    /* --models NAME,... */
+    bool complex;                    /* --complex */
+    bool model_given;                /* --model or a file says which network */
     char *out;                       /* --out FILE (params synth) */
     bool list;                       /* --list (config) */
     bool json;                       /* --json (compare, plan, bench) */
@@ -102,6 +106,10 @@ struct ff_command_line {
  * failure both are empty again. */
 ff_status ff_options_parse(int argc, char **argv, const char *command, struct ff_config *config,
                            struct ff_command_line *line) FF_MUST_USE;
+/* The same for a network that the caller chooses, whatever --model says; preset: a built-in file that goes before those
+ * of --config, NULL: none. The log level is left alone. */
+ff_status ff_options_parse_for(int argc, char **argv, const char *command, const char *model, const char *preset,
+                               struct ff_config *config, struct ff_command_line *line) FF_MUST_USE;
 /* Options of one subcommand, grouped, with the real defaults. */
 void ff_options_print_help(const char *command, struct ff_strbuf *out);
 /* The whole configuration as YAML (`fastfold config`): reads back equal from any folder. */

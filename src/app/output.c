@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/chain_id.h"
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -18,24 +19,25 @@
 /* --- names ------------------------------------------------------------------------------------------------------ */
 
 static const struct {
-    const char *head, *tail;     /* before and after "<model>_pred_0"; tail NULL: head is the whole name */
+    const char *head, *tail;     /* before and after the prediction's name; tail NULL: head is the whole name */
 } names[FF_RESULT_COUNT] = {
     [FF_RESULT_FEATURES] = {"features.npz", NULL},
     [FF_RESULT_RUN] = {"run.json", NULL},
     [FF_RESULT_PDB] = {"unrelaxed_", ".pdb"},
-    [FF_RESULT_RANKED_PDB] = {"ranked_0.pdb", NULL},
     [FF_RESULT_CIF] = {"unrelaxed_", ".cif"},
-    [FF_RESULT_RANKED_CIF] = {"ranked_0.cif", NULL},
     [FF_RESULT_ARRAYS] = {"result_", ".npz"},
     [FF_RESULT_CONFIDENCE] = {"confidence_", ".json"},
     [FF_RESULT_PAE] = {"pae_", ".json"},
+    [FF_RESULT_SUMMARY] = {"summary_", ".json"},
     [FF_RESULT_RANKING] = {"ranking_debug.json", NULL},
     [FF_RESULT_TIMINGS] = {"timings.json", NULL},
 };
 
 /* Beginnings of the names that AlphaFold and this program give to results. */
 static const char *const result_heads[] = {"features.",   "unrelaxed_",     "relaxed_", "ranked_", "result_",
-                                           "confidence_", "ranking_debug.", "pae_"};
+                                           "confidence_", "ranking_debug.", "pae_",     "summary_"};
+
+enum { MAX_PDB_RESIDUE = 9999 };
 
 char *ff_output_target_dir(const char *output_dir, const char *target)
 {
@@ -47,19 +49,47 @@ char *ff_output_msa_dir(const char *target_dir)
     return ff_path_join(target_dir, "msas");
 }
 
-char *ff_output_prediction_name(const char *model)
+char *ff_output_prediction_name(const char *model, int index)
 {
-    return ff_xasprintf("%s_pred_0", model);
+    return ff_xasprintf("%s_pred_%d", model, index);
 }
 
-char *ff_output_path(const char *target_dir, enum ff_result_file file, const char *model)
+char *ff_output_path(const char *target_dir, enum ff_result_file file, const char *name)
 {
     if (names[file].tail == NULL)
         return ff_path_join(target_dir, names[file].head);
-    char *name = ff_xasprintf("%s%s_pred_0%s", names[file].head, model, names[file].tail);
-    char *path = ff_path_join(target_dir, name);
-    free(name);
+    char *base = ff_xasprintf("%s%s%s", names[file].head, name, names[file].tail);
+    char *path = ff_path_join(target_dir, base);
+    free(base);
     return path;
+}
+
+bool ff_output_is_of(const char *file, const char *name)
+{
+    for (int i = 0; i < FF_RESULT_COUNT; i++) {
+        size_t head = strlen(names[i].head);
+        if (names[i].tail != NULL && strncmp(file, names[i].head, head) == 0 &&
+            strncmp(file + head, name, strlen(name)) == 0 && strcmp(file + head + strlen(name), names[i].tail) == 0)
+            return true;
+    }
+    return false;
+}
+
+static char *ranked_path(const char *target_dir, int rank, const char *tail)
+{
+    char *base = ff_xasprintf("ranked_%d%s", rank, tail);
+    char *path = ff_path_join(target_dir, base);
+    free(base);
+    return path;
+}
+
+char *ff_output_ranked_path(const char *target_dir, int rank)
+{
+    char *path = ranked_path(target_dir, rank, ".cif");
+    if (ff_file_exists(path))
+        return path;
+    free(path);
+    return ranked_path(target_dir, rank, ".pdb");
 }
 
 char *ff_output_find_result(const char *target_dir)
@@ -133,8 +163,27 @@ static ff_status check_finite(const struct ff_prediction *p, const char *name)
     return FF_OK;
 }
 
-static ff_status write_structure(const struct ff_output_prediction *p, struct ff_output_files *files,
-                                 char **ret_structure)
+/* Writes what text holds and empties it. */
+static ff_status write_text(const struct ff_output_prediction *p, enum ff_result_file file, struct ff_strbuf *text,
+                            struct ff_output_files *files)
+{
+    char *path = ff_output_path(p->target_dir, file, p->name);
+    ff_status st = ff_file_write(path, ff_strbuf_cstr(text), text->len);
+    if (st == FF_OK)
+        ff_output_files_add(files, path);
+    ff_strbuf_free(text);
+    free(path);
+    return st;
+}
+
+/* Why the structure is not written as PDB; NULL when it is. */
+static const char *misfit_of(const struct ff_structure *s, const struct ff_pdb_options *pdb)
+{
+    const char *misfit = ff_pdb_misfit(s, pdb);
+    return misfit != NULL ? misfit : s->n_res > MAX_PDB_RESIDUE ? "it has more than 9999 residues" : NULL;
+}
+
+static ff_status write_structure(const struct ff_output_prediction *p, struct ff_output_files *files, bool *ret_pdb)
 {
     struct ff_structure s;
     ff_output_structure(p, &s);
@@ -142,32 +191,18 @@ static ff_status write_structure(const struct ff_output_prediction *p, struct ff
     bool from_a = !p->config->published_chain_ids;
     const char *remarks[] = {p->params_note, NULL};
     struct ff_pdb_options pdb = {.remarks = p->params_note != NULL ? remarks : NULL, .chains_from_a = from_a};
-    const char *misfit = ff_pdb_misfit(&s, &pdb);
+    const char *misfit = misfit_of(&s, &pdb);
+    *ret_pdb = misfit == NULL;
     ff_status st;
     if (misfit == NULL) {
         st = ff_pdb_write(&s, &pdb, &text);
     } else {
         ff_note("structure written as mmCIF, as the columns of PDB cannot hold it: %s", misfit);
-        char *id = ff_output_prediction_name(p->model);
-        struct ff_mmcif_options cif = {.id = id, .multimer = p->multimer, .chains_from_a = from_a};
+        struct ff_mmcif_options cif = {.id = p->name, .multimer = p->multimer, .chains_from_a = from_a};
         st = ff_mmcif_write(&s, &cif, &text);
-        free(id);
     }
-    bool fits = misfit == NULL;
-    char *path = ff_output_path(p->target_dir, fits ? FF_RESULT_PDB : FF_RESULT_CIF, p->model);
-    char *ranked = ff_output_path(p->target_dir, fits ? FF_RESULT_RANKED_PDB : FF_RESULT_RANKED_CIF, p->model);
     if (st == FF_OK)
-        st = ff_file_write(path, text.s, text.len);
-    if (st == FF_OK)
-        st = ff_file_write(ranked, text.s, text.len);
-    if (st == FF_OK) {
-        ff_output_files_add(files, path);
-        ff_output_files_add(files, ranked);
-        *ret_structure = ranked;
-        ranked = NULL;
-    }
-    free(ranked);
-    free(path);
+        st = write_text(p, *ret_pdb ? FF_RESULT_PDB : FF_RESULT_CIF, &text, files);
     ff_strbuf_free(&text);
     ff_structure_free(&s);
     return st;
@@ -178,7 +213,7 @@ static ff_status write_structure(const struct ff_output_prediction *p, struct ff
 static ff_status write_arrays(const struct ff_output_prediction *p, struct ff_output_files *files)
 {
     static const char representations[] = "representations/";
-    char *path = ff_output_path(p->target_dir, FF_RESULT_ARRAYS, p->model);
+    char *path = ff_output_path(p->target_dir, FF_RESULT_ARRAYS, p->name);
     struct ff_npz_writer *w = NULL;
     ff_status st = ff_npz_writer_open(path, &w);
     for (int i = 0; i < p->prediction->arrays.count && st == FF_OK; i++) {
@@ -192,19 +227,6 @@ static ff_status write_arrays(const struct ff_output_prediction *p, struct ff_ou
         ff_npz_writer_abort(w);
     if (st == FF_OK)
         ff_output_files_add(files, path);
-    free(path);
-    return st;
-}
-
-/* Writes what text holds and empties it. */
-static ff_status write_text(const struct ff_output_prediction *p, enum ff_result_file file, struct ff_strbuf *text,
-                            struct ff_output_files *files)
-{
-    char *path = ff_output_path(p->target_dir, file, p->model);
-    ff_status st = ff_file_write(path, ff_strbuf_cstr(text), text->len);
-    if (st == FF_OK)
-        ff_output_files_add(files, path);
-    ff_strbuf_free(text);
     free(path);
     return st;
 }
@@ -226,11 +248,29 @@ static ff_status write_pae(const struct ff_output_prediction *p, struct ff_outpu
     return write_text(p, FF_RESULT_PAE, &text, files);
 }
 
-ff_status ff_output_write_prediction(const struct ff_output_prediction *p, struct ff_output_files *files,
-                                     char **ret_structure)
+/* Chains as the structure's file names them. */
+static ff_status write_summary(const struct ff_output_prediction *p, bool pdb, struct ff_output_files *files)
+{
+    const struct ff_chain_scores *scores = &p->prediction->chains;
+    if (scores->n_chain == 0)
+        return FF_OK;
+    char (*ids)[FF_CHAIN_ID_SIZE] = ff_xcalloc((size_t)scores->n_chain, sizeof *ids);
+    const char **texts = FF_NEW_ARRAY(const char *, (size_t)scores->n_chain);
+    for (int i = 0; i < scores->n_chain; i++) {
+        int number = p->config->published_chain_ids ? (int)scores->asym_id[i] : i;
+        texts[i] = ff_chain_id(number, pdb, ids[i]);
+    }
+    struct ff_strbuf text = {0};
+    ff_output_summary_json(p->prediction, texts, &text);
+    ff_status st = write_text(p, FF_RESULT_SUMMARY, &text, files);
+    free(texts);
+    free(ids);
+    return st;
+}
+
+ff_status ff_output_write_prediction(const struct ff_output_prediction *p, struct ff_output_files *files)
 {
     const struct ff_prediction *prediction = p->prediction;
-    *ret_structure = NULL;
     FF_TRY(check_finite(prediction, "structure_module/final_atom_positions"));
     FF_TRY(check_finite(prediction, "plddt"));
     FF_TRY(check_finite(prediction, "predicted_aligned_error"));
@@ -240,13 +280,53 @@ ff_status ff_output_write_prediction(const struct ff_output_prediction *p, struc
     ff_output_confidence_json(prediction->n_res, prediction_array(prediction, "plddt", prediction->n_res), &text);
     FF_TRY(write_text(p, FF_RESULT_CONFIDENCE, &text, files));
     FF_TRY(write_pae(p, files));
+    bool pdb;
+    FF_TRY(write_structure(p, files, &pdb));
+    return write_summary(p, pdb, files);
+}
 
-    char *name = ff_output_prediction_name(p->model);
-    struct ff_named_value score = {name, prediction->ranking_confidence};
-    ff_output_ranking_json(p->multimer ? "iptm+ptm" : "plddts", 1, &score, &text);
-    free(name);
-    FF_TRY(write_text(p, FF_RESULT_RANKING, &text, files));
-    ff_output_timings_json(p->n_timing, p->timings, &text);
-    FF_TRY(write_text(p, FF_RESULT_TIMINGS, &text, files));
-    return write_structure(p, files, ret_structure);
+/* --- all predictions --------------------------------------------------------------------------------------------- */
+
+static ff_status write_common(const char *target_dir, enum ff_result_file file, struct ff_strbuf *text,
+                              struct ff_output_files *files)
+{
+    return write_text(&(struct ff_output_prediction){.target_dir = target_dir}, file, text, files);
+}
+
+static ff_status copy_structure(const char *target_dir, const char *name, int rank, struct ff_output_files *files)
+{
+    char *from = ff_output_path(target_dir, FF_RESULT_CIF, name);
+    bool cif = ff_file_exists(from);
+    if (!cif) {
+        free(from);
+        from = ff_output_path(target_dir, FF_RESULT_PDB, name);
+    }
+    char *to = ranked_path(target_dir, rank, cif ? ".cif" : ".pdb"), *text;
+    size_t len;
+    ff_status st = ff_file_read(from, &text, &len);
+    if (st == FF_OK) {
+        st = ff_file_write(to, text, len);
+        free(text);
+    }
+    if (st == FF_OK)
+        ff_output_files_add(files, to);
+    free(to);
+    free(from);
+    return st;
+}
+
+ff_status ff_output_write_ranking(const struct ff_output_ranking *r, struct ff_output_files *files)
+{
+    struct ff_strbuf text = {0};
+    ff_output_ranking_json(r->multimer ? "iptm+ptm" : "plddts", r->count, r->scores, &text);
+    FF_TRY(write_common(r->target_dir, FF_RESULT_RANKING, &text, files));
+    ff_output_timings_json(r->n_timing, r->timings, &text);
+    FF_TRY(write_common(r->target_dir, FF_RESULT_TIMINGS, &text, files));
+    int *order = FF_NEW_ARRAY(int, (size_t)r->count);
+    ff_output_rank(r->count, r->scores, order);
+    ff_status st = FF_OK;
+    for (int k = 0; k < r->count && st == FF_OK; k++)
+        st = copy_structure(r->target_dir, r->scores[order[k]].name, k, files);
+    free(order);
+    return st;
 }

@@ -10,6 +10,7 @@
 #define FF_APP_OUTPUT_JSON_H
 
 #include "base/strbuf.h"
+#include "model/model.h"
 
 /* {"residueNumber":[1,...],"confidenceScore":[..],"confidenceCategory":["H",...]}: D below 50, L below 70, M below 90,
  * H above. */
@@ -27,6 +28,17 @@ struct ff_named_value {
 /* {label: {name: score, ...}, "order": [names, best first]}; label is "plddts", or "iptm+ptm" for complexes. items are
  * written in the order given; equal scores keep it in "order" too. */
 void ff_output_ranking_json(const char *label, int count, const struct ff_named_value *items, struct ff_strbuf *out);
+
+/* Numbers of the items, the best first; equal scores keep their order. */
+void ff_output_rank(int count, const struct ff_named_value *items, int *ret_order /* [count] */);
+
+/* What AlphaFold does not write: the chains of a complex, in the order of the structure's and of the rows of the PAE.
+ * {"chain_ids": [..], "chain_lengths": [..], "chain_starts": [1, ...], "ptm": .., "iptm": .., "ranking_confidence": ..,
+ *  "chain_plddt": [..], "chain_ptm": [..], "chain_iptm": [..], "chain_pair_ptm": [[..]], "chain_pair_iptm": [[..]]}
+ * model/confidence.h tells what the scores are; chain_iptm is the mean of a chain's row of chain_pair_iptm over the
+ * other chains. Scores with four decimals; those that the network does not give are left out. */
+void ff_output_summary_json(const struct ff_prediction *p, const char *const *chain_ids /* [n_chain] */,
+                            struct ff_strbuf *out);
 
 /* {name: seconds, ...} in the order given. */
 void ff_output_timings_json(int count, const struct ff_named_value *items, struct ff_strbuf *out);

@@ -4,8 +4,9 @@
  *  1. What all targets share
  *  2. One target's question
  *  3. Checks
- *  4. The stages
- *  5. A target from end to end
+ *  4. Search and features
+ *  5. Predictions
+ *  6. A target from end to end
  */
 #include "app/pipeline.h"
 
@@ -14,43 +15,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "app/alignment.h"
-#include "app/chain_features.h"
+#include "app/feature_input.h"
 #include "app/output.h"
 #include "app/predictor.h"
 #include "app/run_key.h"
+#include "app/target_features.h"
 #include "app/target_folder.h"
+#include "app/user_msa.h"
 #include "app/version.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
-#include "bio/fasta.h"
-#include "feature/feature_file.h"
-#include "feature/source.h"
 #include "format/npz.h"
 
 struct ff_pipeline {
     struct ff_pipeline_options o;
-    const struct ff_config *config;
+    const struct ff_config *config;      /* what all networks share, and how features are made */
     struct ff_searches *searches;        /* NULL: no search */
     struct ff_predictor *predictor;      /* NULL: stops before the network */
-    struct ff_source *source;            /* of o.features */
+    char *features_name;                 /* of o.features: the target's name */
     char features_sha256[FF_KEY_SIZE];
-    char *features_name;                 /* record name that the file tells, or its stem */
-    struct ff_msa msa;                   /* of o.msa, once it was checked against its query */
-    char msa_sha256[FF_KEY_SIZE];
+    char msa_sha256[FF_KEY_SIZE];        /* of o.msa and o.templates */
 };
-
-void ff_target_free(struct ff_target *t)
-{
-    free(t->name);
-    free(t->description);
-    free(t->sequence);
-    free(t->file);
-    *t = (struct ff_target){0};
-}
 
 void ff_outcome_free(struct ff_outcome *o)
 {
@@ -65,73 +53,27 @@ static bool stopped(const struct ff_pipeline *p)
 
 /* --- 1. what all targets share ---------------------------------------------------------------------------------- */
 
-static struct ff_source_options source_options(const struct ff_config *c)
+/* The network that templates are looked for: the first that takes them. */
+static const struct ff_config *choose_config(const struct ff_pipeline_options *o)
 {
-    return (struct ff_source_options){
-        .features = c->msa,
-        .seed = (uint64_t)c->run.seed,
-        .resample = c->model.resample_msa_in_recycling,
-        .num_ensemble = c->model.num_ensemble,
-    };
-}
-
-/* The name of the record that raw features were made of; NULL when they do not tell. */
-static char *record_name(const struct ff_arrays *raw)
-{
-    const struct ff_array *a = ff_arrays_find(raw, "domain_name");
-    if (a == NULL || a->dtype != FF_U8)
-        return NULL;
-    const char *text = a->data;
-    size_t len = 0, n = (size_t)ff_array_count(a);
-    while (len < n && text[len] != ' ' && text[len] != '\t' && text[len] != '\0')
-        len++;
-    char *name = ff_fasta_safe_name(text, len);
-    if (*name != '\0')
-        return name;
-    free(name);
-    return NULL;
-}
-
-static ff_status load_features(struct ff_pipeline *p)
-{
-    struct ff_arrays arrays = {0};
-    enum ff_feature_kind kind;
-    FF_TRY(ff_hash_sha256_file(p->o.features, p->features_sha256));
-    FF_TRY(ff_feature_file_load(p->o.features, &kind, &arrays));
-    struct ff_source_options options = source_options(p->config);
-    if (kind == FF_FEATURES_RAW)
-        p->features_name = record_name(&arrays);
-    if (p->features_name == NULL) {
-        char *stem = ff_path_stem(p->o.features);
-        p->features_name = ff_fasta_safe_name(stem, strlen(stem));
-        free(stem);
-    }
-    switch (kind) {
-    case FF_FEATURES_RAW:
-        return ff_source_from_raw(p->o.features, &arrays, &options, &p->source);
-    case FF_FEATURES_PROCESSED:
-        return ff_source_from_processed(p->o.features, &arrays, &options, &p->source);
-    case FF_FEATURES_COMPLEX:
-        break;
-    }
-    ff_arrays_free(&arrays);
-    return ff_fail(FF_EINPUT, "%s holds the features of a complex; model %s predicts single chains", p->o.features,
-                   p->config->model.name);
+    for (int i = 0; i < o->n_model; i++)
+        if (o->configs[i].model.templates.enabled)
+            return &o->configs[i];
+    return &o->configs[0];
 }
 
 static ff_status open_shared(struct ff_pipeline *p)
 {
     const struct ff_config *c = p->config;
-    if (c->model.multimer && p->o.last > FF_STAGE_SEARCH)
-        return ff_fail(FF_EUSAGE, "model %s predicts complexes, which this version does not; give a monomer model such "
-                       "as model_1_ptm", c->model.name);
     FF_TRY(ff_check_writable_dir(c->output.dir));
     if (c->search.tmp_dir != NULL)
         FF_TRY(ff_check_writable_dir(c->search.tmp_dir));
     if (p->o.last == FF_STAGE_PREDICT)
-        FF_TRY(ff_predictor_open(c, &p->predictor));
-    if (p->o.features != NULL)
-        return load_features(p);
+        FF_TRY(ff_predictor_open(p->o.n_model, p->o.configs, &p->predictor));
+    if (p->o.features != NULL) {
+        FF_TRY(ff_hash_sha256_file(p->o.features, p->features_sha256));
+        return ff_feature_input_name(p->o.features, &p->features_name);
+    }
     if (p->o.msa != NULL)
         return ff_hash_sha256_file(p->o.msa, p->msa_sha256);
     if (c->search.enabled)
@@ -143,7 +85,7 @@ ff_status ff_pipeline_open(const struct ff_pipeline_options *options, struct ff_
 {
     struct ff_pipeline *p = FF_NEW(struct ff_pipeline);
     p->o = *options;
-    p->config = options->config;
+    p->config = choose_config(options);
     ff_status st = open_shared(p);
     if (st != FF_OK) {
         ff_pipeline_close(p);
@@ -158,9 +100,7 @@ void ff_pipeline_close(struct ff_pipeline *p)
     if (p == NULL)
         return;
     ff_searches_close(p->searches);
-    ff_source_destroy(p->source);
     ff_predictor_close(p->predictor);
-    ff_msa_free(&p->msa);
     free(p->features_name);
     free(p);
 }
@@ -181,38 +121,74 @@ ff_status ff_pipeline_finish(struct ff_pipeline *p)
 
 /* --- 2. one target's question ----------------------------------------------------------------------------------- */
 
+/* One prediction that is asked for. */
+struct run {
+    int model;
+    int64_t seed;
+    char *name;
+    char key[FF_KEY_SIZE];
+};
+
 /* A target with its folder, and what there is to do. */
 struct work {
     const struct ff_target *target;
     struct ff_target_folder folder;
+    bool complex;                        /* features of a complex are needed */
     char features_key[FF_KEY_SIZE];
-    char prediction_key[FF_KEY_SIZE];    /* "" when the network does not run */
+    char prediction_key[FF_KEY_SIZE];    /* of all runs; "" when the network does not run */
+    int n_run;
+    struct run *runs;                    /* [n_run] network by network */
     bool done;                           /* what is asked for is there already */
+    struct ff_user_msa msa;              /* of o.msa, once it was read */
 };
 
 static void work_free(struct work *w)
 {
+    for (int i = 0; i < w->n_run; i++)
+        free(w->runs[i].name);
+    free(w->runs);
+    ff_user_msa_free(&w->msa);
     ff_target_folder_close(&w->folder);
+}
+
+static void make_runs(const struct ff_pipeline *p, struct work *w)
+{
+    int n_seed = p->config->run.num_seeds;
+    w->n_run = p->o.n_model * n_seed;
+    w->runs = FF_NEW_ARRAY(struct run, (size_t)w->n_run);
+    char (*keys)[FF_KEY_SIZE] = ff_xcalloc((size_t)w->n_run, sizeof *keys);
+    for (int i = 0; i < w->n_run; i++) {
+        struct run *r = &w->runs[i];
+        r->model = i / n_seed;
+        r->seed = i + p->config->run.seed * w->n_run;
+        struct ff_config config = p->o.configs[r->model];
+        r->name = ff_output_prediction_name(config.model.name, i % n_seed);
+        config.run.seed = r->seed;
+        ff_run_key_prediction(w->features_key, &config, ff_predictor_params_sha256(p->predictor, r->model),
+                              ff_predictor_precision(p->predictor), r->key);
+        memcpy(keys[i], r->key, FF_KEY_SIZE);
+    }
+    ff_run_key_all(w->n_run, (const char (*)[FF_KEY_SIZE])keys, w->prediction_key);
+    free(keys);
 }
 
 /* Features given as a file: those that an earlier run made in this very folder count as made here. */
 static void make_keys(const struct ff_pipeline *p, struct work *w)
 {
     if (p->o.features == NULL)
-        ff_run_key_features(w->target->sequence, p->o.msa != NULL ? p->msa_sha256 : NULL, p->searches,
+        ff_run_key_features(w->target->sequence, w->complex, p->o.msa != NULL ? p->msa_sha256 : NULL, p->searches,
                             w->features_key);
     else if (ff_target_folder_made_features(&w->folder, p->features_sha256))
         snprintf(w->features_key, sizeof w->features_key, "%s", w->folder.record.features_key);
     else
         memcpy(w->features_key, p->features_sha256, FF_KEY_SIZE);
     if (p->predictor != NULL)
-        ff_run_key_prediction(w->features_key, p->config, ff_predictor_params_sha256(p->predictor),
-                              ff_predictor_precision(p->predictor), w->prediction_key);
+        make_runs(p, w);
 }
 
 static ff_status work_init(const struct ff_pipeline *p, const struct ff_target *t, struct work *w)
 {
-    *w = (struct work){.target = t};
+    *w = (struct work){.target = t, .complex = t->complex || p->config->model.multimer};
     FF_TRY(ff_target_folder_open(p->config->output.dir, t->name, &w->folder));
     make_keys(p, w);
     struct ff_run_goal goal = {
@@ -224,56 +200,93 @@ static ff_status work_init(const struct ff_pipeline *p, const struct ff_target *
     return ff_target_folder_judge(&w->folder, &goal, &w->done);
 }
 
-/* --- 3. checks -------------------------------------------------------------------------------------------------- */
-
-static ff_status check_alignment(struct ff_pipeline *p, const struct ff_target *t)
+static struct ff_target_inputs inputs_of(const struct ff_pipeline *p, const struct work *w)
 {
-    if (p->msa.n_row > 0)
-        return ff_msa_check_query(&p->msa, t->sequence, p->o.msa);
-    return ff_alignment_load(p->o.msa, t->sequence, 0, &p->msa);
-}
-
-static const char *tmp_parent(const struct ff_pipeline *p, const struct work *w)
-{
-    return p->config->search.tmp_dir != NULL ? p->config->search.tmp_dir : w->folder.dir;
-}
-
-static struct ff_search_request search_request(const struct ff_pipeline *p, const struct work *w)
-{
-    return (struct ff_search_request){
-        .name = w->target->name,
-        .sequence = w->target->sequence,
+    return (struct ff_target_inputs){
+        .config = p->config,
+        .target = w->target,
+        .complex = w->complex,
+        .searches = p->searches,
+        .msa = w->msa.n_entity > 0 ? &w->msa : NULL,
+        .templates = p->o.templates,
         .msa_dir = w->folder.msa_dir,
-        .tmp_parent = tmp_parent(p, w),
+        .tmp_parent = p->config->search.tmp_dir != NULL ? p->config->search.tmp_dir : w->folder.dir,
         .stop = p->o.stop,
     };
 }
 
-static ff_status check_work(struct ff_pipeline *p, const struct work *w)
+/* The source of a run, drawn from a file of features. */
+static ff_status open_source(const struct ff_pipeline *p, int model, int64_t seed, const char *path,
+                             struct ff_feature_input *ret)
+{
+    const struct ff_config *c = &p->o.configs[model];
+    struct ff_source_options options = {
+        .features = c->msa,
+        .seed = (uint64_t)seed,
+        .resample = c->model.resample_msa_in_recycling,
+        .num_ensemble = c->model.num_ensemble,
+    };
+    return ff_feature_input_open(path, &c->model, &options, ret);
+}
+
+/* --- 3. checks -------------------------------------------------------------------------------------------------- */
+
+static ff_status check_target(const struct ff_pipeline *p, const struct ff_target *t)
+{
+    const char *model = p->config->model.name;
+    if (p->o.last == FF_STAGE_SEARCH || p->o.features != NULL)
+        return FF_OK;
+    if (t->complex && !p->config->model.multimer)
+        return ff_fail(FF_EUSAGE, "%s: '%s' is a complex (%d chains joined by ':' or --complex), but model %s predicts "
+                       "single chains; leave the model out, or give a multimer one such as --models multimer", t->file,
+                       t->name, t->n_chain, model);
+    if (p->o.templates != NULL && t->n_entity > 1)
+        return ff_fail(FF_EUSAGE, "%s: --template is for one sequence, but '%s' has %d different ones", t->file,
+                       t->name, t->n_entity);
+    if (p->config->model.multimer && t->n_chain == 1)
+        ff_note("%s is a single chain, predicted by a network for complexes: it has no interface, so ipTM is 0; a "
+                "monomer model such as model_1_ptm is made for it", t->name);
+    return FF_OK;
+}
+
+/* A prediction by every network must fit. */
+static ff_status check_memory(struct ff_pipeline *p, const struct work *w)
+{
+    for (int m = 0; m < p->o.n_model; m++) {
+        struct ff_input_shape shape;
+        struct ff_plan plan;
+        if (p->o.features != NULL) {
+            struct ff_feature_input input;
+            FF_TRY(open_source(p, m, 0, p->o.features, &input));
+            shape = input.source->shape;
+            ff_feature_input_close(&input);
+        } else {
+            int rows = w->msa.n_entity == 1 ? w->msa.own[0].n_row : 1;
+            bool known = p->searches == NULL && w->msa.n_entity <= 1;
+            ff_predictor_shape(&p->o.configs[m], w->target->n_res, known ? rows : -1, &shape);
+        }
+        FF_TRY(ff_predictor_plan(p->predictor, m, &shape, &plan));
+    }
+    return FF_OK;
+}
+
+static ff_status check_work(struct ff_pipeline *p, struct work *w)
 {
     const struct ff_run_record *old = &w->folder.record;
+    FF_TRY(check_target(p, w->target));
     if (w->done)
         return FF_OK;
     if (ff_file_is_dir(w->folder.dir))
         FF_TRY(ff_check_writable_dir(w->folder.dir));
     if (p->o.msa != NULL)
-        FF_TRY(check_alignment(p, w->target));
+        FF_TRY(ff_user_msa_load(p->o.msa, w->target, &w->msa));
     int n_search = 0;
-    struct ff_search_request request = search_request(p, w);
+    struct ff_target_inputs in = inputs_of(p, w);
     if (p->searches != NULL)
-        FF_TRY(ff_searches_check(p->searches, &request, &n_search));
+        FF_TRY(ff_target_features_check(&in, &n_search));
     if (p->o.last == FF_STAGE_SEARCH && old->stage > FF_STAGE_SEARCH && n_search > 0 && !p->config->output.overwrite)
         return ff_target_folder_refuse(&w->folder, "results that were made from other alignments");
-    if (p->predictor == NULL)
-        return FF_OK;
-    struct ff_input_shape shape;
-    struct ff_plan plan;
-    if (p->source != NULL)
-        shape = p->source->shape;
-    else
-        ff_predictor_shape(p->config, (int)strlen(w->target->sequence),
-                           p->o.msa != NULL ? p->msa.n_row : p->searches != NULL ? -1 : 1, &shape);
-    return ff_predictor_plan(p->predictor, &shape, &plan);
+    return p->predictor != NULL ? check_memory(p, w) : FF_OK;
 }
 
 ff_status ff_pipeline_check(struct ff_pipeline *p, const struct ff_target *t)
@@ -286,7 +299,7 @@ ff_status ff_pipeline_check(struct ff_pipeline *p, const struct ff_target *t)
     return st;
 }
 
-/* --- 4. the stages ---------------------------------------------------------------------------------------------- */
+/* --- 4. search and features --------------------------------------------------------------------------------------- */
 
 static ff_status write_record(const struct work *w, struct ff_run_record *r, enum ff_stage stage)
 {
@@ -298,23 +311,8 @@ static ff_status write_record(const struct work *w, struct ff_run_record *r, enu
     return st;
 }
 
-static void begin_record(const struct ff_pipeline *p, const struct work *w, struct ff_run_record *r)
+static void add_inputs(const struct ff_pipeline *p, const struct ff_target *t, struct ff_run_record *r)
 {
-    const struct ff_target *t = w->target;
-    struct ff_strbuf yaml = {0};
-    ff_options_to_yaml(p->config, &yaml);
-    *r = (struct ff_run_record){
-        .version = ff_xstrdup(ff_version_text()),
-        .command = ff_xstrdup(p->o.command),
-        .target = ff_xstrdup(t->name),
-        .description = ff_xstrdup(t->description),
-        .configuration = ff_strbuf_detach(&yaml),
-        .n_res = p->source != NULL ? p->source->shape.n_res : (int)strlen(t->sequence),
-        .mean_plddt = (double)NAN,
-        .ptm = (double)NAN,
-        .iptm = (double)NAN,
-        .ranking_confidence = (double)NAN,
-    };
     if (t->sequence != NULL) {
         char sha256[FF_KEY_SIZE];
         ff_hash_sha256_hex(t->sequence, strlen(t->sequence), sha256);
@@ -325,67 +323,81 @@ static void begin_record(const struct ff_pipeline *p, const struct work *w, stru
         ff_run_record_add_input(r, "msa", p->o.msa, p->msa_sha256);
     if (p->o.features != NULL)
         ff_run_record_add_input(r, "features", p->o.features, p->features_sha256);
-    if (p->predictor != NULL)
-        ff_run_record_add_input(r, "parameters", ff_predictor_params_path(p->predictor),
-                                ff_predictor_params_sha256(p->predictor));
+    for (int m = 0; p->predictor != NULL && m < p->o.n_model; m++)
+        ff_run_record_add_input(r, "parameters", ff_predictor_params_path(p->predictor, m),
+                                ff_predictor_params_sha256(p->predictor, m));
+}
+
+/* With the predictions that an interrupted run left. */
+static void begin_record(const struct ff_pipeline *p, struct work *w, struct ff_run_record *r)
+{
+    const struct ff_target *t = w->target;
+    struct ff_strbuf yaml = {0};
+    ff_options_to_yaml(p->config, &yaml);
+    *r = (struct ff_run_record){
+        .version = ff_xstrdup(ff_version_text()),
+        .command = ff_xstrdup(p->o.command),
+        .target = ff_xstrdup(t->name),
+        .description = ff_xstrdup(t->description),
+        .configuration = ff_strbuf_detach(&yaml),
+        .n_res = t->n_res,
+    };
+    add_inputs(p, t, r);
+    if (p->predictor == NULL)
+        return;
+    r->prediction_key = ff_xstrdup(w->prediction_key);
+    r->backend = ff_xstrdup(ff_predictor_backend(p->predictor));
+    r->precision = ff_xstrdup(ff_predictor_precision_name(p->predictor));
+    r->threads = p->config->run.threads > 0 ? p->config->run.threads : ff_clock_cpu_count();
+    for (int i = 0; i < w->n_run && !p->config->output.overwrite; i++)
+        ff_run_record_take_prediction(r, &w->folder.record, w->runs[i].name, w->runs[i].key, w->folder.dir);
 }
 
 static ff_status run_search(struct ff_pipeline *p, const struct work *w, struct ff_run_record *r,
-                            struct ff_search_results *hits)
+                            struct ff_target_hits *hits)
 {
     const struct ff_run_record *old = &w->folder.record;
-    struct ff_search_request request = search_request(p, w);
-    FF_TRY(ff_searches_run(p->searches, &request, hits));
-    r->searches = FF_NEW_ARRAY(struct ff_search_record, (size_t)hits->count);
+    struct ff_target_inputs in = inputs_of(p, w);
+    FF_TRY(ff_target_features_search(&in, hits));
+    r->n_search = ff_target_features_records(&in, hits, &r->searches);
     bool all_reused = true;
-    for (int i = 0; i < hits->count; i++) {
-        ff_search_record_copy(&hits->items[i].record, &r->searches[r->n_search++]);
-        all_reused = all_reused && hits->items[i].record.reused;
-    }
+    for (int i = 0; i < r->n_search; i++)
+        all_reused = all_reused && r->searches[i].reused;
     /* `fastfold search` beside finished results: they stay valid as long as nothing was searched again. */
     if (p->o.last == FF_STAGE_SEARCH && old->stage > FF_STAGE_SEARCH && all_reused)
         return FF_OK;
     return write_record(w, r, FF_STAGE_SEARCH);
 }
 
-/* Raw features from the alignments at hand, kept as a file; the source draws from them. */
-static ff_status make_features(struct ff_pipeline *p, const struct work *w, const struct ff_search_results *hits,
-                               struct ff_run_record *r, struct ff_source **ret, int *ret_rows)
+/* Raw features from the alignments at hand, kept as a file. */
+static ff_status make_features(struct ff_pipeline *p, struct work *w, const struct ff_target_hits *hits,
+                               struct ff_run_record *r, int *ret_rows)
 {
-    const struct ff_target *t = w->target;
-    struct ff_chain_inputs inputs = {
-        .config = p->config,
-        .sequence = t->sequence,
-        .description = t->description,
-        .hits = hits,
-        .msa = p->o.msa != NULL ? &p->msa : NULL,
-        .templates = p->o.templates,
-        .tmp_parent = tmp_parent(p, w),
-        .stop = p->o.stop,
-    };
+    if (p->o.msa != NULL && w->msa.n_entity == 0)
+        FF_TRY(ff_user_msa_load(p->o.msa, w->target, &w->msa));
+    struct ff_target_inputs in = inputs_of(p, w);
     struct ff_arrays raw = {0};
     char *path = ff_output_path(w->folder.dir, FF_RESULT_FEATURES, NULL);
-    ff_status st;
-    FF_TRY_GOTO(st, ff_chain_features_make(&inputs, &raw), cleanup);
-    *ret_rows = (int)ff_arrays_find(&raw, "msa")->shape[0];
-    FF_TRY_GOTO(st, ff_npz_save(path, &raw), cleanup);
-    ff_run_record_add_file(r, w->folder.dir, ff_path_base(path));
-    if (p->o.last == FF_STAGE_PREDICT) {
-        struct ff_source_options options = source_options(p->config);
-        st = ff_source_from_raw(path, &raw, &options, ret);
+    ff_status st = ff_target_features_make(&in, hits, &raw);
+    if (st == FF_OK) {
+        const struct ff_array *real = ff_arrays_find(&raw, "num_alignments");
+        *ret_rows = *(const int32_t *)real->data;
+        st = ff_npz_save(path, &raw);
     }
-cleanup:
+    if (st == FF_OK)
+        ff_run_record_add_file(r, w->folder.dir, ff_path_base(path));
+    ff_user_msa_free(&w->msa);
     ff_arrays_free(&raw);
     free(path);
     return st;
 }
 
-static ff_status run_features(struct ff_pipeline *p, const struct work *w, const struct ff_search_results *hits,
-                              struct ff_run_record *r, struct ff_source **ret)
+static ff_status run_features(struct ff_pipeline *p, struct work *w, const struct ff_target_hits *hits,
+                              struct ff_run_record *r)
 {
     struct ff_progress *progress = ff_progress_start("features", 0);
     int rows = 0;
-    ff_status st = make_features(p, w, hits, r, ret, &rows);
+    ff_status st = make_features(p, w, hits, r, &rows);
     char *summary = st == FF_OK ? ff_xasprintf("%d residues, %d different sequences", r->n_res, rows)
                                 : ff_xstrdup("failed");
     ff_progress_end(progress, summary);
@@ -395,49 +407,135 @@ static ff_status run_features(struct ff_pipeline *p, const struct work *w, const
     return write_record(w, r, FF_STAGE_FEATURES);
 }
 
-/* --- 5. a target from end to end ------------------------------------------------------------------------------ */
-
-static ff_status skip(const struct ff_pipeline *p, const struct work *w, struct ff_outcome *ret)
-{
-    ff_note("%s: finished before with the same inputs and settings, nothing to do (--overwrite makes it again)",
-            w->folder.dir);
-    ret->skipped = true;
-    if (p->o.last < FF_STAGE_PREDICT) {
-        ret->result = ff_output_path(w->folder.dir, FF_RESULT_FEATURES, NULL);
-        return FF_OK;
-    }
-    const struct ff_run_record *old = &w->folder.record;
-    ret->mean_plddt = old->mean_plddt;
-    ret->ptm = old->ptm;
-    ret->iptm = old->iptm;
-    ret->result = ff_output_path(w->folder.dir, FF_RESULT_RANKED_PDB, NULL);
-    if (!ff_file_exists(ret->result)) {
-        free(ret->result);
-        ret->result = ff_output_path(w->folder.dir, FF_RESULT_RANKED_CIF, NULL);
-    }
-    return FF_OK;
-}
+/* --- 5. predictions ---------------------------------------------------------------------------------------------- */
 
 static ff_status interrupted(const struct work *w)
 {
     return ff_fail(FF_EINTERRUPT, "%s: interrupted", w->target->name);
 }
 
-static ff_status run_predict(struct ff_pipeline *p, const struct work *w, struct ff_source *source,
-                             struct ff_run_record *r, struct ff_outcome *ret)
+static bool has_prediction(const struct ff_run_record *r, const char *name)
 {
-    r->features_key = r->features_key != NULL ? r->features_key : ff_xstrdup(w->features_key);
-    FF_TRY(ff_predictor_run(p->predictor, source, w->folder.dir, p->o.stop, r, &ret->result));
-    ret->mean_plddt = r->mean_plddt;
-    ret->ptm = r->ptm;
-    ret->iptm = r->iptm;
-    ret->peak_bytes = r->peak_backend_bytes;
-    r->prediction_key = ff_xstrdup(w->prediction_key);
+    for (int i = 0; i < r->n_prediction; i++)
+        if (strcmp(r->predictions[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static ff_status run_one(struct ff_pipeline *p, const struct work *w, const struct run *run, const char *features,
+                         struct ff_run_record *r)
+{
+    struct ff_feature_input input;
+    FF_TRY(open_source(p, run->model, run->seed, features, &input));
+    r->n_res = input.source->shape.n_res;
+    struct ff_predictor_job job = {
+        .model = run->model,
+        .name = run->name,
+        .seed = run->seed,
+        .source = input.source,
+        .n_chain = input.n_chain,
+        .input_chain = input.input_chain,
+        .target_dir = w->folder.dir,
+        .stop = p->o.stop,
+    };
+    ff_status st = ff_predictor_run(p->predictor, &job, r);
+    ff_feature_input_close(&input);
+    if (st == FF_OK)
+        r->predictions[r->n_prediction - 1].key = ff_xstrdup(run->key);
+    return st;
+}
+
+/* Scores and timings by name, in the order of the runs; the texts of timings are the record's. */
+static ff_status write_ranking(const struct ff_pipeline *p, const struct work *w, struct ff_run_record *r)
+{
+    struct ff_named_value *scores = FF_NEW_ARRAY(struct ff_named_value, (size_t)w->n_run);
+    for (int i = 0; i < w->n_run; i++) {
+        for (int k = 0; k < r->n_prediction; k++) {
+            const struct ff_run_prediction *one = &r->predictions[k];
+            if (strcmp(one->name, w->runs[i].name) != 0)
+                continue;
+            scores[i] = (struct ff_named_value){one->name, one->ranking_confidence};
+            char *process = ff_xasprintf("process_features_%s", one->name);
+            char *predict = ff_xasprintf("predict_and_compile_%s", one->name);
+            ff_run_record_add_timing(r, process, one->features_seconds);
+            ff_run_record_add_timing(r, predict, one->predict_seconds);
+            free(predict);
+            free(process);
+        }
+    }
+    struct ff_output_ranking ranking = {
+        .target_dir = w->folder.dir,
+        .multimer = p->config->model.multimer,
+        .count = w->n_run,
+        .scores = scores,
+        .n_timing = r->n_timing,
+        .timings = r->timings,
+    };
+    struct ff_output_files files = {0};
+    ff_status st = ff_output_write_ranking(&ranking, &files);
+    for (int i = 0; i < files.count; i++)
+        ff_run_record_add_file(r, w->folder.dir, files.names[i]);
+    ff_output_files_free(&files);
+    free(scores);
+    return st;
+}
+
+static void tell_best(const struct work *w, const struct ff_run_record *r, struct ff_outcome *ret)
+{
+    const struct ff_run_prediction *best = ff_run_record_best(r);
+    if (best != NULL) {
+        ret->mean_plddt = best->mean_plddt;
+        ret->ptm = best->ptm;
+        ret->iptm = best->iptm;
+        ret->peak_bytes = best->peak_backend_bytes;
+    }
+    ret->result = ff_output_ranked_path(w->folder.dir, 0);
+}
+
+/* Every prediction that is not there yet; the record is written after each. */
+static ff_status run_predict(struct ff_pipeline *p, const struct work *w, struct ff_run_record *r,
+                             struct ff_outcome *ret)
+{
+    char *made = ff_output_path(w->folder.dir, FF_RESULT_FEATURES, NULL);
+    const char *features = p->o.features != NULL ? p->o.features : made;
+    ff_status st = FF_OK;
+    if (r->features_key == NULL)
+        r->features_key = ff_xstrdup(w->features_key);
+    for (int i = 0; i < w->n_run && st == FF_OK; i++) {
+        const struct run *run = &w->runs[i];
+        if (has_prediction(r, run->name)) {
+            ff_note("%s: finished before, kept", run->name);
+            continue;
+        }
+        if (w->n_run > 1)
+            ff_info("prediction %d of %d: %s, seed %lld", i + 1, w->n_run, run->name, (long long)run->seed);
+        st = stopped(p) ? interrupted(w) : run_one(p, w, run, features, r);
+        if (st == FF_OK && w->n_run > 1)
+            st = write_record(w, r, FF_STAGE_FEATURES);
+    }
+    free(made);
+    FF_TRY(st);
+    FF_TRY(write_ranking(p, w, r));
+    tell_best(w, r, ret);
     return write_record(w, r, FF_STAGE_PREDICT);
 }
 
-static ff_status run_stages(struct ff_pipeline *p, const struct work *w, struct ff_run_record *r,
-                            struct ff_search_results *hits, struct ff_source **made, struct ff_outcome *ret)
+/* --- 6. a target from end to end ------------------------------------------------------------------------------ */
+
+static ff_status skip(const struct ff_pipeline *p, const struct work *w, struct ff_outcome *ret)
+{
+    ff_note("%s: finished before with the same inputs and settings, nothing to do (--overwrite makes it again)",
+            w->folder.dir);
+    ret->skipped = true;
+    if (p->o.last < FF_STAGE_PREDICT)
+        ret->result = ff_output_path(w->folder.dir, FF_RESULT_FEATURES, NULL);
+    else
+        tell_best(w, &w->folder.record, ret);
+    return FF_OK;
+}
+
+static ff_status run_stages(struct ff_pipeline *p, struct work *w, struct ff_run_record *r,
+                            struct ff_target_hits *hits, struct ff_outcome *ret)
 {
     double start = ff_clock_now();
     if (p->searches != NULL)
@@ -450,9 +548,9 @@ static ff_status run_stages(struct ff_pipeline *p, const struct work *w, struct 
     }
     if (stopped(p))
         return interrupted(w);
-    if (p->source == NULL) {
-        FF_TRY(run_features(p, w, hits, r, made));
-        ff_search_results_free(hits); /* the network needs the memory */
+    if (p->o.features == NULL) {
+        FF_TRY(run_features(p, w, hits, r));
+        ff_target_hits_free(hits); /* the network needs the memory */
         ret->features_seconds = ff_clock_now() - searched;
         ff_run_record_add_timing(r, "features", ff_clock_now() - start);
     }
@@ -463,7 +561,7 @@ static ff_status run_stages(struct ff_pipeline *p, const struct work *w, struct 
     if (stopped(p))
         return interrupted(w);
     double featured = ff_clock_now();
-    FF_TRY(run_predict(p, w, p->source != NULL ? p->source : *made, r, ret));
+    FF_TRY(run_predict(p, w, r, ret));
     ret->predict_seconds = ff_clock_now() - featured;
     return FF_OK;
 }
@@ -474,8 +572,7 @@ ff_status ff_pipeline_run(struct ff_pipeline *p, const struct ff_target *t, stru
     double start = ff_clock_now();
     struct work w;
     struct ff_run_record record = {0};
-    struct ff_search_results hits = {0};
-    struct ff_source *source = NULL;
+    struct ff_target_hits hits = {0};
     ff_status st;
     FF_TRY_GOTO(st, work_init(p, t, &w), cleanup);
     if (w.done) {
@@ -486,7 +583,7 @@ ff_status ff_pipeline_run(struct ff_pipeline *p, const struct ff_target *t, stru
     if (p->config->output.overwrite)
         FF_TRY_GOTO(st, ff_target_folder_clear(&w.folder, p->o.features), cleanup);
     begin_record(p, &w, &record);
-    st = run_stages(p, &w, &record, &hits, &source, ret);
+    st = run_stages(p, &w, &record, &hits, ret);
     size_t host = ff_clock_peak_rss();
     ret->peak_bytes = ret->peak_bytes > host ? ret->peak_bytes : host;
     ret->seconds = ff_clock_now() - start;
@@ -494,8 +591,7 @@ ff_status ff_pipeline_run(struct ff_pipeline *p, const struct ff_target *t, stru
 cleanup:
     if (st != FF_OK)
         ff_outcome_free(ret);
-    ff_source_destroy(source);
-    ff_search_results_free(&hits);
+    ff_target_hits_free(&hits);
     ff_run_record_free(&record);
     work_free(&w);
     return st;

@@ -4,9 +4,12 @@
  * Order of calls: ff_pipeline_open (what all targets share), ff_pipeline_check for every target (finds what can be
  * found before the first search), ff_pipeline_run for every target, ff_pipeline_close. It may stop after any stage.
  *
+ * A target is predicted by every network with run.num_seeds seeds: prediction i, from 0, network by network, of n in
+ * all has the seed i + run.seed * n, as published.
+ *
  * The folder of a target holds the record of its last run (app/run_record). Results of the same inputs and settings are
- * kept and the target is skipped; an unfinished run goes on with the alignments that it has; results of other inputs
- * or settings, or of another program, are refused unless output.overwrite is set.
+ * kept and the target is skipped; an unfinished run goes on with the alignments and predictions that it has; results of
+ * other inputs or settings, or of another program, are refused unless output.overwrite is set.
  */
 #ifndef FF_APP_PIPELINE_H
 #define FF_APP_PIPELINE_H
@@ -15,17 +18,11 @@
 
 #include "app/options.h"
 #include "app/run_record.h"
-
-struct ff_target {
-    char *name;                  /* folder of the results */
-    char *description;           /* FASTA header */
-    char *sequence;              /* upper case; NULL where features are given */
-    char *file;                  /* that it was read from */
-};
-void ff_target_free(struct ff_target *t);
+#include "app/target.h"
 
 struct ff_pipeline_options {
-    const struct ff_config *config;
+    int n_model;                 /* networks to predict with, at least one */
+    const struct ff_config *configs;     /* [n_model] they differ in model and msa alone */
     enum ff_stage last;          /* the stage to stop after */
     const char *command;         /* as typed, for the record */
     const char *msa;             /* alignment of the user's, NULL: none */
@@ -46,7 +43,7 @@ void ff_outcome_free(struct ff_outcome *o);
 
 struct ff_pipeline;
 
-/* config, command, msa, features and stop must outlive the result. All codes but FF_ETOOL and FF_EINTERRUPT. */
+/* What options point to must outlive the result. All codes but FF_ETOOL and FF_EINTERRUPT. */
 ff_status ff_pipeline_open(const struct ff_pipeline_options *options, struct ff_pipeline **ret) FF_MUST_USE;
 void ff_pipeline_close(struct ff_pipeline *p);           /* NULL is allowed */
 

@@ -15,22 +15,30 @@
 #include <string.h>
 
 #include "app/output.h"
+#include "app/output_order.h"
 #include "app/run_key.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
 
-struct ff_predictor {
+struct network {
     const struct ff_config *config;
+    char *params_path;               /* NULL: synthetic */
+    char params_sha256[FF_KEY_SIZE];
+};
+
+struct ff_predictor {
+    const struct ff_config *config;  /* of the first network: what all share */
+    int n_model;
+    struct network *networks;        /* [n_model] */
     struct ff_backend *device;       /* what computes */
     struct ff_backend *dump;         /* wrappers of it, NULL when not asked for */
     struct ff_backend *profile;
     struct ff_backend *be;           /* the outermost of the three */
-    char *params_path;               /* NULL: synthetic */
-    char params_sha256[FF_KEY_SIZE];
     struct ff_model *model;          /* NULL until the first run */
+    int loaded;                      /* whose parameters it has; -1: none */
     size_t held_bytes;               /* of the backend, kept by the model from target to target */
-    size_t arena_bytes;              /* part of them */
+    size_t arena_bytes, weight_bytes;    /* parts of them */
 };
 
 /* --- 1. backend and parameters ---------------------------------------------------------------------------------- */
@@ -49,24 +57,48 @@ static ff_status wrap_backend(struct ff_predictor *p)
     return FF_OK;
 }
 
-static ff_status check_params(struct ff_predictor *p)
+static ff_status check_params(struct network *n)
 {
-    const struct ff_config *c = p->config;
+    const struct ff_config *c = n->config;
     if (c->run.params == NULL)
         return ff_fail(FF_EUSAGE, "no parameters are configured; give --params FILE (scripts/download_params.sh "
                        "fetches the published ones), --params synthetic for a test, or --config configs/demo.yaml");
-    FF_TRY(ff_params_resolve(c->run.params, &c->model, &p->params_path));
+    FF_TRY(ff_params_resolve(c->run.params, &c->model, &n->params_path));
     FF_TRY(ff_params_check(c->run.params, &c->model));
-    return ff_run_key_params(p->params_path, p->params_sha256);
+    return ff_run_key_params(n->params_path, n->params_sha256);
 }
 
-ff_status ff_predictor_open(const struct ff_config *config, struct ff_predictor **ret)
+/* One file cannot hold the parameters of several networks, even where it has the right arrays for all of them. */
+static ff_status check_one_file(const struct ff_predictor *p)
+{
+    const char *first = p->networks[0].params_path;
+    for (int i = 1; first != NULL && i < p->n_model; i++)
+        if (p->networks[i].params_path != NULL && strcmp(p->networks[i].params_path, first) == 0)
+            return ff_fail(FF_EUSAGE, "%s holds the parameters of one network, but %s and %s are to be run; give the "
+                           "folder that has a file for each, or one network with --model NAME", first,
+                           p->networks[0].config->model.name, p->networks[i].config->model.name);
+    return FF_OK;
+}
+
+static ff_status check_all_params(struct ff_predictor *p)
+{
+    for (int i = 0; i < p->n_model; i++)
+        FF_TRY(check_params(&p->networks[i]));
+    return check_one_file(p);
+}
+
+ff_status ff_predictor_open(int n_model, const struct ff_config *configs, struct ff_predictor **ret)
 {
     struct ff_predictor *p = FF_NEW(struct ff_predictor);
-    p->config = config;
-    ff_status st = check_params(p);
+    p->config = configs;
+    p->n_model = n_model;
+    p->networks = FF_NEW_ARRAY(struct network, (size_t)n_model);
+    p->loaded = -1;
+    for (int i = 0; i < n_model; i++)
+        p->networks[i].config = &configs[i];
+    ff_status st = check_all_params(p);
     if (st == FF_OK)
-        st = ff_backend_create(config->run.device, config->run.precision, config->run.threads, &p->device);
+        st = ff_backend_create(configs->run.device, configs->run.precision, configs->run.threads, &p->device);
     if (st == FF_OK)
         st = wrap_backend(p);
     if (st != FF_OK) {
@@ -85,18 +117,21 @@ void ff_predictor_close(struct ff_predictor *p)
     ff_backend_destroy(p->profile);
     ff_backend_destroy(p->dump);
     ff_backend_destroy(p->device);
-    free(p->params_path);
+    for (int i = 0; i < p->n_model; i++)
+        free(p->networks[i].params_path);
+    free(p->networks);
     free(p);
 }
 
-const char *ff_predictor_params_path(const struct ff_predictor *p)
+const char *ff_predictor_params_path(const struct ff_predictor *p, int model)
 {
-    return p->params_path != NULL ? p->params_path : "synthetic";
+    const char *path = p->networks[model].params_path;
+    return path != NULL ? path : "synthetic";
 }
 
-const char *ff_predictor_params_sha256(const struct ff_predictor *p)
+const char *ff_predictor_params_sha256(const struct ff_predictor *p, int model)
 {
-    return p->params_sha256;
+    return p->networks[model].params_sha256;
 }
 
 enum ff_precision ff_predictor_precision(const struct ff_predictor *p)
@@ -104,13 +139,23 @@ enum ff_precision ff_predictor_precision(const struct ff_predictor *p)
     return p->device->precision;
 }
 
-static ff_status open_model(struct ff_predictor *p)
+const char *ff_predictor_backend(const struct ff_predictor *p)
 {
-    if (p->model != NULL)
+    return p->device->name;
+}
+
+static ff_status load_params(struct ff_predictor *p, int model)
+{
+    if (p->loaded == model)
         return FF_OK;
+    const struct ff_config *c = p->networks[model].config;
     struct ff_progress *progress = ff_progress_start("parameters", 0);
-    ff_status st = ff_model_open(&p->config->model, p->config->run.params, p->be, &p->model);
-    ff_progress_end(progress, st == FF_OK ? NULL : "failed");
+    p->loaded = -1;
+    ff_status st = p->model != NULL ? ff_model_reload(p->model, &c->model, c->run.params)
+                                    : ff_model_open(&c->model, c->run.params, p->be, &p->model);
+    ff_progress_end(progress, st == FF_OK ? p->n_model > 1 ? c->model.name : NULL : "failed");
+    if (st == FF_OK)
+        p->loaded = model;
     return st;
 }
 
@@ -133,12 +178,13 @@ void ff_predictor_shape(const struct ff_config *config, int n_res, int n_row, st
         ret->n_extra = n_row - ret->n_seq;
 }
 
-ff_status ff_predictor_plan(struct ff_predictor *p, const struct ff_input_shape *shape, struct ff_plan *ret)
+ff_status ff_predictor_plan(struct ff_predictor *p, int model, const struct ff_input_shape *shape, struct ff_plan *ret)
 {
     int64_t limit = p->config->run.memory_limit;
     size_t budget = limit > 0 ? (size_t)limit : p->device->free_memory(p->device) + p->held_bytes;
-    return ff_model_plan(&p->config->model, shape, p->device->precision, p->device->activation, p->device->workspace,
-                         budget, ret);
+    const struct ff_backend *be = p->device;
+    return ff_model_plan(&p->networks[model].config->model, shape, be->precision, be->activation, be->workspace, budget,
+                         ret);
 }
 
 /* --- 3. progress and features ----------------------------------------------------------------------------------- */
@@ -232,14 +278,18 @@ static const char *precision_name(enum ff_precision p)
     return p == FF_PRECISION_BF16 ? "bf16" : p == FF_PRECISION_TF32 ? "tf32" : "fp32";
 }
 
-static void fill_record(const struct ff_predictor *p, const struct ff_prediction *prediction, struct ff_run_record *r)
+const char *ff_predictor_precision_name(const struct ff_predictor *p)
 {
-    const struct ff_config *c = p->config;
-    r->model = ff_xstrdup(c->model.name);
-    r->seed = c->run.seed;
-    r->backend = ff_xstrdup(p->device->name);
-    r->precision = ff_xstrdup(precision_name(p->device->precision));
-    r->threads = c->run.threads > 0 ? c->run.threads : ff_clock_cpu_count();
+    return precision_name(p->device->precision);
+}
+
+static void add_to_record(const struct ff_predictor_job *job, const char *model, const struct ff_plan *plan,
+                          const struct tap *tap, const struct ff_prediction *prediction, struct ff_run_record *record)
+{
+    struct ff_run_prediction *r = ff_run_record_add_prediction(record);
+    r->name = ff_xstrdup(job->name);
+    r->model = ff_xstrdup(model);
+    r->seed = job->seed;
     r->n_pass = prediction->n_pass;
     r->passes = FF_NEW_ARRAY(struct ff_pass_report, (size_t)prediction->n_pass);
     memcpy(r->passes, prediction->passes, (size_t)prediction->n_pass * sizeof *r->passes);
@@ -247,60 +297,62 @@ static void fill_record(const struct ff_predictor *p, const struct ff_prediction
     r->ptm = (double)prediction->ptm;
     r->iptm = (double)prediction->iptm;
     r->ranking_confidence = (double)prediction->ranking_confidence;
+    r->features_seconds = tap->seconds;
+    r->predict_seconds = prediction->seconds - tap->seconds;
+    r->weight_bytes = plan->weight_bytes;
+    r->arena_bytes = plan->arena_bytes;
+    r->workspace_bytes = plan->workspace_bytes;
+    r->chunk_bytes = plan->chunk_bytes;
     r->peak_backend_bytes = prediction->peak_bytes;
 }
 
-static void add_timings(struct ff_run_record *r, const char *model, const struct tap *tap,
-                        const struct ff_prediction *prediction)
+/* Chains in the order of the input, unless the published order is asked for. */
+static void order_chains(const struct ff_predictor *p, const struct ff_predictor_job *job, struct tap *tap,
+                         struct ff_prediction *prediction)
 {
-    char *name = ff_output_prediction_name(model);
-    char *process = ff_xasprintf("process_features_%s", name);
-    char *predict = ff_xasprintf("predict_and_compile_%s", name);
-    ff_run_record_add_timing(r, process, tap->seconds);
-    ff_run_record_add_timing(r, predict, prediction->seconds - tap->seconds);
-    free(predict);
-    free(process);
-    free(name);
+    if (p->config->output.published_chain_ids || job->input_chain == NULL || tap->asym_id == NULL)
+        return;
+    struct ff_output_residues residues = {.n_res = prediction->n_res, .aatype = tap->aatype,
+                                          .residue_index = tap->residue_index, .asym_id = tap->asym_id};
+    ff_output_order(prediction, &residues, job->n_chain, job->input_chain);
 }
 
-static ff_status write_results(const struct ff_predictor *p, const struct tap *tap, const char *target_dir,
-                               const struct ff_prediction *prediction, struct ff_run_record *record,
-                               char **ret_structure)
+static ff_status write_results(const struct ff_predictor *p, const struct ff_predictor_job *job, const struct tap *tap,
+                               const struct ff_prediction *prediction, struct ff_run_record *record)
 {
     FF_ASSERT(tap->aatype != NULL && tap->residue_index != NULL);
     struct ff_output_prediction output = {
-        .target_dir = target_dir,
-        .model = p->config->model.name,
+        .target_dir = job->target_dir,
+        .name = job->name,
         .config = &p->config->output,
-        .multimer = p->config->model.multimer,
+        .multimer = p->networks[job->model].config->model.multimer,
         .params_note = p->config->params_note,
         .prediction = prediction,
         .aatype = tap->aatype,
         .residue_index = tap->residue_index,
         .asym_id = tap->asym_id,
-        .n_timing = record->n_timing,
-        .timings = record->timings,
     };
     struct ff_output_files files = {0};
     struct ff_progress *progress = ff_progress_start("output", 0);
-    ff_status st = ff_output_write_prediction(&output, &files, ret_structure);
+    ff_status st = ff_output_write_prediction(&output, &files);
     ff_progress_end(progress, st == FF_OK ? NULL : "failed");
     for (int i = 0; i < files.count; i++)
-        ff_run_record_add_file(record, target_dir, files.names[i]);
+        ff_run_record_add_file(record, job->target_dir, files.names[i]);
     ff_output_files_free(&files);
     return st;
 }
 
-ff_status ff_predictor_run(struct ff_predictor *p, struct ff_source *source, const char *target_dir, const bool *stop,
-                           struct ff_run_record *record, char **ret_structure)
+ff_status ff_predictor_run(struct ff_predictor *p, const struct ff_predictor_job *job, struct ff_run_record *record)
 {
-    *ret_structure = NULL;
-    int n_recycle = p->config->model.num_recycle;
+    const struct ff_config *config = p->networks[job->model].config;
+    struct ff_source *source = job->source;
+    int n_recycle = config->model.num_recycle;
     if (source->shape.n_pass > 0 && source->shape.n_pass < n_recycle + 1)
         return ff_fail(FF_EUSAGE, "the features hold sets for %d passes, so %d recycles are possible; give "
                        "--recycles %d", source->shape.n_pass, source->shape.n_pass - 1, source->shape.n_pass - 1);
-    FF_TRY(ff_predictor_plan(p, &source->shape, &record->plan));
-    FF_TRY(open_model(p));
+    struct ff_plan plan;
+    FF_TRY(ff_predictor_plan(p, job->model, &source->shape, &plan));
+    FF_TRY(load_params(p, job->model));
 
     struct tap tap;
     tap_init(&tap, source);
@@ -312,18 +364,20 @@ ff_status ff_predictor_run(struct ff_predictor *p, struct ff_source *source, con
         .on_stage = show_stage,
         .on_pass = show_pass,
         .user = &progress,
-        .stop = stop,
+        .stop = job->stop,
     };
     struct ff_prediction prediction = {0};
-    ff_status st = ff_model_run(p->model, &tap.base, &record->plan, &options, &prediction);
+    ff_status st = ff_model_run(p->model, &tap.base, &plan, &options, &prediction);
     ff_progress_end(progress.bar, "stopped");
-    p->arena_bytes = p->arena_bytes > record->plan.arena_bytes ? p->arena_bytes : record->plan.arena_bytes;
-    p->held_bytes = record->plan.weight_bytes + p->arena_bytes;
+    p->arena_bytes = p->arena_bytes > plan.arena_bytes ? p->arena_bytes : plan.arena_bytes;
+    p->weight_bytes = p->weight_bytes > plan.weight_bytes ? p->weight_bytes : plan.weight_bytes;
+    p->held_bytes = p->weight_bytes + p->arena_bytes;
     if (st == FF_OK) {
-        fill_record(p, &prediction, record);
-        add_timings(record, p->config->model.name, &tap, &prediction);
-        st = write_results(p, &tap, target_dir, &prediction, record, ret_structure);
+        order_chains(p, job, &tap, &prediction);
+        st = write_results(p, job, &tap, &prediction, record);
     }
+    if (st == FF_OK)
+        add_to_record(job, config->model.name, &plan, &tap, &prediction, record);
     ff_prediction_free(&prediction);
     tap_free(&tap);
     return st;

@@ -3,6 +3,8 @@
  */
 #include "app/run_key.h"
 
+#include <string.h>
+
 #include "base/hash.h"
 #include "format/zip.h"
 
@@ -15,11 +17,13 @@ static void finish(struct ff_strbuf *text, char ret[FF_KEY_SIZE])
     ff_strbuf_free(text);
 }
 
-void ff_run_key_features(const char *sequence, const char *msa_sha256, const struct ff_searches *searches,
-                         char ret[FF_KEY_SIZE])
+void ff_run_key_features(const char *sequence, bool complex, const char *msa_sha256,
+                         const struct ff_searches *searches, char ret[FF_KEY_SIZE])
 {
     struct ff_strbuf text = {0};
     ff_strbuf_printf(&text, "features %d\n%s\n", FEATURES_VERSION, sequence);
+    if (complex)
+        ff_strbuf_puts(&text, "complex\n");
     if (msa_sha256 != NULL)
         ff_strbuf_printf(&text, "msa %s\n", msa_sha256);
     else if (searches != NULL)
@@ -39,6 +43,18 @@ void ff_run_key_prediction(const char *features_key, const struct ff_config *con
     struct ff_strbuf text = {0};
     ff_strbuf_printf(&text, "prediction %d\n%s\n%s\n", PREDICTION_VERSION, features_key, params_sha256);
     ff_options_to_yaml(&counted, &text);
+    finish(&text, ret);
+}
+
+void ff_run_key_all(int count, const char (*keys)[FF_KEY_SIZE], char ret[FF_KEY_SIZE])
+{
+    struct ff_strbuf text = {0};
+    if (count == 1) {
+        memcpy(ret, keys[0], FF_KEY_SIZE);
+        return;
+    }
+    for (int i = 0; i < count; i++)
+        ff_strbuf_printf(&text, "%s\n", keys[i]);
     finish(&text, ret);
 }
 

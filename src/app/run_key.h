@@ -11,10 +11,13 @@
 
 enum { FF_KEY_SIZE = 65 };
 
-/* Of raw features: the query and where its alignment comes from: msa_sha256 of the user's file, or searches, or neither
- * (the query alone). */
-void ff_run_key_features(const char *sequence, const char *msa_sha256, const struct ff_searches *searches,
+/* Of raw features: the query (chains of a complex joined by ':') and where its alignment comes from: msa_sha256 of the
+ * user's file, or searches, or neither (the query alone). A complex of one chain has other features than the chain. */
+void ff_run_key_features(const char *sequence, bool complex, const char *msa_sha256, const struct ff_searches *searches,
                          char ret[FF_KEY_SIZE]);
+
+/* Of several predictions together: of their keys, in this order; of one, its own. */
+void ff_run_key_all(int count, const char (*keys)[FF_KEY_SIZE], char ret[FF_KEY_SIZE]);
 
 /* Of a prediction: its features (features_key above, or the SHA-256 of a file of features), the network, how features
  * are sampled, seed, parameters and arithmetic (precision is the backend's, never auto). */

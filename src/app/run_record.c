@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/output.h"
 #include "base/alloc.h"
 #include "base/file.h"
 #include "format/json.h"
@@ -23,6 +24,14 @@ const char *ff_stage_name(enum ff_stage s)
 }
 
 /* --- in memory -------------------------------------------------------------------------------------------------- */
+
+static void free_prediction(struct ff_run_prediction *p)
+{
+    free(p->name);
+    free(p->key);
+    free(p->model);
+    free(p->passes);
+}
 
 void ff_run_record_free(struct ff_run_record *r)
 {
@@ -45,10 +54,11 @@ void ff_run_record_free(struct ff_run_record *r)
     for (int i = 0; i < r->n_file; i++)
         free(r->files[i].name);
     free(r->files);
-    free(r->model);
+    for (int i = 0; i < r->n_prediction; i++)
+        free_prediction(&r->predictions[i]);
+    free(r->predictions);
     free(r->backend);
     free(r->precision);
-    free(r->passes);
     for (int i = 0; i < r->n_timing; i++)
         free((char *)r->timings[i].name);
     free(r->timings);
@@ -89,16 +99,72 @@ void ff_run_record_add_file(struct ff_run_record *r, const char *target_dir, con
     add_file(r, name, bytes);
 }
 
+static bool file_present(const struct ff_run_file *f, const char *target_dir)
+{
+    char *path = ff_path_join(target_dir, f->name);
+    int64_t bytes = ff_file_size(path);
+    free(path);
+    return bytes >= 0 && bytes == f->bytes;
+}
+
 bool ff_run_record_files_present(const struct ff_run_record *r, const char *target_dir)
 {
-    for (int i = 0; i < r->n_file; i++) {
-        char *path = ff_path_join(target_dir, r->files[i].name);
-        int64_t bytes = ff_file_size(path);
-        free(path);
-        if (bytes < 0 || bytes != r->files[i].bytes)
+    for (int i = 0; i < r->n_file; i++)
+        if (!file_present(&r->files[i], target_dir))
             return false;
-    }
     return true;
+}
+
+struct ff_run_prediction *ff_run_record_add_prediction(struct ff_run_record *r)
+{
+    r->predictions = ff_xreallocarray(r->predictions, (size_t)r->n_prediction + 1, sizeof *r->predictions);
+    struct ff_run_prediction *p = &r->predictions[r->n_prediction++];
+    *p = (struct ff_run_prediction){.mean_plddt = (double)NAN, .ptm = (double)NAN, .iptm = (double)NAN,
+                                    .ranking_confidence = (double)NAN};
+    return p;
+}
+
+static struct ff_run_prediction *find_prediction(struct ff_run_record *r, const char *name, const char *key)
+{
+    for (int i = 0; i < r->n_prediction; i++) {
+        struct ff_run_prediction *p = &r->predictions[i];
+        if (p->name != NULL && p->key != NULL && strcmp(p->name, name) == 0 && strcmp(p->key, key) == 0)
+            return p;
+    }
+    return NULL;
+}
+
+bool ff_run_record_take_prediction(struct ff_run_record *r, struct ff_run_record *from, const char *name,
+                                   const char *key, const char *target_dir)
+{
+    struct ff_run_prediction *p = find_prediction(from, name, key);
+    if (p == NULL)
+        return false;
+    int n = 0;
+    for (int i = 0; i < from->n_file; i++) {
+        if (!ff_output_is_of(from->files[i].name, name))
+            continue;
+        if (!file_present(&from->files[i], target_dir))
+            return false;
+        n++;
+    }
+    if (n == 0)
+        return false;
+    for (int i = 0; i < from->n_file; i++)
+        if (ff_output_is_of(from->files[i].name, name))
+            add_file(r, from->files[i].name, from->files[i].bytes);
+    *ff_run_record_add_prediction(r) = *p;
+    *p = (struct ff_run_prediction){0};
+    return true;
+}
+
+const struct ff_run_prediction *ff_run_record_best(const struct ff_run_record *r)
+{
+    const struct ff_run_prediction *best = NULL;
+    for (int i = 0; i < r->n_prediction; i++)
+        if (best == NULL || r->predictions[i].ranking_confidence > best->ranking_confidence)
+            best = &r->predictions[i];
+    return best;
 }
 
 /* --- writing ---------------------------------------------------------------------------------------------------- */
@@ -126,22 +192,50 @@ static void put_double(struct ff_json *j, const char *key, double value)
     ff_json_double(j, value);
 }
 
-static void put_passes(struct ff_json *j, const struct ff_run_record *r)
+static void put_pass(struct ff_json *j, const struct ff_pass_report *p)
 {
+    ff_json_begin_object(j);
+    put_int(j, "pass", p->pass);
+    put_double(j, "seconds", p->seconds);
+    put_double(j, "mean_plddt", (double)p->mean_plddt);
+    put_double(j, "ptm", (double)p->ptm);
+    put_double(j, "iptm", (double)p->iptm);
+    put_double(j, "distance_change", (double)p->distance_change);
+    ff_json_end_object(j);
+}
+
+static void put_scores(struct ff_json *j, const struct ff_run_prediction *p)
+{
+    put_text(j, "model", p->model);
+    put_int(j, "seed", p->seed);
+    put_double(j, "mean_plddt", p->mean_plddt);
+    put_double(j, "ptm", p->ptm);
+    put_double(j, "iptm", p->iptm);
+    put_double(j, "ranking_confidence", p->ranking_confidence);
+}
+
+static void put_prediction(struct ff_json *j, const struct ff_run_prediction *p)
+{
+    ff_json_begin_object(j);
+    put_text(j, "name", p->name);
+    put_text(j, "key", p->key);
+    put_scores(j, p);
+    put_double(j, "features_seconds", p->features_seconds);
+    put_double(j, "predict_seconds", p->predict_seconds);
     ff_json_key(j, "passes");
     ff_json_begin_array(j);
-    for (int i = 0; i < r->n_pass; i++) {
-        const struct ff_pass_report *p = &r->passes[i];
-        ff_json_begin_object(j);
-        put_int(j, "pass", p->pass);
-        put_double(j, "seconds", p->seconds);
-        put_double(j, "mean_plddt", (double)p->mean_plddt);
-        put_double(j, "ptm", (double)p->ptm);
-        put_double(j, "iptm", (double)p->iptm);
-        put_double(j, "distance_change", (double)p->distance_change);
-        ff_json_end_object(j);
-    }
+    for (int i = 0; i < p->n_pass; i++)
+        put_pass(j, &p->passes[i]);
     ff_json_end_array(j);
+    ff_json_key(j, "memory");
+    ff_json_begin_object(j);
+    put_int(j, "weight_bytes", (int64_t)p->weight_bytes);
+    put_int(j, "arena_bytes", (int64_t)p->arena_bytes);
+    put_int(j, "workspace_bytes", (int64_t)p->workspace_bytes);
+    put_int(j, "chunk_bytes", p->chunk_bytes);
+    put_int(j, "peak_backend_bytes", (int64_t)p->peak_backend_bytes);
+    ff_json_end_object(j);
+    ff_json_end_object(j);
 }
 
 /* YAML text as JSON values of the same types. */
@@ -190,27 +284,20 @@ static ff_status put_configuration(struct ff_json *j, const char *yaml)
     return FF_OK;
 }
 
-static void put_prediction(struct ff_json *j, const struct ff_run_record *r)
+/* The best one's scores once all are there, and every one that is finished. */
+static void put_predictions(struct ff_json *j, const struct ff_run_record *r)
 {
-    put_text(j, "model", r->model);
-    put_int(j, "seed", r->seed);
     put_text(j, "backend", r->backend);
     put_text(j, "precision", r->precision);
     put_int(j, "threads", r->threads);
-    put_double(j, "mean_plddt", r->mean_plddt);
-    put_double(j, "ptm", r->ptm);
-    put_double(j, "iptm", r->iptm);
-    put_double(j, "ranking_confidence", r->ranking_confidence);
-    put_passes(j, r);
-    ff_json_key(j, "memory");
-    ff_json_begin_object(j);
-    put_int(j, "weight_bytes", (int64_t)r->plan.weight_bytes);
-    put_int(j, "arena_bytes", (int64_t)r->plan.arena_bytes);
-    put_int(j, "workspace_bytes", (int64_t)r->plan.workspace_bytes);
-    put_int(j, "chunk_bytes", r->plan.chunk_bytes);
-    put_int(j, "peak_backend_bytes", (int64_t)r->peak_backend_bytes);
+    if (r->stage == FF_STAGE_PREDICT)
+        put_scores(j, ff_run_record_best(r));
     put_int(j, "peak_host_bytes", (int64_t)r->peak_host_bytes);
-    ff_json_end_object(j);
+    ff_json_key(j, "predictions");
+    ff_json_begin_array(j);
+    for (int i = 0; i < r->n_prediction; i++)
+        put_prediction(j, &r->predictions[i]);
+    ff_json_end_array(j);
 }
 
 static void put_head(struct ff_json *j, const struct ff_run_record *r)
@@ -257,8 +344,8 @@ ff_status ff_run_record_write(const struct ff_run_record *r, const char *path)
     ff_json_init(&j, &text, 4);
     ff_json_begin_object(&j);
     put_head(&j, r);
-    if (r->stage == FF_STAGE_PREDICT)
-        put_prediction(&j, r);
+    if (r->n_prediction > 0)
+        put_predictions(&j, r);
     ff_json_key(&j, "timings");
     ff_json_begin_object(&j);
     for (int i = 0; i < r->n_timing; i++)
@@ -295,6 +382,47 @@ static double get_double(const struct ff_yaml *map, const char *key, double miss
     return n != NULL && ff_yaml_to_double(n, &v) ? v : missing;
 }
 
+static void read_pass(const struct ff_yaml *n, struct ff_pass_report *ret)
+{
+    *ret = (struct ff_pass_report){
+        .pass = (int)get_int(n, "pass", 0),
+        .seconds = get_double(n, "seconds", 0),
+        .mean_plddt = (float)get_double(n, "mean_plddt", (double)NAN),
+        .ptm = (float)get_double(n, "ptm", (double)NAN),
+        .iptm = (float)get_double(n, "iptm", (double)NAN),
+        .distance_change = (float)get_double(n, "distance_change", (double)NAN),
+    };
+}
+
+static void read_prediction(const struct ff_yaml *n, struct ff_run_prediction *p)
+{
+    p->name = get_text(n, "name");
+    p->key = get_text(n, "key");
+    p->model = get_text(n, "model");
+    p->seed = get_int(n, "seed", 0);
+    p->mean_plddt = get_double(n, "mean_plddt", (double)NAN);
+    p->ptm = get_double(n, "ptm", (double)NAN);
+    p->iptm = get_double(n, "iptm", (double)NAN);
+    p->ranking_confidence = get_double(n, "ranking_confidence", (double)NAN);
+    p->features_seconds = get_double(n, "features_seconds", 0);
+    p->predict_seconds = get_double(n, "predict_seconds", 0);
+    const struct ff_yaml *passes = ff_yaml_get(n, "passes");
+    if (passes != NULL && passes->count > 0) {
+        p->passes = FF_NEW_ARRAY(struct ff_pass_report, (size_t)passes->count);
+        p->n_pass = passes->count;
+        for (int i = 0; i < passes->count; i++)
+            read_pass(&passes->items[i], &p->passes[i]);
+    }
+    const struct ff_yaml *memory = ff_yaml_get(n, "memory");
+    if (memory == NULL)
+        return;
+    p->weight_bytes = (size_t)get_int(memory, "weight_bytes", 0);
+    p->arena_bytes = (size_t)get_int(memory, "arena_bytes", 0);
+    p->workspace_bytes = (size_t)get_int(memory, "workspace_bytes", 0);
+    p->chunk_bytes = get_int(memory, "chunk_bytes", 0);
+    p->peak_backend_bytes = (size_t)get_int(memory, "peak_backend_bytes", 0);
+}
+
 static ff_status read_record(const struct ff_yaml *root, struct ff_run_record *r)
 {
     char *program = get_text(root, "program");
@@ -315,9 +443,6 @@ static ff_status read_record(const struct ff_yaml *root, struct ff_run_record *r
     r->n_res = (int)get_int(root, "n_res", 0);
     r->features_key = get_text(root, "features_key");
     r->prediction_key = get_text(root, "prediction_key");
-    r->mean_plddt = get_double(root, "mean_plddt", (double)NAN);
-    r->ptm = get_double(root, "ptm", (double)NAN);
-    r->iptm = get_double(root, "iptm", (double)NAN);
 
     const struct ff_yaml *inputs = ff_yaml_get(root, "inputs");
     for (int i = 0; inputs != NULL && i < inputs->count; i++) {
@@ -336,6 +461,9 @@ static ff_status read_record(const struct ff_yaml *root, struct ff_run_record *r
         for (int i = 0; i < searches->count; i++)
             ff_search_record_get(&searches->items[i], &r->searches[i]);
     }
+    const struct ff_yaml *predictions = ff_yaml_get(root, "predictions");
+    for (int i = 0; predictions != NULL && i < predictions->count; i++)
+        read_prediction(&predictions->items[i], ff_run_record_add_prediction(r));
     const struct ff_yaml *files = ff_yaml_get(root, "files");
     for (int i = 0; files != NULL && files->kind == FF_YAML_MAP && i < files->count; i++)
         add_file(r, files->items[i].key, get_int(files, files->items[i].key, -1));

@@ -30,6 +30,20 @@ struct ff_run_file {
     int64_t bytes;
 };
 
+/* One of the predictions of a target: a model and a seed. */
+struct ff_run_prediction {
+    char *name;                  /* "model_1_ptm_pred_0" */
+    char *key;                   /* app/run_key */
+    char *model;
+    int64_t seed;
+    double mean_plddt, ptm, iptm, ranking_confidence;    /* NaN: none */
+    double features_seconds, predict_seconds;
+    int n_pass;
+    struct ff_pass_report *passes;
+    size_t weight_bytes, arena_bytes, workspace_bytes, peak_backend_bytes;
+    int64_t chunk_bytes;
+};
+
 struct ff_run_record {
     enum ff_stage stage;         /* last one that was finished */
     char *version;
@@ -38,25 +52,20 @@ struct ff_run_record {
     char *sequence_sha256;       /* NULL when features were given */
     int n_res;
     char *features_key;          /* NULL: no features yet */
-    char *prediction_key;        /* NULL: no prediction yet */
+    char *prediction_key;        /* of all predictions that were asked for; NULL: none was begun */
     int n_input;
     struct ff_run_input *inputs;
     int n_search;
     struct ff_search_record *searches;
     int n_file;
     struct ff_run_file *files;   /* results of the finished stages */
-    double mean_plddt, ptm, iptm;        /* NaN: none */
+    int n_prediction;            /* finished ones, in their order */
+    struct ff_run_prediction *predictions;
 
-    /* Of a prediction; only written, never read back. */
-    char *model;
-    int64_t seed;
+    /* Only written, never read back. */
     char *backend, *precision;
     int threads;
-    struct ff_plan plan;
-    int n_pass;
-    struct ff_pass_report *passes;
-    double ranking_confidence;
-    size_t peak_backend_bytes, peak_host_bytes;
+    size_t peak_host_bytes;
     int n_timing;
     struct ff_named_value *timings;    /* names belong to the record */
     char *configuration;               /* YAML */
@@ -66,6 +75,15 @@ void ff_run_record_free(struct ff_run_record *r);
 void ff_run_record_add_input(struct ff_run_record *r, const char *role, const char *path, const char *sha256);
 void ff_run_record_add_timing(struct ff_run_record *r, const char *name, double seconds);
 
+/* Adds an empty prediction (scores NaN) and returns it; valid until the next one is added. */
+struct ff_run_prediction *ff_run_record_add_prediction(struct ff_run_record *r);
+/* Moves the prediction of that name and key, with the files that belong to it, from an earlier record; false when there
+ * is none or a file of it is missing or of another size. */
+bool ff_run_record_take_prediction(struct ff_run_record *r, struct ff_run_record *from, const char *name,
+                                   const char *key, const char *target_dir);
+/* The one with the highest ranking confidence, the first of equal ones; NULL without predictions. */
+const struct ff_run_prediction *ff_run_record_best(const struct ff_run_record *r);
+
 /* Adds the file of the target's folder with its present size. */
 void ff_run_record_add_file(struct ff_run_record *r, const char *target_dir, const char *name);
 
@@ -74,7 +92,7 @@ bool ff_run_record_files_present(const struct ff_run_record *r, const char *targ
 
 ff_status ff_run_record_write(const struct ff_run_record *r, const char *path) FF_MUST_USE;
 
-/* Reads the fields up to iptm. FF_EMISSING, FF_EIO; FF_EINPUT when the file is not such a record. */
+/* Reads the fields up to the predictions. FF_EMISSING, FF_EIO; FF_EINPUT when the file is not such a record. */
 ff_status ff_run_record_read(const char *path, struct ff_run_record *ret) FF_MUST_USE;
 
 #endif

@@ -19,6 +19,7 @@ enum { MAX_LISTED = 10 };
 struct builder {
     const char *file;
     bool allow_complex;
+    bool allow_equal_names;
     struct ff_fasta_record *rec;     /* NULL before the first header */
     struct ff_strbuf sequence;
     struct ff_strbuf unknown;
@@ -174,7 +175,7 @@ static ff_status begin_record(struct builder *b, const char *line, size_t len, i
 
     bool added;
     int first = ff_strset_add(names, r->name, strlen(r->name), &added);
-    if (!added)
+    if (!added && !b->allow_equal_names)
         return ff_fail(FF_EINPUT,
                        "%s:%d: record '%s' has the same name as the record in line %d (the name is the first word of "
                        "the header, up to %d characters, others than A-Z a-z 0-9 . _ - replaced by '_'); results would "
@@ -183,10 +184,9 @@ static ff_status begin_record(struct builder *b, const char *line, size_t len, i
     return FF_OK;
 }
 
-ff_status ff_fasta_parse(const char *name, const char *text, size_t len, bool allow_complex, struct ff_fasta *ret)
+static ff_status parse(struct builder b, const char *name, const char *text, size_t len, struct ff_fasta *ret)
 {
     ff_status st = FF_OK;
-    struct builder b = {.file = name, .allow_complex = allow_complex};
     struct ff_strset names = {0};
     struct ff_lines it;
     int capacity = 0;
@@ -229,6 +229,11 @@ cleanup:
     return st;
 }
 
+ff_status ff_fasta_parse(const char *name, const char *text, size_t len, bool allow_complex, struct ff_fasta *ret)
+{
+    return parse((struct builder){.file = name, .allow_complex = allow_complex}, name, text, len, ret);
+}
+
 void ff_fasta_log_changes(const char *name, const struct ff_fasta *f)
 {
     for (int i = 0; i < f->count; i++) {
@@ -244,15 +249,25 @@ void ff_fasta_log_changes(const char *name, const struct ff_fasta *f)
     }
 }
 
-ff_status ff_fasta_load(const char *path, bool allow_complex, struct ff_fasta *ret)
+static ff_status load(struct builder b, const char *path, struct ff_fasta *ret)
 {
     char *text;
     size_t len;
     *ret = (struct ff_fasta){0};
     FF_TRY(ff_gzip_read_file(path, &text, &len));
-    ff_status st = ff_fasta_parse(path, text, len, allow_complex, ret);
+    ff_status st = parse(b, path, text, len, ret);
     free(text);
     if (st == FF_OK)
         ff_fasta_log_changes(path, ret);
     return st;
+}
+
+ff_status ff_fasta_load(const char *path, bool allow_complex, struct ff_fasta *ret)
+{
+    return load((struct builder){.file = path, .allow_complex = allow_complex}, path, ret);
+}
+
+ff_status ff_fasta_load_chains(const char *path, struct ff_fasta *ret)
+{
+    return load((struct builder){.file = path, .allow_complex = true, .allow_equal_names = true}, path, ret);
 }

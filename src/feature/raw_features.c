@@ -69,8 +69,26 @@ static ff_status encode_row(const struct ff_msa *m, int row, int msa_number, int
     return FF_OK;
 }
 
-/* deletion_matrix_int, msa and msa_species_identifiers, with suffix behind the names; *ret_count rows. */
-static ff_status add_rows(int n_msa, const struct ff_msa *const *msas, int64_t n, const char *suffix,
+/* All rows of one alignment. */
+static int64_t take_all_rows(const struct ff_msa *msa, struct row_ref *ret /* [n_row] */)
+{
+    for (int r = 0; r < msa->n_row; r++)
+        ret[r] = (struct row_ref){0, r};
+    return msa->n_row;
+}
+
+static bool has_residue(const struct ff_msa *m, int row)
+{
+    const char *letters = ff_msa_row(m, row);
+    for (int i = 0; i < m->n_col; i++)
+        if (letters[i] != '-')
+            return true;
+    return false;
+}
+
+/* deletion_matrix_int, msa and msa_species_identifiers, with suffix behind the names; *ret_count rows. paired: the rows
+ * of one alignment as they are, named by their numbers. */
+static ff_status add_rows(int n_msa, const struct ff_msa *const *msas, int64_t n, const char *suffix, bool paired,
                           struct ff_arrays *ret, int64_t *ret_count)
 {
     static const char *const bases[] = {"deletion_matrix_int", "msa", "msa_species_identifiers"};
@@ -81,7 +99,7 @@ static ff_status add_rows(int n_msa, const struct ff_msa *const *msas, int64_t n
     for (int m = 0; m < n_msa; m++)
         total += msas[m]->n_row;
     struct row_ref *rows = FF_NEW_ARRAY(struct row_ref, (size_t)total);
-    int64_t count = find_unique_rows(n_msa, msas, rows);
+    int64_t count = paired ? take_all_rows(msas[0], rows) : find_unique_rows(n_msa, msas, rows);
 
     int32_t *deletions = ff_arrays_add(ret, names[0], FF_I32, 2, (int64_t[]){count, n})->data;
     int32_t *msa = ff_arrays_add(ret, names[1], FF_I32, 2, (int64_t[]){count, n})->data;
@@ -95,7 +113,10 @@ static ff_status add_rows(int n_msa, const struct ff_msa *const *msas, int64_t n
         memcpy(deletions + r * n, m->deletions + (int64_t)row * n, (size_t)n * sizeof *deletions);
         if (r > 0)
             ff_strbuf_putc(&species, '\n');
-        ff_strbuf_puts(&species, ff_identifiers_species(m->descriptions[row], name));
+        if (!paired)
+            ff_strbuf_puts(&species, ff_identifiers_species(m->descriptions[row], name));
+        else if (r > 0 && has_residue(m, row))
+            ff_strbuf_printf(&species, "%09" PRId64, r);
     }
     ff_arrays_add_text(ret, names[2], ff_strbuf_cstr(&species), species.len);
     ff_strbuf_free(&species);
@@ -129,7 +150,7 @@ ff_status ff_raw_features_make(const char *sequence, const char *description, in
         return ff_fail(FF_EINPUT, "no alignment was given; the query alone is one of a single row");
     FF_TRY(check_sizes(n_msa, msas, n));
     add_sequence_features(sequence, description, ret);
-    ff_status st = add_rows(n_msa, msas, n, "", ret, &count);
+    ff_status st = add_rows(n_msa, msas, n, "", false, ret, &count);
     int32_t *alignments = ff_arrays_add(ret, "num_alignments", FF_I32, 1, &n)->data;
     for (int64_t i = 0; i < n; i++)
         alignments[i] = (int32_t)count;
@@ -146,13 +167,23 @@ ff_status ff_raw_features_make(const char *sequence, const char *description, in
     return st;
 }
 
-ff_status ff_raw_features_add_pairing(struct ff_arrays *raw, const struct ff_msa *msa)
+static ff_status add_pairing(struct ff_arrays *raw, const struct ff_msa *msa, bool paired)
 {
     const struct ff_array *index = ff_arrays_find(raw, "residue_index");
     FF_ASSERT(index != NULL);
     int64_t n = index->shape[0], count = 0;
     FF_TRY(check_sizes(1, &msa, n));
-    return add_rows(1, &msa, n, "_all_seq", raw, &count);
+    return add_rows(1, &msa, n, "_all_seq", paired, raw, &count);
+}
+
+ff_status ff_raw_features_add_pairing(struct ff_arrays *raw, const struct ff_msa *msa)
+{
+    return add_pairing(raw, msa, false);
+}
+
+ff_status ff_raw_features_add_paired(struct ff_arrays *raw, const struct ff_msa *msa)
+{
+    return add_pairing(raw, msa, true);
 }
 
 /* ---- checking ---------------------------------------------------------------------------------------------------- */

@@ -34,6 +34,10 @@ ff_status ff_raw_features_make(const char *sequence, const char *description, in
 /* Adds the three arrays of rows for pairing from an alignment against UniProt. Fails like ff_raw_features_make. */
 ff_status ff_raw_features_add_pairing(struct ff_arrays *raw, const struct ff_msa *msa) FF_MUST_USE;
 
+/* The same from an alignment whose rows are paired already: row k belongs to row k of the other chains' alignments.
+ * Rows are kept as they are, and the number of a row stands in place of its species; rows of gaps alone have none. */
+ff_status ff_raw_features_add_paired(struct ff_arrays *raw, const struct ff_msa *msa) FF_MUST_USE;
+
 /* What every set must satisfy before it is used, wherever it came from: names, types, shapes, ranges, the query in the
  * first row. Converts numbers to the types above in place. file is for messages. FF_EINPUT. */
 ff_status ff_raw_features_check(const char *file, struct ff_arrays *raw) FF_MUST_USE;

@@ -18,6 +18,22 @@ double ff_confidence_tm_d0(int n_res);
  * With asym_id only pairs of different chains count (interface score, ipTM); without such pairs it is 0. */
 double ff_confidence_ptm(int n_res, const float *tm /* [n_res, n_res] */, const int32_t *asym_id /* [n_res] or NULL */);
 
+/* Scores of the chains of a complex and of their pairs. Like ptm and iptm of the whole, but over the residues of one
+ * chain or two alone; the terms of tm, and so d0, stay those of the whole complex, as in AlphaFold 3's summary. */
+struct ff_chain_scores {
+    int n_chain;                 /* 0: none */
+    int32_t *asym_id;            /* [n_chain] ascending */
+    int32_t *n_res;              /* [n_chain] */
+    double *plddt;               /* [n_chain] mean */
+    double *ptm;                 /* [n_chain] pairs inside the chain; NULL without tm, as the two below */
+    double *pair_ptm;            /* [n_chain, n_chain] pairs inside both chains together; ptm on the diagonal */
+    double *pair_iptm;           /* [n_chain, n_chain] pairs between the two; 0 on the diagonal */
+};
+
+void ff_confidence_chains(int n_res, const int32_t *asym_id /* [n_res] */, const float *plddt /* [n_res] */,
+                          const float *tm /* [n_res, n_res] or NULL */, struct ff_chain_scores *ret);
+void ff_chain_scores_free(struct ff_chain_scores *s);        /* frees what is inside and resets to {0} */
+
 /* Largest aligned error that can be reported: the centre of the last bin (31.75 for 64 bins to 31 A). */
 float ff_confidence_max_pae(float max_bin, int n_bin);
 

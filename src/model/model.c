@@ -20,7 +20,7 @@ struct ff_model {
     struct ff_weights weights;
     struct ff_residue_constants constants;
     void *weight_memory;                 /* of the backend; weights and constants */
-    size_t weight_bytes;
+    size_t weight_bytes;                 /* of weight_memory */
     void *arena_memory;                  /* kept from target to target, replaced by a larger one when needed */
     size_t arena_bytes;
 };
@@ -63,25 +63,45 @@ static ff_status upload_weights(struct ff_model *m, const char *params, size_t b
 ff_status ff_model_open(const struct ff_model_config *c, const char *params, struct ff_backend *be,
                         struct ff_model **ret)
 {
-    *ret = NULL;
-    FF_TRY(ff_model_config_check(c));
     struct ff_model *m = FF_NEW(struct ff_model);
-    m->config = *c;
     m->be = be;
-    size_t weight_bytes;
-    ff_status st;
-    measure(m, &weight_bytes, &m->weight_bytes);
-    FF_TRY_GOTO(st, be->alloc(be, m->weight_bytes, &m->weight_memory), fail);
-    FF_TRY_GOTO(st, upload_weights(m, params, weight_bytes), fail);
+    ff_status st = ff_model_reload(m, c, params);
+    if (st != FF_OK) {
+        ff_model_close(m);
+        m = NULL;
+    }
+    *ret = m;
+    return st;
+}
+
+/* At least bytes of memory for weights; what is there is kept if it is large enough. */
+static ff_status reserve_weights(struct ff_model *m, size_t bytes)
+{
+    if (m->weight_bytes >= bytes)
+        return FF_OK;
+    if (m->weight_memory != NULL)
+        m->be->release(m->be, m->weight_memory);
+    m->weight_memory = NULL;
+    m->weight_bytes = 0;
+    FF_TRY(m->be->alloc(m->be, bytes, &m->weight_memory));
+    m->weight_bytes = bytes;
+    return FF_OK;
+}
+
+ff_status ff_model_reload(struct ff_model *m, const struct ff_model_config *c, const char *params)
+{
+    FF_TRY(ff_model_config_check(c));
+    m->config = *c;
+    m->weights = (struct ff_weights){0};
+    size_t weight_bytes, total;
+    measure(m, &weight_bytes, &total);
+    FF_TRY(reserve_weights(m, total));
+    FF_TRY(upload_weights(m, params, weight_bytes));
     struct ff_arena arena;
     ff_arena_init(&arena, m->weight_memory, m->weight_bytes);
     lay_out(m, &arena);
-    ff_structure_constants(be, &arena, &m->constants);
-    *ret = m;
+    ff_structure_constants(m->be, &arena, &m->constants);
     return FF_OK;
-fail:
-    ff_model_close(m);
-    return st;
 }
 
 void ff_model_close(struct ff_model *m)
@@ -296,8 +316,11 @@ static void collect_confidence(struct run *r)
     memcpy(add_f32(r, "predicted_aligned_error", FF_SHAPE(n, n)), r->pae, (size_t)(n * n) * sizeof(float));
     *add_f32(r, "max_predicted_aligned_error", 0, NULL) = ff_confidence_max_pae(h->pae_max_error_bin, h->pae_num_bins);
     *add_f32(r, "ptm", 0, NULL) = p->ptm;
-    if (r->asym_id != NULL)
+    if (r->asym_id != NULL) {
         *add_f32(r, "iptm", 0, NULL) = p->iptm;
+        memcpy(ff_arrays_add(&p->arrays, "predicted_aligned_error/asym_id", FF_I32, 1, &n)->data, r->asym_id,
+               (size_t)n * sizeof(int32_t));
+    }
     add_bins(r, "predicted_aligned_error/breaks", 0.0f, h->pae_max_error_bin, h->pae_num_bins);
 }
 
@@ -317,6 +340,8 @@ static void collect(struct run *r)
     for (int64_t i = 0; i < n; i++)
         memcpy(mask + i * FF_N_ATOM37, t->atom37_mask[r->aatype[i]], sizeof t->atom37_mask[0]);
     collect_confidence(r);
+    if (r->asym_id != NULL)
+        ff_confidence_chains(p->n_res, r->asym_id, r->plddt, r->tm, &p->chains);
     if (r->options->want_logits)
         add_bins(r, "distogram/bin_edges", h->distogram_first_break, h->distogram_last_break, h->distogram_num_bins);
     if (!r->options->want_representations)
@@ -390,6 +415,7 @@ cleanup:
 void ff_prediction_free(struct ff_prediction *p)
 {
     ff_arrays_free(&p->arrays);
+    ff_chain_scores_free(&p->chains);
     free(p->passes);
     *p = (struct ff_prediction){0};
 }

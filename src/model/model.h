@@ -11,6 +11,7 @@
 #include "compute/backend.h"
 #include "feature/source.h"
 #include "format/array.h"
+#include "model/confidence.h"
 #include "model/config.h"
 
 /* --- parameters ------------------------------------------------------------------------------------------------ */
@@ -60,6 +61,9 @@ ff_status ff_model_plan(const struct ff_model_config *c, const struct ff_input_s
 struct ff_model;
 ff_status ff_model_open(const struct ff_model_config *c, const char *params, struct ff_backend *be,
                         struct ff_model **ret) FF_MUST_USE;
+/* Reads the parameters of another network into the memory of the present one (replaced where it is too small). After a
+ * failure m can only be closed. */
+ff_status ff_model_reload(struct ff_model *m, const struct ff_model_config *c, const char *params) FF_MUST_USE;
 void ff_model_close(struct ff_model *m);        /* NULL is allowed */
 
 struct ff_pass_report {
@@ -87,13 +91,14 @@ struct ff_prediction {
     int n_pass;                  /* passes run */
     /* Named as the published result without the pass: structure_module/final_atom_positions [N, 37, 3],
      * structure_module/final_atom_mask, distogram/{logits,bin_edges}, experimentally_resolved/logits, masked_msa/logits,
-     * predicted_lddt/logits, predicted_aligned_error/{logits,breaks}, predicted_aligned_error [N, N],
+     * predicted_lddt/logits, predicted_aligned_error/{logits,breaks,asym_id}, predicted_aligned_error [N, N],
      * max_predicted_aligned_error, plddt [N], ptm, iptm, representations/{single,structure_module,msa_first_row,pair}. */
     struct ff_arrays arrays;
     struct ff_pass_report *passes;  /* [n_pass] */
     float mean_plddt;
     float ptm, iptm;             /* NaN when there is none */
     float ranking_confidence;    /* mean pLDDT, or 0.8 ipTM + 0.2 pTM for complexes */
+    struct ff_chain_scores chains;  /* of complexes */
     double seconds;
     size_t peak_bytes;           /* memory of the backend: weights + arena + workspace */
 };

@@ -65,7 +65,7 @@ load common
             [[ "$page" == *"$flag"* ]] || { echo "$flag of $c is not in man/fastfold.1"; return 1; }
         done
     done
-    help=$("$FASTFOLD" help predict; "$FASTFOLD" help config; "$FASTFOLD" help params)
+    help=$(for c in predict config params compare; do "$FASTFOLD" help $c; done)
     for flag in $(grep -E '^\.It Fl' man/fastfold.1 | grep -oE 'Fl Fl [a-z-]+' | sed 's/Fl Fl /--/' | sort -u); do
         [[ "$help" == *"$flag"* ]] || { echo "$flag of man/fastfold.1 is in no help"; return 1; }
     done

@@ -4,6 +4,7 @@
  */
 #include "app/output.h"
 
+#include "app/output_order.h"
 #include "base/file.h"
 #include "bio/pdb.h"
 #include "format/npz.h"
@@ -111,7 +112,7 @@ static void make(struct made *m, int n_res, const char *dir)
     m->prediction.ranking_confidence = 60;
     m->output = (struct ff_output_prediction){
         .target_dir = dir,
-        .model = "model_1_ptm",
+        .name = "model_1_ptm_pred_0",
         .config = &m->config,
         .prediction = &m->prediction,
         .aatype = m->aatype,
@@ -166,21 +167,19 @@ static void test_files(void **state)
     (void)state;
     static const char *const expected[] = {
         "result_model_1_ptm_pred_0.npz", "confidence_model_1_ptm_pred_0.json", "pae_model_1_ptm_pred_0.json",
-        "ranking_debug.json", "timings.json", "unrelaxed_model_1_ptm_pred_0.pdb", "ranked_0.pdb"};
+        "unrelaxed_model_1_ptm_pred_0.pdb"};
     char *dir = test_make_dir();
     struct made m;
     make(&m, 6, dir);
     m.output.params_note = "these parameters are for a test";
     struct ff_output_files files = {0};
-    char *structure = NULL;
-    assert_ok(ff_output_write_prediction(&m.output, &files, &structure));
-    assert_int_equal(files.count, 7);
-    for (int i = 0; i < 7; i++) {
+    assert_ok(ff_output_write_prediction(&m.output, &files));
+    assert_int_equal(files.count, 4);
+    for (int i = 0; i < 4; i++) {
         assert_string_equal(files.names[i], expected[i]);
         assert_true(has_file(dir, expected[i]));
     }
-    assert_string_equal(ff_path_base(structure), "ranked_0.pdb");
-    char *text;
+    char *structure = ff_path_join(dir, expected[3]), *text;
     size_t len;
     assert_ok(ff_file_read(structure, &text, &len));
     assert_non_null(strstr(text, "these parameters are for a test"));
@@ -194,8 +193,7 @@ static void test_files(void **state)
     ff_arrays_free(&result);
 
     m.config.save_representations = true;
-    free(structure);
-    assert_ok(ff_output_write_prediction(&m.output, &files, &structure));
+    assert_ok(ff_output_write_prediction(&m.output, &files));
     assert_ok(ff_npz_load(npz, &result));
     assert_non_null(ff_arrays_find(&result, "representations/pair"));
     ff_arrays_free(&result);
@@ -212,17 +210,14 @@ static void test_no_pae(void **state)
     char *dir = test_make_dir();
     struct made m;
     struct ff_output_files files = {0};
-    char *structure = NULL;
     make(&m, 6, dir);
     m.config.pae_json_max_residues = 5;
-    assert_ok(ff_output_write_prediction(&m.output, &files, &structure));
+    assert_ok(ff_output_write_prediction(&m.output, &files));
     assert_false(has_file(dir, "pae_model_1_ptm_pred_0.json"));
-    free(structure);
     m.config.pae_json_max_residues = 6;
     ff_arrays_remove(&m.prediction.arrays, "predicted_aligned_error");
-    assert_ok(ff_output_write_prediction(&m.output, &files, &structure));
+    assert_ok(ff_output_write_prediction(&m.output, &files));
     assert_false(has_file(dir, "pae_model_1_ptm_pred_0.json"));
-    free(structure);
     ff_output_files_free(&files);
     unmake(&m);
     test_remove_dir(dir);
@@ -237,15 +232,136 @@ static void test_mmcif(void **state)
     make(&m, 6, dir);
     m.residue_index[5] = 10000;
     struct ff_output_files files = {0};
-    char *structure = NULL;
-    assert_ok(ff_output_write_prediction(&m.output, &files, &structure));
-    assert_string_equal(ff_path_base(structure), "ranked_0.cif");
+    assert_ok(ff_output_write_prediction(&m.output, &files));
     assert_true(has_file(dir, "unrelaxed_model_1_ptm_pred_0.cif"));
-    assert_false(has_file(dir, "ranked_0.pdb"));
-    free(structure);
+    assert_false(has_file(dir, "unrelaxed_model_1_ptm_pred_0.pdb"));
     ff_output_files_free(&files);
     unmake(&m);
     test_remove_dir(dir);
+}
+
+/* More residues than PDB numbers can tell, though each chain has few. */
+static void test_many_residues(void **state)
+{
+    (void)state;
+    enum { N = 10000 };
+    char *dir = test_make_dir();
+    struct made m;
+    struct ff_output_files files = {0};
+    int32_t *asym_id = FF_NEW_ARRAY(int32_t, N);
+    make(&m, N, dir);
+    ff_arrays_remove(&m.prediction.arrays, "predicted_aligned_error");
+    for (int i = 0; i < N; i++) {
+        m.residue_index[i] = i % 5000;
+        asym_id[i] = 1 + i / 5000;
+    }
+    m.output.asym_id = asym_id;
+    assert_ok(ff_output_write_prediction(&m.output, &files));
+    assert_true(has_file(dir, "unrelaxed_model_1_ptm_pred_0.cif"));
+    assert_false(has_file(dir, "unrelaxed_model_1_ptm_pred_0.pdb"));
+    free(asym_id);
+    ff_output_files_free(&files);
+    unmake(&m);
+    test_remove_dir(dir);
+}
+
+/* Structures by score; equal scores keep their order. */
+static void test_ranked_files(void **state)
+{
+    (void)state;
+    static const struct ff_named_value scores[] = {{"a_pred_0", 1.5}, {"b_pred_0", 2.5}, {"c_pred_0", 1.5}};
+    static const char *const order[] = {"b_pred_0", "a_pred_0", "c_pred_0"};
+    char *dir = test_make_dir();
+    struct ff_output_files files = {0};
+    for (int i = 0; i < 3; i++) {
+        char *path = ff_output_path(dir, i == 2 ? FF_RESULT_CIF : FF_RESULT_PDB, scores[i].name);
+        assert_ok(ff_file_write(path, scores[i].name, strlen(scores[i].name)));
+        free(path);
+    }
+    struct ff_output_ranking ranking = {.target_dir = dir, .multimer = true, .count = 3, .scores = scores};
+    assert_ok(ff_output_write_ranking(&ranking, &files));
+    assert_int_equal(files.count, 5);
+    for (int k = 0; k < 3; k++) {
+        char *path = ff_output_ranked_path(dir, k), *text;
+        size_t len;
+        assert_string_equal(ff_path_base(path), k == 0 ? "ranked_0.pdb" : k == 1 ? "ranked_1.pdb" : "ranked_2.cif");
+        assert_ok(ff_file_read(path, &text, &len));
+        assert_string_equal(text, order[k]);
+        free(text);
+        free(path);
+    }
+    ff_output_files_free(&files);
+    test_remove_dir(dir);
+}
+
+/* --- complexes --------------------------------------------------------------------------------------------------- */
+
+/* Chains A (3 residues), B (2), A (1) of the input as the network has them: 1, 3, 2. */
+static void test_order(void **state)
+{
+    (void)state;
+    char *dir = test_make_dir();
+    struct made m;
+    make(&m, 6, dir);
+    static const int32_t input_chain[] = {0, 2, 1};
+    int32_t asym_id[] = {1, 1, 1, 2, 3, 3};
+    float *pae = ff_arrays_find(&m.prediction.arrays, "predicted_aligned_error")->data;
+    float *msa = add(&m.prediction.arrays, "masked_msa/logits", 3, (int64_t[]){2, 6, 1});
+    for (int i = 0; i < 36; i++)
+        pae[i] = (float)(i / 6 * 10 + i % 6);
+    for (int i = 0; i < 12; i++)
+        msa[i] = (float)i;
+    for (int i = 0; i < 6; i++)
+        m.residue_index[i] = i;
+    const float *plddt = ff_arrays_find(&m.prediction.arrays, "plddt")->data;
+    ff_confidence_chains(6, asym_id, plddt, pae, &m.prediction.chains);
+    double lone = m.prediction.chains.ptm[1], pair = m.prediction.chains.pair_iptm[1];
+    struct ff_output_residues r = {6, m.aatype, m.residue_index, asym_id};
+    assert_true(ff_output_order(&m.prediction, &r, 3, input_chain));
+    static const int32_t from[] = {0, 1, 2, 4, 5, 3}, chain[] = {1, 1, 1, 2, 2, 3};
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(m.residue_index[i], from[i]);
+        assert_int_equal(asym_id[i], chain[i]);
+        assert_true(plddt[i] == 50.25f + (float)from[i]);
+        for (int k = 0; k < 6; k++)
+            assert_true(pae[i * 6 + k] == (float)(from[i] * 10 + from[k]));
+        assert_true(msa[i] == (float)from[i] && msa[6 + i] == (float)(6 + from[i]));
+    }
+    assert_true(m.prediction.chains.ptm[2] == lone && m.prediction.chains.pair_iptm[2] == pair);
+    assert_int_equal(m.prediction.chains.n_res[1], 2);
+    /* The order of the input already, and numbers that are no order. */
+    static const int32_t same[] = {0, 1, 2}, twice[] = {0, 0, 1};
+    assert_false(ff_output_order(&m.prediction, &r, 3, same));
+    assert_false(ff_output_order(&m.prediction, &r, 3, twice));
+    assert_false(ff_output_order(&m.prediction, &r, 2, same));
+    ff_chain_scores_free(&m.prediction.chains);
+    unmake(&m);
+    test_remove_dir(dir);
+}
+
+/* Scores of chains and pairs against the definition, and the text that tells them. */
+static void test_summary(void **state)
+{
+    (void)state;
+    static const float tm[] = {1, 0.5f, 0.25f, 0, /**/ 0.5f, 1, 0.75f, 0.125f, /**/ 0.25f, 0, 1, 0.5f, /**/
+                               0, 0, 0.5f, 1};
+    static const float plddt[] = {50, 60, 70, 90};
+    static const int32_t asym_id[] = {1, 1, 2, 2};
+    struct ff_prediction p = {.ptm = 0.5f, .iptm = 0.4375f, .ranking_confidence = 0.45f};
+    ff_confidence_chains(4, asym_id, plddt, tm, &p.chains);
+    assert_true(p.chains.ptm[0] == 0.75 && p.chains.ptm[1] == 0.75);
+    assert_true(p.chains.pair_iptm[1] == (0.75 + 0.125) / 2);
+    assert_true(fabs(p.chains.pair_iptm[1] - ff_confidence_ptm(4, tm, asym_id)) < 1e-7); /* two chains: the whole */
+    assert_true(p.chains.pair_ptm[2] == (0.5 + 1 + 0.75 + 0.125) / 4);
+    static const char *const ids[] = {"A", "B"};
+    struct ff_strbuf text = {0};
+    ff_output_summary_json(&p, ids, &text);
+    expect_text(&text, "{\"chain_ids\":[\"A\",\"B\"],\"chain_lengths\":[2,2],\"chain_starts\":[1,3],\"ptm\":0.5,"
+                       "\"iptm\":0.4375,\"ranking_confidence\":0.45,\"chain_plddt\":[55.0,80.0],"
+                       "\"chain_ptm\":[0.75,0.75],\"chain_iptm\":[0.4375,0.4375],"
+                       "\"chain_pair_ptm\":[[0.75,0.5938],[0.5938,0.75]],"
+                       "\"chain_pair_iptm\":[[0.0,0.4375],[0.4375,0.0]]}");
+    ff_chain_scores_free(&p.chains);
 }
 
 static void test_not_finite(void **state)
@@ -258,8 +374,7 @@ static void test_not_finite(void **state)
         make(&m, 6, dir);
         ((float *)ff_arrays_find(&m.prediction.arrays, names[i])->data)[5] = i == 0 ? NAN : INFINITY;
         struct ff_output_files files = {0};
-        char *structure = NULL;
-        assert_fails(ff_output_write_prediction(&m.output, &files, &structure), FF_EINTERNAL, names[i]);
+        assert_fails(ff_output_write_prediction(&m.output, &files), FF_EINTERNAL, names[i]);
         assert_int_equal(files.count, 0);
         assert_null(ff_output_find_result(dir));
         unmake(&m);
@@ -275,9 +390,7 @@ static void test_unwritable(void **state)
     struct made m;
     make(&m, 6, missing);
     struct ff_output_files files = {0};
-    char *structure = NULL;
-    assert_fails(ff_output_write_prediction(&m.output, &files, &structure), FF_EIO, missing);
-    assert_null(structure);
+    assert_fails(ff_output_write_prediction(&m.output, &files), FF_EIO, missing);
     ff_output_files_free(&files);
     unmake(&m);
     free(missing);
@@ -288,7 +401,7 @@ static void test_unwritable(void **state)
 
 static void expect_path(enum ff_result_file file, const char *expected)
 {
-    char *path = ff_output_path("d", file, "model_3");
+    char *path = ff_output_path("d", file, "model_3_pred_0");
     assert_string_equal(path, expected);
     free(path);
 }
@@ -299,13 +412,19 @@ static void test_names(void **state)
     expect_path(FF_RESULT_FEATURES, "d/features.npz");
     expect_path(FF_RESULT_RUN, "d/run.json");
     expect_path(FF_RESULT_PDB, "d/unrelaxed_model_3_pred_0.pdb");
-    expect_path(FF_RESULT_RANKED_PDB, "d/ranked_0.pdb");
     expect_path(FF_RESULT_CIF, "d/unrelaxed_model_3_pred_0.cif");
     expect_path(FF_RESULT_ARRAYS, "d/result_model_3_pred_0.npz");
     expect_path(FF_RESULT_CONFIDENCE, "d/confidence_model_3_pred_0.json");
     expect_path(FF_RESULT_PAE, "d/pae_model_3_pred_0.json");
     expect_path(FF_RESULT_RANKING, "d/ranking_debug.json");
     expect_path(FF_RESULT_TIMINGS, "d/timings.json");
+    assert_true(ff_output_is_of("unrelaxed_model_3_pred_1.cif", "model_3_pred_1"));
+    assert_false(ff_output_is_of("unrelaxed_model_3_pred_10.cif", "model_3_pred_1"));
+    assert_false(ff_output_is_of("ranked_0.pdb", "model_3_pred_1"));
+    assert_false(ff_output_is_of("features.npz", "model_3_pred_1"));
+    char *name = ff_output_prediction_name("model_3", 4);
+    assert_string_equal(name, "model_3_pred_4");
+    free(name);
     char *msas = ff_output_msa_dir("d");
     assert_string_equal(msas, "d/msas");
     free(msas);
@@ -347,6 +466,8 @@ int main(void)
         cmocka_unit_test(test_timings),    cmocka_unit_test(test_structure),   cmocka_unit_test(test_files),
         cmocka_unit_test(test_no_pae),     cmocka_unit_test(test_mmcif),       cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_unwritable), cmocka_unit_test(test_names),       cmocka_unit_test(test_find_result),
+        cmocka_unit_test(test_order),      cmocka_unit_test(test_summary),     cmocka_unit_test(test_ranked_files),
+        cmocka_unit_test(test_many_residues),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

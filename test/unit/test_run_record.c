@@ -38,23 +38,29 @@ static void a_record(struct ff_run_record *r)
         .n_res = 59,
         .features_key = ff_xstrdup("12345678901234567890"),
         .prediction_key = ff_xstrdup("1e10"),
-        .mean_plddt = 91.5,
-        .ptm = 0.75,
-        .iptm = (double)NAN,
-        .model = ff_xstrdup("model_1_ptm"),
-        .seed = 9007199254740991,
         .backend = ff_xstrdup("cpu"),
         .precision = ff_xstrdup("fp32"),
-        .ranking_confidence = 91.5,
         .configuration = ff_xstrdup("run: {seed: 3, params: null, note: 'true'}\nmsa: {mask_fraction: 0.15}\n"),
     };
     r->searches = FF_NEW(struct ff_search_record);
     r->searches[r->n_search++] = a_search();
     ff_run_record_add_input(r, "sequence", "x y.fasta", "ab");
     ff_run_record_add_timing(r, "features", 1.5);
-    r->passes = FF_NEW(struct ff_pass_report);
-    r->passes[r->n_pass++] = (struct ff_pass_report){.seconds = 1, .mean_plddt = 91.5f, .ptm = 0.75f, .iptm = NAN,
-                                                     .distance_change = NAN};
+    static const char *const names[] = {"model_1_ptm_pred_0", "model_1_ptm_pred_1"};
+    for (int i = 0; i < 2; i++) {
+        struct ff_run_prediction *p = ff_run_record_add_prediction(r);
+        p->name = ff_xstrdup(names[i]);
+        p->key = ff_xstrdup(i == 0 ? "aa" : "1e5");
+        p->model = ff_xstrdup("model_1_ptm");
+        p->seed = 9007199254740990 + i;
+        p->mean_plddt = p->ranking_confidence = 90.5 + i;
+        p->ptm = 0.75;
+        p->predict_seconds = 2.5;
+        p->chunk_bytes = 1 << 20;
+        p->passes = FF_NEW(struct ff_pass_report);
+        p->passes[p->n_pass++] = (struct ff_pass_report){.seconds = 1, .mean_plddt = 91.5f, .ptm = 0.75f, .iptm = NAN,
+                                                         .distance_change = NAN};
+    }
 }
 
 static void test_round_trip(void **state)
@@ -75,7 +81,16 @@ static void test_round_trip(void **state)
     assert_string_equal(back.features_key, r.features_key);
     assert_string_equal(back.prediction_key, r.prediction_key);
     assert_int_equal(back.n_res, 59);
-    assert_true(back.mean_plddt == 91.5 && back.ptm == 0.75 && isnan(back.iptm));
+    assert_int_equal(back.n_prediction, 2);
+    const struct ff_run_prediction *p = &back.predictions[1];
+    assert_string_equal(p->name, "model_1_ptm_pred_1");
+    assert_string_equal(p->key, "1e5");
+    assert_string_equal(p->model, "model_1_ptm");
+    assert_true(p->seed == 9007199254740991 && p->chunk_bytes == 1 << 20);
+    assert_true(p->mean_plddt == 91.5 && p->ptm == 0.75 && isnan(p->iptm) && p->predict_seconds == 2.5);
+    assert_int_equal(p->n_pass, 1);
+    assert_true(p->passes[0].mean_plddt == 91.5f && isnan(p->passes[0].distance_change));
+    assert_ptr_equal(ff_run_record_best(&back), p);
     assert_int_equal(back.n_input, 1);
     assert_string_equal(back.inputs[0].path, "x y.fasta");
     assert_int_equal(back.n_search, 1);
@@ -129,6 +144,38 @@ static void test_text(void **state)
     test_remove_dir(dir);
 }
 
+/* An unfinished run's predictions go on in the next one, with their files. */
+static void test_take_prediction(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"unrelaxed_model_1_ptm_pred_0.pdb", "result_model_1_ptm_pred_1.npz",
+                                        "features.npz"};
+    char *dir = test_make_dir();
+    struct ff_run_record old, r = {0};
+    a_record(&old);
+    for (int i = 0; i < 3; i++) {
+        char *path = ff_path_join(dir, names[i]);
+        assert_ok(ff_file_write(path, "12345", 5));
+        ff_run_record_add_file(&old, dir, names[i]);
+        free(path);
+    }
+    assert_false(ff_run_record_take_prediction(&r, &old, "model_1_ptm_pred_0", "1e5", dir)); /* another key */
+    assert_false(ff_run_record_take_prediction(&r, &old, "model_1_ptm_pred_2", "aa", dir));
+    assert_null(ff_run_record_best(&r));
+    assert_true(ff_run_record_take_prediction(&r, &old, "model_1_ptm_pred_0", "aa", dir));
+    assert_int_equal(r.n_prediction, 1);
+    assert_true(r.predictions[0].mean_plddt == 90.5);
+    assert_int_equal(r.n_file, 1);
+    assert_string_equal(r.files[0].name, names[0]);
+    char *path = ff_path_join(dir, names[1]);
+    assert_ok(ff_file_write(path, "1234", 4));
+    assert_false(ff_run_record_take_prediction(&r, &old, "model_1_ptm_pred_1", "1e5", dir)); /* a file was cut */
+    free(path);
+    ff_run_record_free(&r);
+    ff_run_record_free(&old);
+    test_remove_dir(dir);
+}
+
 static void test_files_present(void **state)
 {
     (void)state;
@@ -177,7 +224,7 @@ static void test_damaged(void **state)
     assert_int_equal(r.n_search, 2);
     assert_null(r.searches[0].file);
     assert_int_equal(r.n_file, 0);
-    assert_true(isnan(r.mean_plddt));
+    assert_int_equal(r.n_prediction, 0);
     ff_run_record_free(&r);
     free(path);
     test_remove_dir(dir);
@@ -240,20 +287,22 @@ static void test_features_key(void **state)
     struct ff_searches *searches;
     char alone[FF_KEY_SIZE], msa[FF_KEY_SIZE], searched[FF_KEY_SIZE], key[FF_KEY_SIZE];
     ff_searches_open(&c, &searches);
-    ff_run_key_features("ACD", NULL, NULL, alone);
-    ff_run_key_features("ACD", "aa", NULL, msa);
-    ff_run_key_features("ACD", NULL, searches, searched);
+    ff_run_key_features("ACD", false, NULL, NULL, alone);
+    ff_run_key_features("ACD", false, "aa", NULL, msa);
+    ff_run_key_features("ACD", false, NULL, searches, searched);
     assert_string_not_equal(alone, msa);
-    assert_string_not_equal(alone, searched);
-    ff_run_key_features("ACE", NULL, NULL, key);
+    ff_run_key_features("ACD", true, NULL, NULL, key);
     assert_string_not_equal(alone, key);
-    ff_run_key_features("ACD", "bb", NULL, key);
+    assert_string_not_equal(alone, searched);
+    ff_run_key_features("ACE", false, NULL, NULL, key);
+    assert_string_not_equal(alone, key);
+    ff_run_key_features("ACD", false, "bb", NULL, key);
     assert_string_not_equal(msa, key);
     ff_searches_close(searches);
 
     c.databases.uniref90_max_hits = 200;
     ff_searches_open(&c, &searches);
-    ff_run_key_features("ACD", NULL, searches, key);
+    ff_run_key_features("ACD", false, NULL, searches, key);
     assert_string_not_equal(searched, key);
     ff_searches_close(searches);
 
@@ -266,7 +315,7 @@ static void test_features_key(void **state)
     c.databases.uniref90 = copy;
     c.databases.uniref90_max_hits = 100;
     ff_searches_open(&c, &searches);
-    ff_run_key_features("ACD", NULL, searches, key);
+    ff_run_key_features("ACD", false, NULL, searches, key);
     assert_string_equal(searched, key);
     ff_searches_close(searches);
     free(text);
@@ -305,6 +354,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_text),
         cmocka_unit_test(test_files_present),  cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_take_prediction),
         cmocka_unit_test(test_prediction_key), cmocka_unit_test(test_features_key),
         cmocka_unit_test(test_params_key),
     };
