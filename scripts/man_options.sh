@@ -33,8 +33,9 @@ fill() {
                 if (f[2] == "") continue
                 print ".It" flags(f[2])
                 print text(capital(f[5])) "."
-                print ".Pq " (f[3] ~ /^one of/ ? f[3] "; " : "") "key " f[1] "; default: " text(f[4])
-            } else {
+                if (f[1] == "") print ".Pq " text(f[3])
+                else print ".Pq " (f[3] ~ /^one of/ ? f[3] "; " : "") "key " f[1] "; default: " text(f[4])
+            } else if (f[1] != "") {
                 print ".It Cm " f[1]
                 print text(capital(f[5])) "."
                 print "Takes " text(f[3]) "; default: " text(f[4]) "."

@@ -107,19 +107,25 @@ static void report_tools(const struct ff_config *c, struct report *r)
 {
     const struct ff_database_config *d = &c->databases;
     const struct ff_tool_config *t = &c->tools;
-    bool hh = d->bfd != NULL || d->uniref30 != NULL;
-    bool jackhmmer = d->uniref90 != NULL || d->mgnify != NULL || d->small_bfd != NULL || d->uniprot != NULL;
+    bool on = c->search.enabled, multimer = c->model.multimer;
+    bool fasta = on && (d->uniref90 != NULL || d->mgnify != NULL || d->small_bfd != NULL || d->uniprot != NULL);
+    bool mmseqs = fasta && c->search.tool == FF_SEARCH_BY_MMSEQS;
+    bool hh = on && (d->bfd != NULL || d->uniref30 != NULL);
+    bool templates = on && c->search.templates && c->model.templates.enabled && d->template_mmcif_dir != NULL;
+    bool pdb70 = templates && !multimer && d->pdb70 != NULL;
+    bool pdb_seqres = templates && multimer && d->pdb_seqres != NULL;
     const struct {
         const char *name, *program, *package;
         bool needed;
     } list[] = {
-        {"jackhmmer", t->jackhmmer, "hmmer", jackhmmer && c->search.enabled},
-        {"hhblits", t->hhblits, "hhsuite", hh && c->search.enabled},
-        {"hhsearch", t->hhsearch, "hhsuite", false},
-        {"hmmbuild", t->hmmbuild, "hmmer", false},
-        {"hmmsearch", t->hmmsearch, "hmmer", false},
-        {"kalign", t->kalign, "kalign", false},
-        {"mmseqs", t->mmseqs, "mmseqs2", false},
+        {"jackhmmer", t->jackhmmer, "hmmer", fasta && !mmseqs},
+        {"phmmer", t->phmmer, "hmmer", fasta && !mmseqs && c->search.shards > 1},
+        {"hhblits", t->hhblits, "hhsuite", hh},
+        {"hhsearch", t->hhsearch, "hhsuite", pdb70},
+        {"hmmbuild", t->hmmbuild, "hmmer", pdb_seqres},
+        {"hmmsearch", t->hmmsearch, "hmmer", pdb_seqres},
+        {"kalign", t->kalign, "kalign", pdb70 || pdb_seqres},
+        {"mmseqs", t->mmseqs, "mmseqs2", mmseqs},
     };
     printf("\nsearch programs\n");
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++) {

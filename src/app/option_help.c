@@ -188,6 +188,16 @@ void ff_options_to_yaml(const struct ff_config *config, struct ff_strbuf *out)
     }
 }
 
+/* " predict plan " as "predict, plan". */
+static void print_commands(const char *names, struct ff_strbuf *out)
+{
+    for (bool first = true; *(names += strspn(names, " ")) != '\0'; first = false) {
+        int n = (int)strcspn(names, " ");
+        ff_strbuf_printf(out, "%s%.*s", first ? "" : ", ", n, names);
+        names += n;
+    }
+}
+
 void ff_options_print_list(const struct ff_config *config, struct ff_strbuf *out)
 {
     for (int i = 0; i < ff_option_count; i++) {
@@ -201,5 +211,18 @@ void ff_options_print_list(const struct ff_config *config, struct ff_strbuf *out
         ff_strbuf_putc(out, '\t');
         ff_option_print(o, config, false, out);
         ff_strbuf_printf(out, "\t%s\n", o->help);
+    }
+    for (int i = 0; i < ff_option_switch_count; i++) {
+        const struct ff_option_switch *s = &ff_option_switches[i];
+        ff_strbuf_putc(out, '\t');
+        if (s->letter != 0)
+            ff_strbuf_printf(out, "-%c, ", s->letter);
+        ff_strbuf_printf(out, "%s\tsets %s to %s\t\t%s\n", s->flag, s->key, s->value, s->help);
+    }
+    for (int i = 0; i < ff_line_option_count; i++) {
+        const struct ff_line_option *o = &ff_line_options[i];
+        ff_strbuf_printf(out, "\t%s%s%s\tof ", o->flag, o->metavar ? " " : "", o->metavar ? o->metavar : "");
+        print_commands(o->commands, out);
+        ff_strbuf_printf(out, "\t\t%s\n", o->help);
     }
 }

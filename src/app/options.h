@@ -114,8 +114,8 @@ ff_status ff_options_parse_for(int argc, char **argv, const char *command, const
 void ff_options_print_help(const char *command, struct ff_strbuf *out);
 /* The whole configuration as YAML (`fastfold config`): reads back equal from any folder. */
 void ff_options_to_yaml(const struct ff_config *config, struct ff_strbuf *out);
-/* One line per key: key, "-o, --flag VALUE" or nothing, what it takes, default, help, with tabs between
- * (`fastfold config --list`). */
+/* One line per key: key, "-o, --flag VALUE" or nothing, what it takes, default, help, with tabs between; then the flags
+ * that are no keys, the first field empty (`fastfold config --list`). */
 void ff_options_print_list(const struct ff_config *config, struct ff_strbuf *out);
 void ff_config_free(struct ff_config *config);
 void ff_command_line_free(struct ff_command_line *line);
