@@ -14,6 +14,15 @@ trap 'rm -f "$list"' EXIT
 fill() {
     awk -F '\t' -v format="$2" -v list="$list" '
     function text(s) { gsub(/\\/, "\\e", s); sub(/^[.\047]/, "\\\\&&", s); return s }
+    # A text line, broken at blanks: mdoc joins the pieces.
+    function say(s,    n, i, w, line) {
+        n = split(s, w, " ")
+        for (i = 1; i <= n; i++) {
+            if (line != "" && length(line) + length(w[i]) > 98) { print line; line = "" }
+            line = line (line == "" ? "" : " ") w[i]
+        }
+        print line
+    }
     function capital(s) { return toupper(substr(s, 1, 1)) substr(s, 2) }
     # "-o, --output-dir DIR" as mdoc: Fl o , Fl Fl output-dir Ar DIR
     function flags(s,    n, i, w, out) {
@@ -32,13 +41,13 @@ fill() {
             if (format == "flags") {
                 if (f[2] == "") continue
                 print ".It" flags(f[2])
-                print text(capital(f[5])) "."
+                say(text(capital(f[5])) ".")
                 if (f[1] == "") print ".Pq " text(f[3])
                 else print ".Pq " (f[3] ~ /^one of/ ? f[3] "; " : "") "key " f[1] "; default: " text(f[4])
             } else if (f[1] != "") {
                 print ".It Cm " f[1]
-                print text(capital(f[5])) "."
-                print "Takes " text(f[3]) "; default: " text(f[4]) "."
+                say(text(capital(f[5])) ".")
+                say("Takes " text(f[3]) "; default: " text(f[4]) ".")
                 if (f[2] != "") print ".Pq" flags(f[2])
             }
         }
