@@ -60,7 +60,7 @@ parallel_tests :=
 # Fuzz drivers; built without a fuzzer they replay their seeds.
 fuzz_tests := fuzz_npz fuzz_yaml fuzz_fasta fuzz_a3m fuzz_stockholm fuzz_pdb fuzz_mmcif fuzz_hhr
 
-cli_tests := help config params doctor search predict bad_input plan compare demo
+cli_tests := help config bench params doctor search predict bad_input plan compare demo
 
 # Helpers that the tests link: files under test/, without .c.
 test_support := golden/golden op/cases op/ref_general op/ref_attention op/ref_triangle op/ref_embed op/ref_structure \

@@ -124,9 +124,7 @@ static ff_status run(const struct ff_config *config, struct ff_source *source, s
 ff_status ff_bench_pass(const struct ff_config *config, const struct ff_input_shape *shape, struct ff_backend *be,
                         const bool *stop, struct ff_bench_pass *ret)
 {
-    if (config->model.multimer)
-        return ff_fail(FF_EUSAGE, "bench --pass: model %s is for complexes; a pass is timed for single chains",
-                       config->model.name);
+    FF_ASSERT(!config->model.multimer);
     struct ff_source *source;
     FF_TRY(make_source(config, shape, &source));
     ff_status st = run(config, source, be, stop, ret);

@@ -14,7 +14,7 @@ struct ff_bench_pass {
     struct ff_cost op_cost[FF_OP_COUNT];
 };
 
-/* shape: n_res, n_seq, n_extra and n_template count. FF_EUSAGE for models of complexes, FF_EMEMORY. */
+/* For models of single chains. shape: n_res, n_seq, n_extra and n_template count. FF_EMEMORY. */
 ff_status ff_bench_pass(const struct ff_config *config, const struct ff_input_shape *shape, struct ff_backend *be,
                         const bool *stop, struct ff_bench_pass *ret) FF_MUST_USE;
 

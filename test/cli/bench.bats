@@ -1,0 +1,54 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2154
+# `fastfold bench`: at sizes that take no time.
+
+load stages
+
+small=(--device cpu --length 12 --msa 5 --extra 4)
+
+@test "every operation with its time, rate and part of the roof" {
+    run_code 0 "$FASTFOLD" bench "${small[@]}" --model model_1_ptm
+    said "model_1_ptm, 12 residues, 5 sequences, 4 extra, 4 templates, on cpu" "this machine: matrix product" "GFLOP/s"
+    for op in copy fill scale_add layer_norm linear pair_bias attention global_attention transition triangle_project \
+        triangle_contract triangle_output outer_product_mean outer_sum relative_position distance_embed \
+        extra_msa_embed template_pair_embed template_attention point_attention rigid_update atoms_from_angles \
+        pseudo_beta symmetric_linear aligned_error distance_change; do
+        said " $op "
+    done
+    not_said "one pass"
+}
+
+@test "JSON, and sizes from the model's settings" {
+    run_code 0 "$FASTFOLD" bench --device cpu --length 8 --json --model model_3 --set msa.max_clusters=7 \
+        --set msa.max_extra=3
+    said '"n_res": 8' '"n_seq": 7' '"n_extra": 3' '"n_template": 0' '"product_flops_per_second": ' '"of_roof": '
+    not_said template_attention null
+    if command -v python3 >/dev/null; then
+        python3 -c 'import json, sys; d = json.load(sys.stdin); assert all(o["seconds"] > 0 for o in d["operations"])' \
+            <<<"$output"
+    fi
+}
+
+@test "no extra sequences" {
+    run_code 0 "$FASTFOLD" bench --device cpu --length 8 --msa 3 --extra 0
+    not_said global_attention
+}
+
+@test "sizes that are none" {
+    run_code 2 "$FASTFOLD" bench --length 3
+    said "--length 3: expected a whole number from 4 to 100000"
+    run_code 2 "$FASTFOLD" bench --msa many
+    said "--msa many: expected a whole number from 1"
+    run_code 2 "$FASTFOLD" bench --extra -1
+    said "--extra -1: expected a whole number from 0"
+    run_code 2 "$FASTFOLD" bench x.fasta
+    said "'x.fasta' was not expected"
+    run_code 2 "$FASTFOLD" bench --pass --model model_1_multimer_v3 "${small[@]}"
+    said "for complexes"
+}
+
+@test "a whole pass" {
+    run_code 0 "$FASTFOLD" bench "${small[@]}" --pass --set model.evoformer.num_block=1 --model model_1_ptm
+    said "one pass: " "atoms_from_angles"
+}
