@@ -22,19 +22,19 @@ compute_src := tensor arena ops backend cost tile tile_kernels attention_tile op
   ops_cpu_global_attention ops_cpu_template_attention ops_cpu_transition ops_cpu_triangle ops_cpu_opm ops_cpu_embed \
   ops_cpu_geometry ops_cpu_point ops_cpu_heads ops_plan wrap ops_dump ops_profile op_call op_case op_fill
 
-parallel_src :=
+parallel_src = comm dap $(if $(have_mpi),comm_mpi)
 
 feature_src := feature_check raw_features msa_pool jax_random jax_sampling msa_cluster msa_features residue_features \
   monomer_features pairing assembly multimer_features source feature_file template_set template_hits template_match \
   template_features own_template
 
-model_src := config weights weights_view params batch embed attention triangle outer_product evoformer template structure \
+model_src := config weights weights_view params batch pair embed attention triangle outer_product evoformer template structure \
   heads confidence forward plan model
 
 app_src := version interrupt suggest options option_table option_value option_file option_help alignment search_tool \
   search_record search_aligner search_budget search_cache search_job search_shard search_chain search chain_features \
   chain_id target user_msa target_features feature_input model_list output_json output output_order run_key run_record \
-  predictor pipeline batch target_folder bench_cases bench_pass
+  predictor pipeline search_ahead batch_input batch target_folder bench_cases bench_pass
 
 # Files of app/ that belong to the program alone; everything else goes into the library.
 main_src := main cmd_params cmd_config cmd_doctor cmd_version cmd_predict cmd_features cmd_search cmd_plan \
@@ -55,7 +55,7 @@ op_tests := test_ops test_edges test_cpu test_backends test_cost
 
 golden_tests := test_layers test_passes test_command
 
-parallel_tests :=
+parallel_tests := test_exchange test_dap
 
 # Fuzz drivers; built without a fuzzer they replay their seeds.
 fuzz_tests := fuzz_npz fuzz_yaml fuzz_fasta fuzz_a3m fuzz_stockholm fuzz_pdb fuzz_mmcif fuzz_hhr
@@ -76,7 +76,7 @@ lib := $(O)/libfastfold.a
 exe := $(O)/fastfold
 
 rooms := base format bio compute parallel feature model app
-lib_objs := $(foreach r,$(rooms),$(addprefix $(O)/src/$(r)/,$($(r)_src:=.o))) $(O)/gen/builtin_configs.o
+lib_objs = $(foreach r,$(rooms),$(addprefix $(O)/src/$(r)/,$($(r)_src:=.o))) $(O)/gen/builtin_configs.o
 main_objs := $(addprefix $(O)/src/app/,$(main_src:=.o))
 cuda_objs := $(addprefix $(O)/cuda/,$(cuda_src:=.o))
 # The CUDA sources as C++ for an emulated GPU: test/emulator.
@@ -89,6 +89,7 @@ unit_bins := $(addprefix $(O)/test/unit/,$(unit_tests))
 op_bins := $(addprefix $(O)/test/op/,$(op_tests))
 golden_bins := $(addprefix $(O)/test/golden/,$(golden_tests))
 parallel_bins := $(addprefix $(O)/test/parallel/,$(parallel_tests))
+parallel_files := test/parallel/dap.bats
 fuzz_bins := $(addprefix $(O)/test/fuzz/,$(fuzz_tests))
 bench_bins := $(addprefix $(O)/test/bench/,$(bench_programs))
 test_lib := $(O)/libtest.a
@@ -162,15 +163,15 @@ cuda-objects: $(cuda_objs)
 
 run_tests := scripts/run_tests.sh
 check-all: $(exe) $(test_bins)
-	@FASTFOLD=$(exe) $(run_tests) $(unit_bins) $(op_bins) $(golden_bins) $(parallel_bins) $(fuzz_bins) $(cli_files)
+	@FASTFOLD=$(exe) FF_TEST_BUILD=$(O) $(run_tests) $(unit_bins) $(op_bins) $(golden_bins) $(parallel_files) $(fuzz_bins) $(cli_files)
 check-unit: $(unit_bins) $(fuzz_bins)
 	@$(run_tests) $(unit_bins) $(fuzz_bins)
 check-op: $(op_bins)
 	@$(run_tests) $(op_bins)
 check-golden: $(exe) $(golden_bins)
 	@FASTFOLD=$(exe) $(run_tests) $(golden_bins)
-check-parallel: $(exe) $(parallel_bins)
-	@FASTFOLD=$(exe) $(run_tests) $(parallel_bins)
+check-parallel: $(parallel_bins)
+	@FF_TEST_BUILD=$(O) $(run_tests) $(parallel_files)
 check-cli: $(exe)
 	@FASTFOLD=$(exe) $(run_tests) $(cli_files)
 check-gpu: $(exe) $(op_bins) $(golden_bins)
@@ -262,8 +263,8 @@ $(O)/emulated/%.cc: cuda/%.cu test/emulator/translate.sh
 $(O)/emulated/%.cuh: cuda/%.cuh test/emulator/translate.sh
 	@mkdir -p $(@D)
 	$(Q)test/emulator/translate.sh $< >$@
-emulated_flags = -std=c++17 -O2 -g -Wall -Wno-unknown-pragmas -Wno-unused-function -Wno-unused-variable -U_FORTIFY_SOURCE \
-  -fno-strict-aliasing -Itest/emulator -I$(O)/emulated -Isrc -Icuda
+emulated_flags = -std=c++17 -O2 -g -Wall -Wno-unknown-pragmas -Wno-unused-function -Wno-unused-variable -Wno-array-bounds -U_FORTIFY_SOURCE \
+  -fno-strict-aliasing -DFF_CUDA_TILE_KIB=48 -DFF_CUDA_SPLIT_WORK=1e4 -Itest/emulator -I$(O)/emulated -Isrc -Icuda
 $(O)/emulated/%.o: $(O)/emulated/%.cc $(emulated_headers) $(O)/flags
 	$(call say,CXX,$<)
 	$(Q)$(CXX) $(emulated_flags) -MMD -MP -c -o $@ $<

@@ -21,6 +21,7 @@ struct ff_input_shape {
     int n_extra;
     int n_template;           /* 0: the model gets none */
     bool has_masked_residues; /* seq_mask is not 1 everywhere */
+    int n_rank;               /* ranks that share the target; 0 and 1: one */
     int n_pass;               /* most passes that the source can serve (recycles + 1); 0: any number */
 };
 

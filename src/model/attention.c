@@ -27,21 +27,20 @@ static void gated_attention(const struct ff_context *ctx, const struct ff_attent
     ff_arena_release(ctx->arena, mark);
 }
 
+/* The bias of all ranks' rows: every query needs the bias of all pairs. */
 static struct ff_tensor pair_bias(const struct ff_context *ctx, const struct ff_attention_weights *w,
-                                  struct ff_tensor z /* [I, J, c_z] */)
+                                  const struct ff_pair *p)
 {
-    /* Rows at multiples of 8 elements: 16 bytes in bf16, as fast kernels want them. */
-    struct ff_tensor bias = FF_PUSH(ctx, z.dtype, w->num_head, z.shape[0], (z.shape[1] + 7) / 8 * 8);
-    bias = ff_tensor_slice(bias, 2, 0, z.shape[1]);
-    FF_OP(ctx->be, pair_bias, .out = bias, .x = z, .norm = w->pair_norm, .w = w->pair_bias);
-    return bias;
+    struct ff_tensor rows = FF_PUSH(ctx, p->z.dtype, w->num_head, p->z.shape[0], p->n_res);
+    FF_OP(ctx->be, pair_bias, .out = rows, .x = p->z, .norm = w->pair_norm, .w = w->pair_bias);
+    return ff_dap_gather(ctx->dap, rows, 1, p->n_res); /* [H, N, N] */
 }
 
 void ff_attention_msa_row(const struct ff_context *ctx, const struct ff_attention_weights *w, struct ff_tensor m,
-                          struct ff_tensor msa_mask, struct ff_tensor z)
+                          struct ff_tensor msa_mask, const struct ff_pair *pair)
 {
     size_t mark = ff_arena_mark(ctx->arena);
-    gated_attention(ctx, w, m, msa_mask, pair_bias(ctx, w, z));
+    gated_attention(ctx, w, m, msa_mask, pair_bias(ctx, w, pair));
     ff_arena_release(ctx->arena, mark);
 }
 
@@ -60,13 +59,13 @@ void ff_attention_msa_column_global(const struct ff_context *ctx, const struct f
 }
 
 void ff_attention_triangle(const struct ff_context *ctx, const struct ff_attention_weights *w,
-                           enum ff_triangle_node node, struct ff_tensor z, struct ff_tensor pair_mask)
+                           enum ff_triangle_node node, struct ff_pair *p)
 {
-    if (node == FF_ENDING_NODE) {
-        z = ff_tensor_transpose(z, 0, 1);
-        pair_mask = ff_tensor_transpose(pair_mask, 0, 1);
-    }
+    if (node == FF_ENDING_NODE)
+        ff_pair_transpose(ctx, p);
     size_t mark = ff_arena_mark(ctx->arena);
-    gated_attention(ctx, w, z, pair_mask, pair_bias(ctx, w, z));
+    gated_attention(ctx, w, p->z, ff_pair_mask_rows(ctx, p), pair_bias(ctx, w, p));
     ff_arena_release(ctx->arena, mark);
+    if (node == FF_ENDING_NODE)
+        ff_pair_transpose(ctx, p);
 }

@@ -5,26 +5,27 @@
 #ifndef FF_MODEL_ATTENTION_H
 #define FF_MODEL_ATTENTION_H
 
-#include "model/context.h"
+#include "model/pair.h"
 #include "model/weights.h"
 
-/* m += row attention biased by the pair. Alg. 7. */
+/* Sequences S and columns R of m are this rank's: of the sequences some and of the columns all, or the reverse. */
+
+/* m += row attention biased by the pair, R = N. Alg. 7. */
 void ff_attention_msa_row(const struct ff_context *ctx, const struct ff_attention_weights *w,
                           struct ff_tensor m /* [S, N, c_m] */, struct ff_tensor msa_mask /* [S, N] */,
-                          struct ff_tensor z /* [N, N, c_z] */);
+                          const struct ff_pair *pair);
 
 /* m += column attention. Alg. 8. */
 void ff_attention_msa_column(const struct ff_context *ctx, const struct ff_attention_weights *w,
-                             struct ff_tensor m /* [S, N, c_m] */, struct ff_tensor msa_mask /* [S, N] */);
+                             struct ff_tensor m /* [S, R, c_m] */, struct ff_tensor msa_mask /* [S, R] */);
 
 /* m += global column attention. Alg. 19. */
 void ff_attention_msa_column_global(const struct ff_context *ctx, const struct ff_global_attention_weights *w,
-                                    struct ff_tensor m /* [S, N, c_e] */, struct ff_tensor msa_mask /* [S, N] */);
+                                    struct ff_tensor m /* [S, R, c_e] */, struct ff_tensor msa_mask /* [S, R] */);
 
 /* z += attention around the starting node (rows, Alg. 13) or the ending node (columns, Alg. 14). */
 enum ff_triangle_node { FF_STARTING_NODE, FF_ENDING_NODE };
 void ff_attention_triangle(const struct ff_context *ctx, const struct ff_attention_weights *w,
-                           enum ff_triangle_node node, struct ff_tensor z /* [N, N, c_z] */,
-                           struct ff_tensor pair_mask /* [N, N] */);
+                           enum ff_triangle_node node, struct ff_pair *p /* z += */);
 
 #endif

@@ -4,6 +4,7 @@
 #include "model/batch.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/alloc.h"
 
@@ -103,6 +104,22 @@ struct ff_tensor ff_batch_upload(const struct ff_context *ctx, enum ff_dtype dty
 {
     struct ff_tensor t = ff_arena_push(ctx->arena, dtype, ndim, shape);
     ctx->be->upload(ctx->be, &t, host);
+    return t;
+}
+
+struct ff_tensor ff_batch_upload_columns(const struct ff_context *ctx, const struct ff_batch *b, enum ff_dtype dtype,
+                                         const float *host, int64_t from, int64_t count, int64_t depth,
+                                         int64_t from_column, int64_t n_column)
+{
+    const int64_t shape[3] = {count, n_column, depth};
+    int64_t row = b->n_res * depth, part = n_column * depth;
+    if (host == NULL || n_column == b->n_res)
+        return ff_batch_upload(ctx, dtype, host != NULL ? host + from * row : NULL, 3, shape);
+    float *packed = FF_NEW_ARRAY(float, (size_t)(count * part));
+    for (int64_t r = 0; r < count; r++)
+        memcpy(packed + r * part, host + (from + r) * row + from_column * depth, (size_t)part * sizeof(float));
+    struct ff_tensor t = ff_batch_upload(ctx, dtype, packed, 3, shape);
+    free(packed);
     return t;
 }
 

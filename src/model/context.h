@@ -11,11 +11,14 @@
 #include "compute/arena.h"
 #include "compute/backend.h"
 #include "model/config.h"
+#include "parallel/dap.h"
 
 struct ff_context {
     struct ff_backend *be;
     struct ff_arena *arena;
     const struct ff_model_config *config;
+    const struct ff_dap *dap;        /* the ranks that share the representations; NULL: one rank */
+    bool planning;                   /* be is the plan backend: there are no values and no host memory */
     int64_t chunk_bytes;             /* scratch of one layer's loop over rows */
     /* Told at the start of every block or stage; the planner and the progress line listen. May be NULL. */
     void (*on_stage)(void *user, const char *stage, int block, int n_block);
@@ -33,6 +36,12 @@ static inline int64_t ff_context_rows(const struct ff_context *ctx, int64_t n_ro
         return n_row > 0 ? n_row : 1;
     int64_t pieces = (n_row + rows - 1) / rows;
     return (n_row + pieces - 1) / pieces;
+}
+
+/* This rank's number of indices of an axis of n. */
+static inline int64_t ff_context_part(const struct ff_context *ctx, int64_t n)
+{
+    return ff_dap_count(ctx->dap, n, ff_dap_rank(ctx->dap));
 }
 
 /* Scratch: shape as a list of sizes. */

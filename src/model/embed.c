@@ -8,6 +8,12 @@ static struct ff_tensor target_feat(const struct ff_context *ctx, const struct f
     return ff_batch_upload(ctx, FF_F32, b->target_feat, FF_SHAPE(b->n_res, ctx->config->target_feat_dim));
 }
 
+/* This rank's part of a per-residue tensor. */
+static struct ff_tensor own(const struct ff_context *ctx, struct ff_tensor t)
+{
+    return ff_tensor_present(&t) ? ff_dap_part(ctx->dap, t, 0) : t;
+}
+
 static void relative_position(const struct ff_context *ctx, const struct ff_weights *w, const struct ff_batch *b,
                               struct ff_tensor z)
 {
@@ -19,10 +25,10 @@ static void relative_position(const struct ff_context *ctx, const struct ff_weig
         entity = ff_batch_upload(ctx, FF_I32, b->entity_id, FF_SHAPE(b->n_res));
         sym = ff_batch_upload(ctx, FF_I32, b->sym_id, FF_SHAPE(b->n_res));
     }
-    FF_OP(ctx->be, relative_position, .out = z, .index_i = index, .index_j = index, .asym_i = asym, .asym_j = asym,
-          .entity_i = entity, .entity_j = entity, .sym_i = sym, .sym_j = sym, .w = w->relative_position.w,
-          .b = w->relative_position.b, .max_relative_idx = c->max_relative_feature,
-          .max_relative_chain = c->max_relative_chain);
+    FF_OP(ctx->be, relative_position, .out = z, .index_i = own(ctx, index), .index_j = index,
+          .asym_i = own(ctx, asym), .asym_j = asym, .entity_i = own(ctx, entity), .entity_j = entity,
+          .sym_i = own(ctx, sym), .sym_j = sym, .w = w->relative_position.w, .b = w->relative_position.b,
+          .max_relative_idx = c->max_relative_feature, .max_relative_chain = c->max_relative_chain);
 }
 
 void ff_embed_pair(const struct ff_context *ctx, const struct ff_weights *w, const struct ff_batch *b,
@@ -38,12 +44,12 @@ void ff_embed_pair(const struct ff_context *ctx, const struct ff_weights *w, con
     struct ff_tensor left = FF_PUSH(ctx, FF_F32, n, c->pair_channel), right = FF_PUSH(ctx, FF_F32, n, c->pair_channel);
     FF_OP(ctx->be, linear, .out = left, .x = target, .w = w->left_single.w, .b = w->left_single.b);
     FF_OP(ctx->be, linear, .out = right, .x = target, .w = w->right_single.w, .b = w->right_single.b);
-    FF_OP(ctx->be, outer_sum, .out = z, .left = left, .right = right);
+    FF_OP(ctx->be, outer_sum, .out = z, .left = own(ctx, left), .right = right);
 
     struct ff_tensor aatype = ff_batch_upload(ctx, FF_I32, b->aatype, FF_SHAPE(n));
     struct ff_tensor beta = FF_PUSH(ctx, FF_F32, n, 3);
     FF_OP(ctx->be, pseudo_beta, .out = beta, .atoms = prev_atoms, .aatype = aatype);
-    FF_OP(ctx->be, distance_embed, .out = z, .x_i = beta, .x_j = beta, .w = w->prev_pos_linear.w,
+    FF_OP(ctx->be, distance_embed, .out = z, .x_i = own(ctx, beta), .x_j = beta, .w = w->prev_pos_linear.w,
           .b = w->prev_pos_linear.b, .min_bin = c->prev_pos_min_bin, .max_bin = c->prev_pos_max_bin);
 
     relative_position(ctx, w, b, z);
@@ -54,35 +60,41 @@ void ff_embed_msa(const struct ff_context *ctx, const struct ff_weights *w, cons
                   struct ff_tensor prev_msa_first_row, struct ff_tensor m)
 {
     const struct ff_model_config *c = ctx->config;
-    int64_t n = b->n_res, feat = c->msa_feat_dim;
+    int64_t n = m.shape[1], feat = c->msa_feat_dim, from_column = ff_dap_from(ctx->dap, b->n_res, ff_dap_rank(ctx->dap));
     size_t mark = ff_arena_mark(ctx->arena);
 
     int64_t rows = ff_context_rows(ctx, b->n_seq, n * feat * (int64_t)sizeof(float));
     size_t loop = ff_arena_mark(ctx->arena);
     for (int64_t from = 0; from < b->n_seq; from += rows) {
         int64_t count = from + rows <= b->n_seq ? rows : b->n_seq - from;
-        const float *host = b->msa_feat != NULL ? b->msa_feat + from * n * feat : NULL;
-        struct ff_tensor x = ff_batch_upload(ctx, FF_F32, host, FF_SHAPE(count, n, feat));
+        struct ff_tensor x = ff_batch_upload_columns(ctx, b, FF_F32, b->msa_feat, from, count, feat, from_column, n);
         FF_OP(ctx->be, linear, .out = ff_tensor_slice(m, 0, from, count), .x = x, .w = w->preprocess_msa.w,
               .b = w->preprocess_msa.b);
         ff_arena_release(ctx->arena, loop);
     }
-    struct ff_tensor target = target_feat(ctx, b), row = FF_PUSH(ctx, FF_F32, n, c->msa_channel);
+    struct ff_tensor target = target_feat(ctx, b), row = FF_PUSH(ctx, FF_F32, b->n_res, c->msa_channel);
     FF_OP(ctx->be, linear, .out = row, .x = target, .w = w->preprocess_1d.w, .b = w->preprocess_1d.b);
-    FF_OP(ctx->be, outer_sum, .out = m, .right = row);
-    FF_OP(ctx->be, layer_norm, .out = ff_tensor_index(m, 0, 0), .x = prev_msa_first_row,
+    FF_OP(ctx->be, outer_sum, .out = m, .right = own(ctx, row));
+    FF_OP(ctx->be, layer_norm, .out = ff_tensor_index(m, 0, 0), .x = own(ctx, prev_msa_first_row),
           .norm = w->prev_msa_first_row_norm, .accumulate = true);
     ff_arena_release(ctx->arena, mark);
+}
+
+static struct ff_tensor own_columns(const struct ff_context *ctx, struct ff_tensor t)
+{
+    return ff_dap_part(ctx->dap, t, 1);
 }
 
 void ff_embed_extra_msa(const struct ff_context *ctx, const struct ff_weights *w, const struct ff_batch *b,
                         struct ff_tensor e)
 {
-    int64_t n = b->n_res, n_extra = b->n_extra;
+    int64_t n_extra = b->n_extra;
     size_t mark = ff_arena_mark(ctx->arena);
-    struct ff_tensor msa = ff_batch_upload(ctx, FF_I32, b->extra_msa, FF_SHAPE(n_extra, n));
-    struct ff_tensor has = ff_batch_upload(ctx, FF_F32, b->extra_has_deletion, FF_SHAPE(n_extra, n));
-    struct ff_tensor value = ff_batch_upload(ctx, FF_F32, b->extra_deletion_value, FF_SHAPE(n_extra, n));
+    struct ff_tensor msa = own_columns(ctx, ff_batch_upload(ctx, FF_I32, b->extra_msa, FF_SHAPE(n_extra, b->n_res)));
+    struct ff_tensor has = own_columns(ctx, ff_batch_upload(ctx, FF_F32, b->extra_has_deletion,
+                                                            FF_SHAPE(n_extra, b->n_res)));
+    struct ff_tensor value = own_columns(ctx, ff_batch_upload(ctx, FF_F32, b->extra_deletion_value,
+                                                              FF_SHAPE(n_extra, b->n_res)));
     FF_OP(ctx->be, extra_msa_embed, .out = e, .msa = msa, .has_deletion = has, .deletion_value = value,
           .w = w->extra_msa_activations.w, .b = w->extra_msa_activations.b);
     ff_arena_release(ctx->arena, mark);

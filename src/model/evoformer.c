@@ -13,60 +13,81 @@ static void transition(const struct ff_context *ctx, const struct ff_transition_
           .w2 = w->transition2.w, .b2 = w->transition2.b);
 }
 
-static void msa_updates(const struct ff_context *ctx, const struct ff_block_weights *w, enum ff_stack_kind kind,
-                        struct ff_tensor m, struct ff_tensor msa_mask, struct ff_tensor z)
+/* Row attention needs whole rows: the MSA changes over to sequences of this rank and back. */
+static void row_attention(const struct ff_context *ctx, const struct ff_attention_weights *w, struct ff_tensor m,
+                          struct ff_tensor msa_mask, const struct ff_pair *pair)
 {
-    ff_attention_msa_row(ctx, &w->msa_row_attention_with_pair_bias, m, msa_mask, z);
+    if (ff_dap_size(ctx->dap) == 1) {
+        ff_attention_msa_row(ctx, w, m, msa_mask, pair);
+        return;
+    }
+    int64_t n_seq = m.shape[0], n_res = pair->n_res;
+    size_t mark = ff_arena_mark(ctx->arena);
+    struct ff_tensor rows = FF_PUSH(ctx, m.dtype, ff_context_part(ctx, n_seq), n_res, m.shape[2]);
+    ff_dap_exchange(ctx->dap, m, rows, 1, n_res, 0, n_seq);
+    ff_attention_msa_row(ctx, w, rows, ff_dap_part(ctx->dap, msa_mask, 0), pair);
+    ff_dap_exchange(ctx->dap, rows, m, 0, n_seq, 1, n_res);
+    ff_arena_release(ctx->arena, mark);
+}
+
+static void msa_updates(const struct ff_context *ctx, const struct ff_block_weights *w, enum ff_stack_kind kind,
+                        struct ff_tensor m, struct ff_tensor msa_mask, const struct ff_pair *pair)
+{
+    struct ff_tensor own_mask = ff_dap_part(ctx->dap, msa_mask, 1);
+    row_attention(ctx, &w->msa_row_attention_with_pair_bias, m, msa_mask, pair);
     if (kind == FF_STACK_EXTRA_MSA)
-        ff_attention_msa_column_global(ctx, &w->msa_column_global_attention, m, msa_mask);
+        ff_attention_msa_column_global(ctx, &w->msa_column_global_attention, m, own_mask);
     else
-        ff_attention_msa_column(ctx, &w->msa_column_attention, m, msa_mask);
+        ff_attention_msa_column(ctx, &w->msa_column_attention, m, own_mask);
     transition(ctx, &w->msa_transition, m);
 }
 
 static void triangle_multiplications(const struct ff_context *ctx, const struct ff_block_weights *w,
-                                     struct ff_tensor z, struct ff_tensor pair_mask)
+                                     struct ff_pair *pair)
 {
-    ff_triangle_multiplication(ctx, &w->triangle_multiplication_outgoing, FF_OUTGOING, z, pair_mask);
-    ff_triangle_multiplication(ctx, &w->triangle_multiplication_incoming, FF_INCOMING, z, pair_mask);
+    ff_triangle_multiplication(ctx, &w->triangle_multiplication_outgoing, FF_OUTGOING, pair);
+    ff_triangle_multiplication(ctx, &w->triangle_multiplication_incoming, FF_INCOMING, pair);
 }
 
-static void triangle_attentions(const struct ff_context *ctx, const struct ff_block_weights *w, struct ff_tensor z,
-                                struct ff_tensor pair_mask)
+static void triangle_attentions(const struct ff_context *ctx, const struct ff_block_weights *w, struct ff_pair *pair)
 {
-    ff_attention_triangle(ctx, &w->triangle_attention_starting_node, FF_STARTING_NODE, z, pair_mask);
-    ff_attention_triangle(ctx, &w->triangle_attention_ending_node, FF_ENDING_NODE, z, pair_mask);
+    ff_attention_triangle(ctx, &w->triangle_attention_starting_node, FF_STARTING_NODE, pair);
+    ff_attention_triangle(ctx, &w->triangle_attention_ending_node, FF_ENDING_NODE, pair);
 }
 
 void ff_evoformer_block(const struct ff_context *ctx, const struct ff_block_weights *w,
                         const struct ff_stack_config *config, enum ff_stack_kind kind, struct ff_tensor m,
-                        struct ff_tensor msa_mask, struct ff_tensor z, struct ff_tensor pair_mask)
+                        struct ff_tensor msa_mask, struct ff_pair *pair)
 {
     if (kind != FF_STACK_TEMPLATE) {
         if (config->outer_product_mean_first)
-            ff_outer_product_mean(ctx, &w->outer_product_mean, m, msa_mask, z);
-        msa_updates(ctx, w, kind, m, msa_mask, z);
+            ff_outer_product_mean(ctx, &w->outer_product_mean, m, msa_mask, pair->z);
+        msa_updates(ctx, w, kind, m, msa_mask, pair);
         if (!config->outer_product_mean_first)
-            ff_outer_product_mean(ctx, &w->outer_product_mean, m, msa_mask, z);
+            ff_outer_product_mean(ctx, &w->outer_product_mean, m, msa_mask, pair->z);
     }
     /* The monomer's template stack is the one place where attention comes before multiplication. */
     if (kind == FF_STACK_TEMPLATE && !ctx->config->multimer) {
-        triangle_attentions(ctx, w, z, pair_mask);
-        triangle_multiplications(ctx, w, z, pair_mask);
+        triangle_attentions(ctx, w, pair);
+        triangle_multiplications(ctx, w, pair);
     } else {
-        triangle_multiplications(ctx, w, z, pair_mask);
-        triangle_attentions(ctx, w, z, pair_mask);
+        triangle_multiplications(ctx, w, pair);
+        triangle_attentions(ctx, w, pair);
     }
-    transition(ctx, &w->pair_transition, z);
+    transition(ctx, &w->pair_transition, pair->z);
 }
 
 void ff_evoformer_stack(const struct ff_context *ctx, const struct ff_block_weights *stack,
                         const struct ff_stack_config *config, enum ff_stack_kind kind, const char *stage,
                         struct ff_tensor m, struct ff_tensor msa_mask, struct ff_tensor z, struct ff_tensor pair_mask)
 {
+    size_t mark = ff_arena_mark(ctx->arena);
+    struct ff_pair pair = ff_pair_make(ctx, z, pair_mask, config->triangle_multiplication_channel);
     for (int i = 0; i < config->num_block && !ff_context_stopped(ctx); i++) {
         ff_context_stage(ctx, stage, i, config->num_block);
         struct ff_block_weights w = ff_weights_block(stack, i);
-        ff_evoformer_block(ctx, &w, config, kind, m, msa_mask, z, pair_mask);
+        ff_evoformer_block(ctx, &w, config, kind, m, msa_mask, &pair);
     }
+    FF_ASSERT(pair.z.data == z.data); /* transposed an even number of times */
+    ff_arena_release(ctx->arena, mark);
 }

@@ -6,6 +6,7 @@
 #include "model/embed.h"
 #include "model/evoformer.h"
 #include "model/heads.h"
+#include "model/pair.h"
 #include "model/template.h"
 
 void ff_forward_begin(const struct ff_context *ctx, const struct ff_batch *b, struct ff_forward_state *s)
@@ -14,7 +15,9 @@ void ff_forward_begin(const struct ff_context *ctx, const struct ff_batch *b, st
     int64_t n = b->n_res;
     enum ff_dtype act = ctx->be->activation;
     *s = (struct ff_forward_state){0};
-    s->z = FF_PUSH(ctx, act, n, n, c->pair_channel);
+    int64_t own = ff_context_part(ctx, n);
+    int64_t c_i = c->evoformer.triangle_multiplication_channel, c_e = c->extra_msa_stack.triangle_multiplication_channel;
+    s->z = ff_pair_push_rows(ctx, n, c->pair_channel, c_i > c_e ? c_i : c_e);
     s->msa_first_row = FF_PUSH(ctx, FF_F32, n, c->msa_channel);
     s->single = FF_PUSH(ctx, FF_F32, n, c->seq_channel);
     s->prev_atoms = FF_PUSH(ctx, FF_F32, n, 37, 3);
@@ -27,8 +30,8 @@ void ff_forward_begin(const struct ff_context *ctx, const struct ff_batch *b, st
     s->seq_mask = ff_batch_upload(ctx, FF_F32, b->seq_mask, FF_SHAPE(n));
     s->prev_z = s->z;
     if (c->num_ensemble > 1) {
-        s->prev_z = FF_PUSH(ctx, act, n, n, c->pair_channel);
-        s->sum_z = FF_PUSH(ctx, act, n, n, c->pair_channel);
+        s->prev_z = FF_PUSH(ctx, act, own, n, c->pair_channel);
+        s->sum_z = FF_PUSH(ctx, act, own, n, c->pair_channel);
         s->sum_first_row = FF_PUSH(ctx, FF_F32, n, c->msa_channel);
     }
     FF_OP(ctx->be, fill, .out = s->z, .value = 0.0f);
@@ -44,7 +47,7 @@ static void main_stack(const struct ff_context *ctx, const struct ff_weights *w,
     const struct ff_model_config *c = ctx->config;
     int64_t n = b->n_res, n_row = c->templates.enabled && c->templates.embed_torsion_angles ? b->n_template : 0;
     size_t mark = ff_arena_mark(ctx->arena);
-    struct ff_tensor m = FF_PUSH(ctx, ctx->be->activation, b->n_seq + n_row, n, c->msa_channel);
+    struct ff_tensor m = FF_PUSH(ctx, ctx->be->activation, b->n_seq + n_row, ff_context_part(ctx, n), c->msa_channel);
     struct ff_tensor mask = FF_PUSH(ctx, FF_F32, b->n_seq + n_row, n);
     struct ff_tensor clusters = ff_tensor_slice(m, 0, 0, b->n_seq);
     struct ff_tensor cluster_mask = ff_tensor_slice(mask, 0, 0, b->n_seq);
@@ -56,9 +59,11 @@ static void main_stack(const struct ff_context *ctx, const struct ff_weights *w,
         ff_template_msa_rows(ctx, &w->templates, b, ff_tensor_slice(m, 0, b->n_seq, n_row),
                              ff_tensor_slice(mask, 0, b->n_seq, n_row));
     ff_evoformer_stack(ctx, &w->evoformer, &c->evoformer, FF_STACK_EVOFORMER, "Evoformer", m, mask, s->z, pair_mask);
-    FF_OP(ctx->be, copy, .out = first_row, .x = ff_tensor_index(m, 0, 0));
+    struct ff_tensor own_row = FF_PUSH(ctx, FF_F32, m.shape[1], c->msa_channel);
+    FF_OP(ctx->be, copy, .out = own_row, .x = ff_tensor_index(m, 0, 0));
+    FF_OP(ctx->be, copy, .out = first_row, .x = ff_dap_gather(ctx->dap, own_row, 0, n));
     if (member == 0 && out->logits)
-        ff_heads_masked_msa(ctx, &w->heads, clusters, out->masked_msa_logits);
+        ff_heads_masked_msa(ctx, &w->heads, clusters, n, out->masked_msa_logits);
     ff_arena_release(ctx->arena, mark);
 }
 
@@ -69,7 +74,7 @@ static void extra_stack(const struct ff_context *ctx, const struct ff_weights *w
     int64_t n = b->n_res, n_extra = b->n_extra;
     size_t mark = ff_arena_mark(ctx->arena);
     ff_context_stage(ctx, "extra-MSA stack", 0, c->extra_msa_stack.num_block);
-    struct ff_tensor e = FF_PUSH(ctx, ctx->be->activation, n_extra, n, c->extra_msa_channel);
+    struct ff_tensor e = FF_PUSH(ctx, ctx->be->activation, n_extra, ff_context_part(ctx, n), c->extra_msa_channel);
     struct ff_tensor mask = ff_batch_upload(ctx, FF_F32, b->extra_msa_mask, FF_SHAPE(n_extra, n));
     ff_embed_extra_msa(ctx, w, b, e);
     ff_evoformer_stack(ctx, &w->extra_msa_stack, &c->extra_msa_stack, FF_STACK_EXTRA_MSA, "extra-MSA stack", e, mask, z,

@@ -12,7 +12,7 @@
 /* What lives from pass to pass. In the normal case (one ensemble member) the pair of the pass before is turned into the
  * new one in place; an ensemble needs the old one for every member and a sum, so it has two more. */
 struct ff_forward_state {
-    struct ff_tensor z;              /* [N, N, c_z] */
+    struct ff_tensor z;              /* [I, N, c_z]: rows of this rank */
     struct ff_tensor prev_z;         /* z itself without an ensemble */
     struct ff_tensor sum_z;          /* absent without an ensemble */
     struct ff_tensor msa_first_row;  /* [N, c_m] float32 */
@@ -25,7 +25,7 @@ struct ff_forward_state {
     struct ff_tensor change;         /* [1] distance change between the last two passes */
 };
 
-/* Host memory for the outputs of a pass; NULL: not wanted. */
+/* Host memory for the outputs of a pass; NULL: not wanted, or not rank 0. plddt_logits and distance_change on all. */
 struct ff_forward_out {
     bool logits;                     /* pair-shaped and MSA-shaped logits are wanted (counts while planning too) */
     float *plddt_logits;             /* [N, bins] */

@@ -3,11 +3,16 @@
  */
 #include "model/heads.h"
 
+#include <stdlib.h>
+
+#include "base/alloc.h"
 #include "model/confidence.h"
+#include "model/pair.h"
 
 static void download(const struct ff_context *ctx, float *dst, const struct ff_tensor *src)
 {
-    ctx->be->download(ctx->be, dst, src);
+    if (dst != NULL)
+        ctx->be->download(ctx->be, dst, src);
 }
 
 static float *row_at(float *host, int64_t row, int64_t row_size)
@@ -42,46 +47,72 @@ void ff_heads_experimentally_resolved(const struct ff_context *ctx, const struct
 }
 
 void ff_heads_masked_msa(const struct ff_context *ctx, const struct ff_heads_weights *w, struct ff_tensor m,
-                         float *logits)
+                         int64_t n_res, float *logits)
 {
-    int64_t n_seq = m.shape[0], n = m.shape[1], n_out = w->masked_msa.w.shape[1];
-    int64_t rows = ff_context_rows(ctx, n_seq, n * n_out * (int64_t)sizeof(float));
+    int64_t n_seq = m.shape[0], n_out = w->masked_msa.w.shape[1];
+    int64_t rows = ff_context_rows(ctx, n_seq, n_res * n_out * (int64_t)sizeof(float));
     size_t mark = ff_arena_mark(ctx->arena);
     for (int64_t from = 0; from < n_seq; from += rows) {
         int64_t count = from + rows <= n_seq ? rows : n_seq - from;
-        struct ff_tensor out = FF_PUSH(ctx, FF_F32, count, n, n_out);
-        FF_OP(ctx->be, linear, .out = out, .x = ff_tensor_slice(m, 0, from, count), .w = w->masked_msa.w,
+        struct ff_tensor own = FF_PUSH(ctx, FF_F32, count, m.shape[1], n_out);
+        FF_OP(ctx->be, linear, .out = own, .x = ff_tensor_slice(m, 0, from, count), .w = w->masked_msa.w,
               .b = w->masked_msa.b);
-        download(ctx, row_at(logits, from, n * n_out), &out);
+        struct ff_tensor all = ff_dap_gather(ctx->dap, own, 1, n_res);
+        download(ctx, row_at(logits, from, n_res * n_out), &all);
         ff_arena_release(ctx->arena, mark);
     }
+}
+
+/* Host memory for this rank's rows of a result that rank 0 collects; on one rank the result itself. */
+static float *own_rows(const struct ff_context *ctx, float *whole, int64_t count)
+{
+    if (ff_dap_size(ctx->dap) == 1 || ctx->planning)
+        return whole;
+    return ff_xmalloc((size_t)count * sizeof(float));
+}
+
+static void collect_rows(const struct ff_context *ctx, float *own, float *whole, int64_t n, int64_t row)
+{
+    if (ff_dap_size(ctx->dap) == 1)
+        return;
+    ff_dap_collect_rows(ctx->dap, own, whole, n, (size_t)row * sizeof(float));
+    free(own);
 }
 
 void ff_heads_distogram(const struct ff_context *ctx, const struct ff_heads_weights *w, struct ff_tensor z,
                         float *logits)
 {
-    int64_t n = z.shape[0], n_out = w->distogram.w.shape[1];
-    int64_t rows = ff_context_rows(ctx, n, n * n_out * (int64_t)sizeof(float));
-    struct ff_tensor zt = ff_tensor_transpose(z, 0, 1);
+    int64_t n_row = z.shape[0], n = z.shape[1], n_out = w->distogram.w.shape[1];
+    int64_t rows = ff_context_rows(ctx, n_row, n * n_out * (int64_t)sizeof(float));
     size_t mark = ff_arena_mark(ctx->arena);
-    for (int64_t from = 0; from < n; from += rows) {
-        int64_t count = from + rows <= n ? rows : n - from;
+    struct ff_pair pair = {.z = z, .n_res = n, .mask = FF_PUSH(ctx, FF_F32, 1, 1)};
+    if (ff_dap_size(ctx->dap) > 1)
+        pair.spare = FF_PUSH(ctx, FF_U8, (int64_t)ff_tensor_bytes(&z));
+    ff_pair_transpose(ctx, &pair);
+    float *own = own_rows(ctx, logits, n_row * n * n_out);
+    size_t loop = ff_arena_mark(ctx->arena);
+    for (int64_t from = 0; from < n_row; from += rows) {
+        int64_t count = from + rows <= n_row ? rows : n_row - from;
         struct ff_tensor out = FF_PUSH(ctx, FF_F32, count, n, n_out);
         FF_OP(ctx->be, symmetric_linear, .out = out, .z = ff_tensor_slice(z, 0, from, count),
-              .zt = ff_tensor_slice(zt, 0, from, count), .w = w->distogram.w, .b = w->distogram.b);
-        download(ctx, row_at(logits, from, n * n_out), &out);
-        ff_arena_release(ctx->arena, mark);
+              .zt = ff_tensor_slice(pair.z, 0, from, count), .w = w->distogram.w, .b = w->distogram.b);
+        download(ctx, row_at(own, from, n * n_out), &out);
+        ff_arena_release(ctx->arena, loop);
     }
+    collect_rows(ctx, own, logits, n, n * n_out);
+    ff_arena_release(ctx->arena, mark);
 }
 
 void ff_heads_aligned_error(const struct ff_context *ctx, const struct ff_heads_weights *w, struct ff_tensor z,
                             bool want_logits, float *pae, float *tm, float *logits)
 {
-    int64_t n = z.shape[0], bins = w->predicted_aligned_error.w.shape[1];
-    int64_t rows = ff_context_rows(ctx, n, n * (2 + (want_logits ? bins : 0)) * (int64_t)sizeof(float));
+    int64_t n_row = z.shape[0], n = z.shape[1], bins = w->predicted_aligned_error.w.shape[1];
+    int64_t rows = ff_context_rows(ctx, n_row, n * (2 + (want_logits ? bins : 0)) * (int64_t)sizeof(float));
+    float *own_pae = own_rows(ctx, pae, n_row * n), *own_tm = own_rows(ctx, tm, n_row * n);
+    float *own_logits = want_logits ? own_rows(ctx, logits, n_row * n * bins) : NULL;
     size_t mark = ff_arena_mark(ctx->arena);
-    for (int64_t from = 0; from < n; from += rows) {
-        int64_t count = from + rows <= n ? rows : n - from;
+    for (int64_t from = 0; from < n_row; from += rows) {
+        int64_t count = from + rows <= n_row ? rows : n_row - from;
         struct ff_tensor error = FF_PUSH(ctx, FF_F32, count, n), term = FF_PUSH(ctx, FF_F32, count, n), all = {0};
         if (want_logits)
             all = FF_PUSH(ctx, FF_F32, count, n, bins);
@@ -89,10 +120,14 @@ void ff_heads_aligned_error(const struct ff_context *ctx, const struct ff_heads_
               .z = ff_tensor_slice(z, 0, from, count), .w = w->predicted_aligned_error.w,
               .b = w->predicted_aligned_error.b, .max_bin = ctx->config->heads.pae_max_error_bin,
               .d0 = (float)ff_confidence_tm_d0((int)n));
-        download(ctx, row_at(pae, from, n), &error);
-        download(ctx, row_at(tm, from, n), &term);
+        download(ctx, row_at(own_pae, from, n), &error);
+        download(ctx, row_at(own_tm, from, n), &term);
         if (want_logits)
-            download(ctx, row_at(logits, from, n * bins), &all);
+            download(ctx, row_at(own_logits, from, n * bins), &all);
         ff_arena_release(ctx->arena, mark);
     }
+    collect_rows(ctx, own_pae, pae, n, n);
+    collect_rows(ctx, own_tm, tm, n, n);
+    if (want_logits)
+        collect_rows(ctx, own_logits, logits, n, n * bins);
 }

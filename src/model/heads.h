@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * heads: what is read off the representations, downloaded to the host. Pair-shaped outputs are made by pieces of rows.
- * Host pointers may be NULL (not wanted, or planning). Source: Jumper et al. 2021, Suppl. 1.9.6-1.9.10.
+ * Rows of the pair and columns of the MSA are this rank's; rank 0 gets the whole. Host pointers may be NULL (planning,
+ * and on ranks other than 0). Source: Jumper et al. 2021, Suppl. 1.9.6-1.9.10.
  */
 #ifndef FF_MODEL_HEADS_H
 #define FF_MODEL_HEADS_H
@@ -13,9 +14,9 @@ void ff_heads_predicted_lddt(const struct ff_context *ctx, const struct ff_heads
 void ff_heads_experimentally_resolved(const struct ff_context *ctx, const struct ff_heads_weights *w,
                                       struct ff_tensor single /* [N, c_s] */, float *logits /* [N, 37] */);
 void ff_heads_masked_msa(const struct ff_context *ctx, const struct ff_heads_weights *w,
-                         struct ff_tensor m /* [S, N, c_m] */, float *logits /* [S, N, 23] */);
+                         struct ff_tensor m /* [S, R, c_m] */, int64_t n_res, float *logits /* [S, N, 23] */);
 void ff_heads_distogram(const struct ff_context *ctx, const struct ff_heads_weights *w,
-                        struct ff_tensor z /* [N, N, c_z] */, float *logits /* [N, N, bins] */);
+                        struct ff_tensor z /* [I, N, c_z] */, float *logits /* [N, N, bins] */);
 /* pae: expected error in angstrom; tm: expected TM term; logits only when wanted. want_logits counts while planning. */
 void ff_heads_aligned_error(const struct ff_context *ctx, const struct ff_heads_weights *w, struct ff_tensor z,
                             bool want_logits, float *pae /* [N, N] */, float *tm /* [N, N] */,

@@ -138,10 +138,13 @@ struct run {
     struct ff_prediction *p;
     struct ff_arena arena;
     struct ff_context ctx;
+    struct ff_comm *self;                /* when the caller gives no communicator */
+    struct ff_dap dap;
     struct ff_forward_state state;
     int pass, n_pass;
     int32_t *aatype, *asym_id;           /* copies of the first batch; asym_id NULL for single chains */
-    float *plddt_logits, *plddt, *pae, *tm; /* host, one pass; pae and tm NULL without the head */
+    float *plddt_logits, *plddt;         /* host, one pass */
+    float *pae, *tm;                     /* rank 0; NULL without the head */
 };
 
 /* Progress: the share of the planned flops that comes before the stage, plus the blocks done of it. */
@@ -164,6 +167,11 @@ static void on_stage(void *user, const char *stage, int block, int n_block)
     r->options->on_stage(r->options->user, r->pass, stage, done / total);
 }
 
+static bool is_root(const struct run *r)
+{
+    return ff_dap_rank(&r->dap) == 0;
+}
+
 static float *add_f32(struct run *r, const char *name, int ndim, const int64_t *shape)
 {
     return ff_arrays_add(&r->p->arrays, name, FF_F32, ndim, shape)->data;
@@ -176,7 +184,7 @@ static struct ff_forward_out outputs(struct run *r, bool last, float *distance_c
     int64_t n = r->plan->shape.n_res;
     struct ff_forward_out out = {.logits = last && r->options->want_logits, .plddt_logits = r->plddt_logits,
                                  .pae = r->pae, .tm = r->tm, .distance_change = distance_change};
-    if (!out.logits)
+    if (!out.logits || !is_root(r))
         return out;
     out.distogram_logits = add_f32(r, "distogram/logits", FF_SHAPE(n, n, h->distogram_num_bins));
     out.resolved_logits = add_f32(r, "experimentally_resolved/logits",
@@ -222,9 +230,12 @@ static ff_status run_trunk(struct run *r, const struct ff_forward_out *out)
     return FF_OK;
 }
 
-static ff_status check_finite(const struct run *r, const struct ff_pass_report *report)
+/* Rank 0 sees everything; the others learn from it whether to go on. */
+static ff_status check_finite(struct run *r, const struct ff_pass_report *report)
 {
-    if (isfinite(report->mean_plddt) && (r->pae == NULL || isfinite(report->ptm)))
+    int32_t good = isfinite(report->mean_plddt) && (r->pae == NULL || isfinite(report->ptm));
+    r->dap.comm->broadcast_host(r->dap.comm, &good, sizeof good, 0);
+    if (good)
         return FF_OK;
     return ff_fail(FF_EINTERNAL, "pass %d gave numbers that are not finite (mean pLDDT %g, pTM %g); --dump FILE.npz "
                    "shows the first operation that does", r->pass, report->mean_plddt, report->ptm);
@@ -283,8 +294,9 @@ static void download(struct run *r, const char *name, struct ff_tensor t)
 static void download_pair(struct run *r)
 {
     struct ff_tensor z = r->state.z;
-    float *dst = add_f32(r, "representations/pair", z.ndim, z.shape);
-    int64_t n = z.shape[0], row = z.shape[1] * z.shape[2];
+    int64_t n = z.shape[0], row = z.shape[1] * z.shape[2], n_res = z.shape[1];
+    float *whole = is_root(r) ? add_f32(r, "representations/pair", FF_SHAPE(n_res, n_res, z.shape[2])) : NULL;
+    float *dst = ff_dap_size(&r->dap) == 1 ? whole : ff_xmalloc((size_t)(n * row) * sizeof(float));
     int64_t rows = ff_context_rows(&r->ctx, n, row * (int64_t)sizeof(float));
     size_t mark = ff_arena_mark(&r->arena);
     for (int64_t from = 0; from < n; from += rows) {
@@ -294,6 +306,10 @@ static void download_pair(struct run *r)
         r->m->be->download(r->m->be, dst + from * row, &wide);
         ff_arena_release(&r->arena, mark);
     }
+    if (dst == whole)
+        return;
+    ff_dap_collect_rows(&r->dap, dst, whole, n_res, (size_t)row * sizeof(float));
+    free(dst);
 }
 
 static void add_bins(struct run *r, const char *name, float first, float last, int n_bin)
@@ -334,6 +350,10 @@ static void collect(struct run *r)
     p->ptm = last->ptm;
     p->iptm = last->iptm;
     p->ranking_confidence = r->asym_id != NULL ? 0.8f * p->iptm + 0.2f * p->ptm : p->mean_plddt;
+    if (r->options->want_representations)
+        download_pair(r);
+    if (!is_root(r))
+        return;
     download(r, "structure_module/final_atom_positions", r->state.structure.atoms);
     const struct ff_residue_tables *t = ff_residue_tables();
     float *mask = add_f32(r, "structure_module/final_atom_mask", FF_SHAPE(n, FF_N_ATOM37));
@@ -349,7 +369,6 @@ static void collect(struct run *r)
     download(r, "representations/single", r->state.single);
     download(r, "representations/structure_module", r->state.structure.act);
     download(r, "representations/msa_first_row", r->state.msa_first_row);
-    download_pair(r);
 }
 
 /* --- the recycle loop ------------------------------------------------------------------------------------------------------- */
@@ -360,18 +379,20 @@ static void run_begin(struct run *r)
     size_t n = (size_t)r->plan->shape.n_res;
     r->plddt_logits = FF_NEW_ARRAY(float, n * (size_t)h->plddt_num_bins);
     r->plddt = FF_NEW_ARRAY(float, n);
-    if (h->predicted_aligned_error) {
+    if (h->predicted_aligned_error && is_root(r)) {
         r->pae = FF_NEW_ARRAY(float, n * n);
         r->tm = FF_NEW_ARRAY(float, n * n);
     }
     ff_arena_init(&r->arena, r->m->arena_memory, r->plan->arena_bytes);
-    r->ctx = (struct ff_context){.be = r->m->be, .arena = &r->arena, .config = &r->m->config,
+    r->ctx = (struct ff_context){.be = r->m->be, .arena = &r->arena, .config = &r->m->config, .dap = &r->dap,
                                  .chunk_bytes = r->plan->chunk_bytes, .on_stage = on_stage, .user = r,
-                                 .stop = r->options->stop};
+                                 /* ranks can only stop together */
+                                 .stop = ff_dap_size(&r->dap) == 1 ? r->options->stop : NULL};
 }
 
 static void run_end(struct run *r)
 {
+    ff_comm_destroy(r->self);
     free(r->aatype);
     free(r->asym_id);
     free(r->plddt_logits);
@@ -392,6 +413,10 @@ ff_status ff_model_run(struct ff_model *m, struct ff_source *source, const struc
     double start = ff_clock_now();
     struct run r = {.m = m, .source = source, .plan = plan, .options = options, .p = ret, .n_pass = n_pass};
     ret->passes = FF_NEW_ARRAY(struct ff_pass_report, (size_t)n_pass);
+    r.self = options->comm == NULL ? ff_comm_self() : NULL;
+    r.dap = (struct ff_dap){.comm = options->comm != NULL ? options->comm : r.self, .be = m->be, .arena = &r.arena,
+                            .chunk_bytes = plan->chunk_bytes};
+    FF_ASSERT(ff_dap_size(&r.dap) == (plan->shape.n_rank > 1 ? plan->shape.n_rank : 1));
     run_begin(&r);
     ff_status st = FF_OK;
     for (r.pass = 0; r.pass < r.n_pass; r.pass++) {

@@ -13,6 +13,7 @@
 #include "format/array.h"
 #include "model/confidence.h"
 #include "model/config.h"
+#include "parallel/comm.h"
 
 /* --- parameters ------------------------------------------------------------------------------------------------ */
 
@@ -48,7 +49,8 @@ struct ff_plan {
     int64_t chunk_bytes;         /* scratch that one layer may use; what shrinks when memory is short */
     struct ff_plan_stage stages[FF_PLAN_MAX_STAGE];
     int n_stage;
-    double flops_per_pass;
+    double flops_per_pass;       /* of this rank */
+    double sent_bytes_per_pass;  /* to other ranks, by the rank with the largest part */
 };
 
 /* Runs the model's own code on the plan backend for shrinking chunks until the peak fits budget (bytes). Needs neither
@@ -83,7 +85,9 @@ struct ff_model_run_options {
     void (*on_stage)(void *user, int pass, const char *stage, double fraction);
     void (*on_pass)(void *user, const struct ff_pass_report *report);
     void *user;
-    const bool *stop;            /* checked between blocks: true ends the run with FF_EINTERRUPT */
+    struct ff_comm *comm;        /* the ranks that share the target, shape.n_rank of the plan; NULL: one rank. Results are
+                                  * rank 0's; the others get the scores of the passes only */
+    const bool *stop;            /* one rank only: checked between blocks: true ends the run with FF_EINTERRUPT */
 };
 
 struct ff_prediction {

@@ -4,11 +4,11 @@
 #ifndef FF_MODEL_OUTER_PRODUCT_H
 #define FF_MODEL_OUTER_PRODUCT_H
 
-#include "model/context.h"
+#include "model/pair.h"
 #include "model/weights.h"
 
 void ff_outer_product_mean(const struct ff_context *ctx, const struct ff_outer_product_weights *w,
-                           struct ff_tensor m /* [S, N, c_m] */, struct ff_tensor msa_mask /* [S, N] */,
-                           struct ff_tensor z /* [N, N, c_z] += */);
+                           struct ff_tensor m /* [S, R, c_m]: columns of this rank */,
+                           struct ff_tensor msa_mask /* [S, N] */, struct ff_tensor z /* [R, N, c_z] += */);
 
 #endif

@@ -67,8 +67,10 @@ static void measure(const struct ff_model_config *c, const struct ff_weights *w,
     ret->n_stage = 0;
     ret->chunk_bytes = chunk_bytes;
     struct stage_recorder r = {.be = be, .arena = &arena, .plan = ret};
-    struct ff_context ctx = {.be = be, .arena = &arena, .config = c, .chunk_bytes = chunk_bytes,
-                             .on_stage = open_stage, .user = &r};
+    struct ff_comm *comm = ff_comm_planned(ret->shape.n_rank > 1 ? ret->shape.n_rank : 1, 0);
+    const struct ff_dap dap = {.comm = comm, .be = be, .arena = &arena, .chunk_bytes = chunk_bytes};
+    struct ff_context ctx = {.be = be, .arena = &arena, .config = c, .dap = &dap, .planning = true,
+                             .chunk_bytes = chunk_bytes, .on_stage = open_stage, .user = &r};
     struct ff_batch batch;
     ff_batch_from_shape(&ret->shape, c->multimer, &batch);
     struct ff_forward_state s;
@@ -87,6 +89,10 @@ static void measure(const struct ff_model_config *c, const struct ff_weights *w,
     for (int i = 0; i < ret->n_stage; i++)
         if (ret->stages[i].peak_bytes > ret->arena_bytes)
             ret->arena_bytes = ret->stages[i].peak_bytes;
+    ret->sent_bytes_per_pass = 0.0;
+    for (int k = 0; k < FF_COLLECTIVE_COUNT; k++)
+        ret->sent_bytes_per_pass += comm->stats.bytes[k];
+    ff_comm_destroy(comm);
     ret->total_bytes = ret->weight_bytes + ret->arena_bytes + ret->workspace_bytes;
 }
 
@@ -132,6 +138,9 @@ ff_status ff_model_plan(const struct ff_model_config *c, const struct ff_input_s
                         enum ff_dtype activation, size_t workspace, size_t budget, struct ff_plan *ret)
 {
     FF_TRY(ff_model_config_check(c));
+    if (shape->n_rank > shape->n_res)
+        return ff_fail(FF_EUSAGE, "%d ranks for a target of %d residues; use at most one rank per residue", shape->n_rank,
+                       shape->n_res);
     struct ff_backend *be = ff_backend_plan_create(precision, activation, workspace);
     struct ff_arena arena;
     ff_arena_init_measuring(&arena);

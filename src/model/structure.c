@@ -36,7 +36,8 @@ void ff_structure_constants(struct ff_backend *be, struct ff_arena *arena, struc
     ret->exists = push_table(be, arena, FF_F32, t->atom37_mask, FF_SHAPE(N, FF_N_ATOM37));
 }
 
-/* act += invariant point attention (Alg. 20 line 6, Alg. 22). */
+/* act += invariant point attention (Alg. 20 line 6, Alg. 22). All of the module is cheap but for the pair: every rank
+ * does its rows of it here, and everything else for all residues. */
 static void point_attention(const struct ff_context *ctx, const struct ff_structure_weights *w, struct ff_tensor act,
                             struct ff_tensor z, struct ff_tensor frame, struct ff_tensor seq_mask)
 {
@@ -49,14 +50,17 @@ static void point_attention(const struct ff_context *ctx, const struct ff_struct
         t[i] = FF_PUSH(ctx, FF_F32, n, part[i]->w.shape[1]);
         FF_OP(ctx->be, linear, .out = t[i], .x = act, .w = part[i]->w, .b = part[i]->b);
     }
-    struct ff_tensor feat = FF_PUSH(ctx, FF_F32, n, n_feat);
-    FF_OP(ctx->be, point_attention, .out = feat, .q = t[0], .kv = t[1], .q_point = t[2], .kv_point = t[3],
-          .frame_i = frame, .frame_j = frame, .mask_i = seq_mask, .mask_j = seq_mask, .z = z,
+    struct ff_tensor feat = FF_PUSH(ctx, FF_F32, z.shape[0], n_feat), own = ff_dap_part(ctx->dap, act, 0);
+    FF_OP(ctx->be, point_attention, .out = feat, .q = ff_dap_part(ctx->dap, t[0], 0), .kv = t[1],
+          .q_point = ff_dap_part(ctx->dap, t[2], 0), .kv_point = t[3], .frame_i = ff_dap_part(ctx->dap, frame, 0),
+          .frame_j = frame, .mask_i = ff_dap_part(ctx->dap, seq_mask, 0), .mask_j = seq_mask, .z = z,
           .norm = w->pair_layer_norm, .w2d = w->attention_2d.w, .b2d = w->attention_2d.b,
           .point_weight = w->trainable_point_weights, .n_head = c->num_head, .n_qk = c->num_scalar_qk,
           .n_v = c->num_scalar_v, .n_point_qk = c->num_point_qk, .n_point_v = c->num_point_v);
-    FF_OP(ctx->be, linear, .out = act, .x = feat, .w = w->output_projection.w, .b = w->output_projection.b,
+    FF_OP(ctx->be, linear, .out = own, .x = feat, .w = w->output_projection.w, .b = w->output_projection.b,
           .accumulate = true);
+    if (ff_dap_size(ctx->dap) > 1)
+        FF_OP(ctx->be, copy, .out = act, .x = ff_dap_gather(ctx->dap, own, 0, n));
     ff_arena_release(ctx->arena, mark);
 }
 

@@ -88,6 +88,12 @@ static const float *at(const float *p, size_t offset)
     return p != NULL ? p + offset : NULL;
 }
 
+/* This rank's part of a per-residue tensor. */
+static struct ff_tensor own(const struct ff_context *ctx, struct ff_tensor t)
+{
+    return ff_tensor_present(&t) ? ff_dap_part(ctx->dap, t, 0) : t;
+}
+
 /* Pair features of template t, through the pair stack and its final layer norm: out = or += . */
 static void embed_one(const struct ff_context *ctx, const struct ff_template_weights *w, const struct ff_batch *b, int t,
                       struct ff_tensor z, struct ff_tensor pair_mask, struct ff_tensor out, bool accumulate)
@@ -112,10 +118,11 @@ static void embed_one(const struct ff_context *ctx, const struct ff_template_wei
 
     struct ff_tensor e = w->pair_embedding.w;
     int64_t bins = c->dgram_num_bins;
-    struct ff_tensor act = FF_PUSH(ctx, z.dtype, n, n, c->num_channel);
-    FF_OP(ctx->be, template_pair_embed, .out = act, .aatype_i = aatype, .aatype_j = aatype, .pseudo_beta_i = beta,
-          .pseudo_beta_j = beta, .pseudo_beta_mask_i = beta_mask, .pseudo_beta_mask_j = beta_mask, .frame_i = frame,
-          .frame_j = frame, .backbone_mask_i = backbone_mask, .backbone_mask_j = backbone_mask, .asym_i = asym,
+    struct ff_tensor act = ff_pair_push_rows(ctx, n, c->num_channel, c->stack.triangle_multiplication_channel);
+    FF_OP(ctx->be, template_pair_embed, .out = act, .aatype_i = own(ctx, aatype), .aatype_j = aatype,
+          .pseudo_beta_i = own(ctx, beta), .pseudo_beta_j = beta, .pseudo_beta_mask_i = own(ctx, beta_mask),
+          .pseudo_beta_mask_j = beta_mask, .frame_i = own(ctx, frame), .frame_j = frame,
+          .backbone_mask_i = own(ctx, backbone_mask), .backbone_mask_j = backbone_mask, .asym_i = own(ctx, asym),
           .asym_j = asym, .w_dgram = ff_tensor_slice(e, 0, 0, bins), .w_pb_mask = ff_tensor_index(e, 0, bins),
           .w_aatype_j = ff_tensor_slice(e, 0, bins + 1, 22), .w_aatype_i = ff_tensor_slice(e, 0, bins + 23, 22),
           /* The published single-chain presets switch the unit vectors off (use_template_unit_vector). */
@@ -137,7 +144,7 @@ static void embed_monomer(const struct ff_context *ctx, const struct ff_template
 {
     const struct ff_template_config *c = &ctx->config->templates;
     int64_t n = b->n_res, used = 0;
-    struct ff_tensor t = FF_PUSH(ctx, z.dtype, b->n_template, n, n, c->num_channel);
+    struct ff_tensor t = FF_PUSH(ctx, z.dtype, b->n_template, z.shape[0], n, c->num_channel);
     struct ff_tensor ones = FF_PUSH(ctx, FF_F32, b->n_template);
     for (int i = 0; i < b->n_template; i++) {
         if (b->template_mask != NULL && b->template_mask[i] == 0.0f)
@@ -158,7 +165,7 @@ static void embed_multimer(const struct ff_context *ctx, const struct ff_templat
                            struct ff_tensor z, struct ff_tensor pair_mask)
 {
     int64_t n = b->n_res;
-    struct ff_tensor sum = FF_PUSH(ctx, z.dtype, n, n, ctx->config->templates.num_channel);
+    struct ff_tensor sum = FF_PUSH(ctx, z.dtype, z.shape[0], n, ctx->config->templates.num_channel);
     for (int i = 0; i < b->n_template; i++)
         embed_one(ctx, w, b, i, z, pair_mask, sum, i > 0);
     FF_OP(ctx->be, scale_add, .out = sum, .alpha = 1.0f / (float)b->n_template);
@@ -241,7 +248,7 @@ void ff_template_msa_rows(const struct ff_context *ctx, const struct ff_template
     struct ff_tensor x = ff_batch_upload(ctx, FF_F32, feat, FF_SHAPE(n_templ, n, n_feat));
     struct ff_tensor hidden = FF_PUSH(ctx, FF_F32, n_templ, n, w->single_embedding.w.shape[1]);
     FF_OP(ctx->be, linear, .out = hidden, .x = x, .w = w->single_embedding.w, .b = w->single_embedding.b, .relu = true);
-    FF_OP(ctx->be, linear, .out = m, .x = hidden, .w = w->projection.w, .b = w->projection.b);
+    FF_OP(ctx->be, linear, .out = m, .x = ff_dap_part(ctx->dap, hidden, 1), .w = w->projection.w, .b = w->projection.b);
     ff_arena_release(ctx->arena, mark);
     free(feat);
     free(row_mask);

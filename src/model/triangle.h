@@ -5,12 +5,11 @@
 #ifndef FF_MODEL_TRIANGLE_H
 #define FF_MODEL_TRIANGLE_H
 
-#include "model/context.h"
+#include "model/pair.h"
 #include "model/weights.h"
 
 enum ff_triangle_edges { FF_OUTGOING, FF_INCOMING };
 void ff_triangle_multiplication(const struct ff_context *ctx, const struct ff_triangle_weights *w,
-                                enum ff_triangle_edges edges, struct ff_tensor z /* [N, N, c_z] += */,
-                                struct ff_tensor pair_mask /* [N, N] */);
+                                enum ff_triangle_edges edges, struct ff_pair *p /* z += */);
 
 #endif

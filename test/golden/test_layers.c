@@ -37,7 +37,8 @@ static void row_attention(const char *file, const char *scope, struct ff_attenti
     struct ff_attention_weights w = {0};
     WEIGHTS(g, ff_weights_walk_row_attention(k, scope, 0, c_m, 128, a, &w));
     struct ff_tensor m = golden_input(g, "msa");
-    ff_attention_msa_row(&g->ctx, &w, m, golden_input(g, "msa_mask"), golden_input(g, "pair"));
+    struct ff_pair pair = ff_pair_make(&g->ctx, golden_input(g, "pair"), (struct ff_tensor){0}, 0);
+    ff_attention_msa_row(&g->ctx, &w, m, golden_input(g, "msa_mask"), &pair);
     golden_compare(g, "act", m, "msa");
     golden_close(g);
 }
@@ -83,9 +84,9 @@ static void triangle_attention(const char *file, const char *scope, enum ff_tria
     OPEN(g, file, "model_1");
     struct ff_attention_weights w = {0};
     WEIGHTS(g, ff_weights_walk_triangle_attention(k, scope, 0, 128, PAIR_ATTENTION, &w));
-    struct ff_tensor z = golden_input(g, "pair");
-    ff_attention_triangle(&g->ctx, &w, node, z, golden_input(g, "pair_mask"));
-    golden_compare(g, "act", z, "pair");
+    struct ff_pair pair = ff_pair_make(&g->ctx, golden_input(g, "pair"), golden_input(g, "pair_mask"), 0);
+    ff_attention_triangle(&g->ctx, &w, node, &pair);
+    golden_compare(g, "act", pair.z, "pair");
     golden_close(g);
 }
 
@@ -108,9 +109,9 @@ static void triangle(const char *file, const char *scope, enum ff_triangle_edges
     OPEN(g, file, "model_1");
     struct ff_triangle_weights w = {0};
     WEIGHTS(g, ff_weights_walk_triangle(k, scope, 0, 128, 128, fused, &w));
-    struct ff_tensor z = golden_input(g, "pair");
-    ff_triangle_multiplication(&g->ctx, &w, edges, z, golden_input(g, "pair_mask"));
-    golden_compare(g, "act", z, "pair");
+    struct ff_pair pair = ff_pair_make(&g->ctx, golden_input(g, "pair"), golden_input(g, "pair_mask"), 128);
+    ff_triangle_multiplication(&g->ctx, &w, edges, &pair);
+    golden_compare(g, "act", pair.z, "pair");
     golden_close(g);
 }
 
@@ -186,10 +187,11 @@ static void block(const char *file, const char *model, enum ff_stack_kind kind)
     struct ff_block_weights w = {0};
     WEIGHTS(g, ff_weights_walk_stack(k, "block", kind, 0, extra ? c->extra_msa_channel : c->msa_channel, c->pair_channel,
                                      s, &w));
-    struct ff_tensor m = golden_input(g, "msa"), z = golden_input(g, "pair");
-    ff_evoformer_block(&g->ctx, &w, s, kind, m, golden_input(g, "msa_mask"), z, golden_input(g, "pair_mask"));
+    struct ff_tensor m = golden_input(g, "msa");
+    struct ff_pair pair = ff_pair_make(&g->ctx, golden_input(g, "pair"), golden_input(g, "pair_mask"), 128);
+    ff_evoformer_block(&g->ctx, &w, s, kind, m, golden_input(g, "msa_mask"), &pair);
     golden_compare(g, "msa", m, NULL);
-    golden_compare(g, "pair", z, NULL);
+    golden_compare(g, "pair", pair.z, NULL);
     golden_close(g);
 }
 

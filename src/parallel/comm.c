@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * comm: see comm.h.
+ */
+#include "parallel/comm.h"
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#ifdef HAVE_MPI
+#include "parallel/comm_mpi.h"
+#endif
+
+/* --- one rank: nobody to talk to ---------------------------------------------------------------------------------------- */
+
+static void self_destroy(struct ff_comm *c)
+{
+    free(c);
+}
+
+static void self_barrier(struct ff_comm *c)
+{
+    (void)c;
+}
+
+static void self_broadcast(struct ff_comm *c, void *data, size_t bytes, int root)
+{
+    (void)c;
+    (void)data;
+    (void)bytes;
+    FF_ASSERT(root == 0);
+}
+
+struct ff_comm *ff_comm_self(void)
+{
+    struct ff_comm *c = FF_NEW(struct ff_comm);
+    /* Gathers and exchanges are never called on one rank: the callers use the tensor that they have. */
+    *c = (struct ff_comm){.name = "self", .size = 1, .broadcast = self_broadcast, .broadcast_host = self_broadcast,
+                          .barrier = self_barrier, .destroy = self_destroy};
+    return c;
+}
+
+void ff_comm_destroy(struct ff_comm *c)
+{
+    if (c != NULL)
+        c->destroy(c);
+}
+
+/* --- the world ---------------------------------------------------------------------------------------------------------------- */
+
+#ifdef HAVE_MPI
+static bool started;
+#endif
+
+/* Launched by mpirun (Open MPI, MPICH) or srun on more than one rank. */
+static bool launched_on_ranks(void)
+{
+    static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const char *value = getenv(names[i]);
+        if (value != NULL && strtol(value, NULL, 10) > 1)
+            return true;
+    }
+    return false;
+}
+
+#ifdef HAVE_MPI
+
+ff_status ff_comm_start(int *argc, char ***argv)
+{
+    if (!launched_on_ranks())
+        return FF_OK;
+    FF_TRY(ff_comm_mpi_start(argc, argv));
+    started = true;
+    return FF_OK;
+}
+
+void ff_comm_stop(void)
+{
+    if (started)
+        ff_comm_mpi_stop();
+    started = false;
+}
+
+int ff_comm_world_rank(void)
+{
+    return started ? ff_comm_mpi_rank() : 0;
+}
+
+int ff_comm_world_size(void)
+{
+    return started ? ff_comm_mpi_size() : 1;
+}
+
+int ff_comm_local_rank(void)
+{
+    return started ? ff_comm_mpi_local_rank() : 0;
+}
+
+ff_status ff_comm_split(struct ff_backend *be, int color, struct ff_comm **ret)
+{
+    (void)be;
+    *ret = started ? ff_comm_mpi_split(color) : ff_comm_self();
+    return FF_OK;
+}
+
+#else
+
+ff_status ff_comm_start(int *argc, char ***argv)
+{
+    (void)argc;
+    (void)argv;
+    if (launched_on_ranks())
+        return ff_fail(FF_EUSAGE, "launched on several ranks, but this fastfold was built without MPI; install "
+                       "libopenmpi-dev and build it again with make MPI=1");
+    return FF_OK;
+}
+
+void ff_comm_stop(void)
+{
+}
+
+int ff_comm_world_rank(void)
+{
+    return 0;
+}
+
+int ff_comm_world_size(void)
+{
+    return 1;
+}
+
+int ff_comm_local_rank(void)
+{
+    return 0;
+}
+
+ff_status ff_comm_split(struct ff_backend *be, int color, struct ff_comm **ret)
+{
+    (void)be;
+    (void)color;
+    *ret = ff_comm_self();
+    return FF_OK;
+}
+
+#endif

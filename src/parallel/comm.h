@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * comm: collectives among the ranks that work on one target. Three kinds: self (one rank, nothing to do), MPI on host
+ * memory, NCCL on GPU memory. comm.c is the only file that knows which of them this build has (HAVE_MPI).
+ *
+ * Every rank of the communicator makes the same calls in the same order. Tensors' memory belongs to the backend that the
+ * communicator was made for; the host calls take host memory whatever the backend. A failure or a time-out ends the job
+ * (ff_die): there is no way to go on without a rank.
+ */
+#ifndef FF_PARALLEL_COMM_H
+#define FF_PARALLEL_COMM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "compute/backend.h"
+
+enum ff_collective { FF_ALL_GATHER, FF_ALL_TO_ALL, FF_BROADCAST, FF_COLLECTIVE_COUNT };
+
+struct ff_comm_stats {
+    int64_t calls[FF_COLLECTIVE_COUNT];
+    double bytes[FF_COLLECTIVE_COUNT];      /* sent by this rank to others */
+    double seconds[FF_COLLECTIVE_COUNT];    /* spent inside, waiting included */
+};
+
+struct ff_comm {
+    const char *name;                       /* "self", "mpi", "nccl" */
+    int rank, size;
+    struct ff_comm_stats stats;
+    void *impl;
+
+    /* recv gets the blocks of all ranks, block r at recv + offset[r], bytes[r] long; send is this rank's block. */
+    void (*all_gather)(struct ff_comm *c, const void *send, void *recv, const size_t *bytes, const size_t *offset);
+    /* Block r of send goes to rank r; block r of recv comes from rank r. */
+    void (*all_to_all)(struct ff_comm *c, const void *send, const size_t *send_bytes, const size_t *send_offset,
+                       void *recv, const size_t *recv_bytes, const size_t *recv_offset);
+    void (*broadcast)(struct ff_comm *c, void *data, size_t bytes, int root);
+    /* Host memory. gather_host: block r to offset[r] of recv on rank 0 (recv is not read elsewhere). */
+    void (*gather_host)(struct ff_comm *c, const void *send, void *recv, const size_t *bytes, const size_t *offset);
+    void (*broadcast_host)(struct ff_comm *c, void *data, size_t bytes, int root);
+    void (*barrier)(struct ff_comm *c);
+    void (*destroy)(struct ff_comm *c);
+};
+
+/* One rank. Never fails. */
+struct ff_comm *ff_comm_self(void);
+void ff_comm_destroy(struct ff_comm *c);    /* NULL is allowed */
+
+/* Starts MPI when this process was launched by mpirun or srun (else nothing happens and there is one rank). Call once,
+ * before any thread; sets the rank of log and of ff_die, whose hook then aborts the whole job. FF_EUSAGE when the
+ * program was launched on several ranks but built without MPI. */
+ff_status ff_comm_start(int *argc, char ***argv) FF_MUST_USE;
+void ff_comm_stop(void);                    /* MPI_Finalize where it was started */
+int ff_comm_world_rank(void);               /* 0 without MPI */
+int ff_comm_world_size(void);               /* 1 without MPI */
+int ff_comm_local_rank(void);               /* among the ranks of this machine */
+
+/* Splits the world: ranks with the same color form one communicator, in world order. Collective over the world. */
+ff_status ff_comm_split(struct ff_backend *be, int color, struct ff_comm **ret) FF_MUST_USE;
+
+#endif

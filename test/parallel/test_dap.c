@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Whole passes on several ranks against one rank and against the published model. Run by mpirun on 1 to 4 ranks
+ * (test/parallel/dap.bats); rank 0 compares, and prints the results.
+ */
+#include "golden/golden.h"
+
+#include "feature/feature_file.h"
+#include "model/model.h"
+
+/* The same target on `comm`, or on this rank alone. */
+static void run(struct golden *g, const char *file, int num_recycle, struct ff_comm *comm, struct ff_prediction *ret)
+{
+    const struct ff_model_config *c = &g->config.model;
+    struct ff_arrays inputs = {0};
+    enum ff_feature_kind kind;
+    assert_ok(ff_feature_file_load(g->path, &kind, &inputs));
+    struct ff_source_options options = {.features = g->config.msa, .resample = true, .num_ensemble = c->num_ensemble};
+    struct ff_source *source = NULL;
+    if (c->multimer)
+        assert_ok(ff_source_from_complex(file, &inputs, &options, &source));
+    else
+        assert_ok(ff_source_from_processed(file, &inputs, &options, &source));
+    struct ff_plan plan;
+    source->shape.n_rank = comm != NULL ? comm->size : 1;
+    assert_ok(ff_model_plan(c, &source->shape, g->be->precision, g->be->activation, g->be->workspace, SIZE_MAX, &plan));
+    if (comm != NULL)
+        plan.chunk_bytes = 256 << 10; /* many pieces; the arena was planned for larger ones */
+    struct ff_model *m = NULL;
+    assert_ok(ff_model_open(c, "synthetic", g->be, &m));
+    struct ff_model_run_options o = {.num_recycle = num_recycle, .want_representations = true, .want_logits = true,
+                                     .comm = comm};
+    assert_ok(ff_model_run(m, source, &plan, &o, ret));
+    ff_model_close(m);
+    ff_source_destroy(source);
+}
+
+static void compare(const struct ff_prediction *one, const struct ff_prediction *many)
+{
+    assert_int_equal(one->arrays.count, many->arrays.count);
+    double worst = 0;
+    for (int i = 0; i < one->arrays.count; i++) {
+        const struct ff_array *want = &one->arrays.items[i], *got = ff_arrays_find(&many->arrays, want->name);
+        if (got == NULL)
+            fail_msg("several ranks give no %s", want->name);
+        size_t n = (size_t)ff_array_count(want);
+        assert_int_equal(n, ff_array_count(got));
+        test_assert_close(want->name, got->data, want->data, n, GOLDEN_RELATIVE);
+        double e = test_relative_error(got->data, want->data, n);
+        worst = e > worst ? e : worst;
+    }
+    print_message("    %d arrays, largest relative difference %.2e of %.0e\n", one->arrays.count, worst,
+                  GOLDEN_RELATIVE);
+}
+
+static void whole_pass(const char *file, const char *model, const char *const *settings, int num_recycle)
+{
+    struct golden *g = golden_open(file, model, settings);
+    if (g == NULL)
+        skip();
+    struct ff_comm *comm = NULL;
+    assert_ok(ff_comm_split(g->be, 0, &comm));
+    assert_int_equal(comm->size, ff_comm_world_size());
+    struct ff_prediction one = {0}, many = {0};
+    run(g, file, num_recycle, comm, &many);
+    if (comm->rank == 0) {
+        run(g, file, num_recycle, NULL, &one);
+        compare(&one, &many);
+        print_message("    %d ranks: sent by rank 0: %.1f MB gathered, %.1f MB exchanged, %.1f MB broadcast\n",
+                      comm->size, comm->stats.bytes[FF_ALL_GATHER] / 1e6, comm->stats.bytes[FF_ALL_TO_ALL] / 1e6,
+                      comm->stats.bytes[FF_BROADCAST] / 1e6);
+    }
+    assert_int_equal(many.n_pass, num_recycle + 1);
+    ff_prediction_free(&one);
+    ff_prediction_free(&many);
+    ff_comm_destroy(comm);
+    golden_close(g);
+}
+
+#define SMALL_STACKS "model.evoformer.num_block=2", "model.extra_msa_stack.num_block=1"
+
+static void test_monomer_templates(void **state)
+{
+    (void)state;
+    static const char *const settings[] = {SMALL_STACKS, NULL};
+    whole_pass("monomer_ptm_small.npz", "model_1_ptm", settings, 2);
+}
+
+static void test_monomer_without_templates(void **state)
+{
+    (void)state;
+    static const char *const settings[] = {SMALL_STACKS, NULL};
+    whole_pass("monomer_notemplate_small.npz", "model_3", settings, 0);
+}
+
+static void test_complex(void **state)
+{
+    (void)state;
+    static const char *const settings[] = {SMALL_STACKS, "msa.sampling=ordered", "msa.mask_fraction=0",
+                                           "model.recycle_early_stop_tolerance=-1", "msa.max_clusters=11",
+                                           "msa.max_extra=12", NULL};
+    whole_pass("multimer_v3_small.npz", "model_1_multimer_v3", settings, 1);
+}
+
+static void test_complex_unfused(void **state)
+{
+    (void)state;
+    static const char *const settings[] = {SMALL_STACKS, "msa.sampling=ordered", "msa.mask_fraction=0",
+                                           "model.recycle_early_stop_tolerance=-1", "msa.max_clusters=9",
+                                           "msa.max_extra=10", NULL};
+    whole_pass("multimer_v1_small.npz", "model_1_multimer", settings, 0);
+}
+
+int main(int argc, char **argv)
+{
+    if (ff_comm_start(&argc, &argv) != FF_OK) {
+        fprintf(stderr, "%s\n", ff_status_message());
+        return 1;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_monomer_templates),
+        cmocka_unit_test(test_monomer_without_templates),
+        cmocka_unit_test(test_complex),
+        cmocka_unit_test(test_complex_unfused),
+    };
+    if (ff_comm_world_rank() > 0 && freopen("/dev/null", "w", stdout) == NULL)
+        return 1;
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    ff_comm_stop();
+    return failed;
+}

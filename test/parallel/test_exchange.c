@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Splitting, gathering and exchanging tensors among ranks: every value is known from its index. Run by mpirun on 1 to 4
+ * ranks (test/parallel/dap.bats).
+ */
+#include "unit/testing.h"
+
+#include "parallel/dap.h"
+
+enum { ARENA = 16 << 20 };
+
+struct fixture {
+    struct ff_backend *be;
+    struct ff_comm *comm;
+    struct ff_arena arena;
+    void *memory;
+    struct ff_dap dap;
+};
+
+static void open_fixture(struct fixture *f, int64_t chunk_bytes)
+{
+    assert_ok(ff_backend_create(FF_DEVICE_CPU, FF_PRECISION_FP32, 1, &f->be));
+    assert_ok(ff_comm_split(f->be, 0, &f->comm));
+    assert_ok(f->be->alloc(f->be, ARENA, &f->memory));
+    ff_arena_init(&f->arena, f->memory, ARENA);
+    f->dap = (struct ff_dap){.comm = f->comm, .be = f->be, .arena = &f->arena, .chunk_bytes = chunk_bytes};
+}
+
+static void close_fixture(struct fixture *f)
+{
+    f->be->release(f->be, f->memory);
+    ff_comm_destroy(f->comm);
+    ff_backend_destroy(f->be);
+}
+
+static float value(int64_t i, int64_t j, int64_t c)
+{
+    return (float)(i * 10000 + j * 100 + c);
+}
+
+/* t[i, j, c] of the whole tensor starts at (i0, j0). */
+static void fill(struct ff_tensor t, int64_t i0, int64_t j0)
+{
+    for (int64_t i = 0; i < t.shape[0]; i++)
+        for (int64_t j = 0; j < t.shape[1]; j++)
+            for (int64_t c = 0; c < t.shape[2]; c++)
+                *FF_AT(float, &t, i, j, c) = value(i0 + i, j0 + j, c);
+}
+
+static void expect(struct ff_tensor t, int64_t i0, int64_t j0)
+{
+    for (int64_t i = 0; i < t.shape[0]; i++)
+        for (int64_t j = 0; j < t.shape[1]; j++)
+            for (int64_t c = 0; c < t.shape[2]; c++)
+                if (*FF_AT(float, &t, i, j, c) != value(i0 + i, j0 + j, c))
+                    fail_msg("[%d, %d, %d] is %g instead of %g", (int)(i0 + i), (int)(j0 + j), (int)c,
+                             *FF_AT(float, &t, i, j, c), value(i0 + i, j0 + j, c));
+}
+
+static void test_parts_cover(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_fixture(&f, 1 << 20);
+    for (int64_t n = 1; n < 20; n++) {
+        int64_t at = 0;
+        for (int r = 0; r < f.comm->size; r++) {
+            assert_int_equal(ff_dap_from(&f.dap, n, r), at);
+            at += ff_dap_count(&f.dap, n, r);
+            assert_in_range(ff_dap_count(&f.dap, n, r), n / f.comm->size, n / f.comm->size + 1);
+        }
+        assert_int_equal(at, n);
+    }
+    close_fixture(&f);
+}
+
+static void test_gather(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_fixture(&f, 1 << 20);
+    for (int axis = 0; axis < 2; axis++) {
+        int64_t n[2] = {7, 5}, own = ff_dap_count(&f.dap, n[axis], f.comm->rank);
+        int64_t from = ff_dap_from(&f.dap, n[axis], f.comm->rank);
+        int64_t shape[3] = {axis == 0 ? own : n[0], axis == 1 ? own : n[1], 3};
+        struct ff_tensor part = ff_arena_push(&f.arena, FF_F32, 3, shape);
+        fill(part, axis == 0 ? from : 0, axis == 1 ? from : 0);
+        struct ff_tensor whole = ff_dap_gather(&f.dap, part, axis, n[axis]);
+        assert_int_equal(whole.shape[axis], n[axis]);
+        expect(whole, 0, 0);
+    }
+    close_fixture(&f);
+}
+
+/* From rows to columns into a transposed place, and back, in one piece and in many. */
+static void exchange(int64_t n_row, int64_t n_column, int64_t chunk_bytes)
+{
+    struct fixture f;
+    open_fixture(&f, chunk_bytes);
+    int rank = f.comm->rank;
+    if (f.comm->size > 1) {
+        int64_t i0 = ff_dap_from(&f.dap, n_row, rank), rows = ff_dap_count(&f.dap, n_row, rank);
+        int64_t j0 = ff_dap_from(&f.dap, n_column, rank), columns = ff_dap_count(&f.dap, n_column, rank);
+        struct ff_tensor x = ff_arena_push(&f.arena, FF_F32, FF_SHAPE(rows, n_column, 3));
+        struct ff_tensor t = ff_arena_push(&f.arena, FF_F32, FF_SHAPE(columns, n_row, 3));
+        struct ff_tensor y = ff_arena_push(&f.arena, FF_F32, FF_SHAPE(rows, n_column, 3));
+        fill(x, i0, 0);
+        struct ff_tensor by_column = ff_tensor_transpose(t, 0, 1);
+        ff_dap_exchange(&f.dap, x, by_column, 0, n_row, 1, n_column);
+        expect(by_column, 0, j0);
+        ff_dap_exchange(&f.dap, by_column, y, 1, n_column, 0, n_row);
+        expect(y, i0, 0);
+    }
+    close_fixture(&f);
+}
+
+static void test_exchange(void **state)
+{
+    (void)state;
+    exchange(9, 9, 1 << 20);
+    exchange(9, 11, 1);
+    exchange(3, 10, 200); /* fewer rows than ranks may be */
+}
+
+static void test_borrow(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_fixture(&f, 1 << 20);
+    for (int root = 0; root < f.comm->size; root++) {
+        struct ff_tensor own = ff_arena_push(&f.arena, FF_F32, FF_SHAPE(4, 6, 3));
+        struct ff_tensor wide = ff_arena_push(&f.arena, FF_F32, FF_SHAPE(4, 2, 8));
+        fill(own, f.comm->rank * 50, 0);
+        struct ff_tensor got = ff_dap_borrow(&f.dap, root, ff_tensor_slice(own, 1, 2, 2), ff_tensor_slice(wide, 2, 0, 3));
+        expect(got, root * 50, 2);
+    }
+    close_fixture(&f);
+}
+
+int main(int argc, char **argv)
+{
+    if (ff_comm_start(&argc, &argv) != FF_OK) {
+        fprintf(stderr, "%s\n", ff_status_message());
+        return 1;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_parts_cover),
+        cmocka_unit_test(test_gather),
+        cmocka_unit_test(test_exchange),
+        cmocka_unit_test(test_borrow),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    ff_comm_stop();
+    return failed;
+}
