@@ -59,7 +59,10 @@ struct ff_cuda_mark {
 
 /* Intermediates of this size stay in the second-level cache between the kernels of one op: rows per piece so that
  * rows * bytes_per_row is about that, evened out, never more than what is left of the workspace. */
-static const size_t FF_CUDA_TILE_BYTES = (size_t)32 << 20;
+#ifndef FF_CUDA_TILE_KIB
+#define FF_CUDA_TILE_KIB (32 << 10)      /* the emulated GPU of the tests has little, so that small cases come in pieces */
+#endif
+static const size_t FF_CUDA_TILE_BYTES = (size_t)FF_CUDA_TILE_KIB << 10;
 int64_t ff_cuda_tile_rows(struct ff_backend *be, int64_t n_row, size_t bytes_per_row);
 
 /* --- numbers --- */

@@ -281,11 +281,14 @@ static void split_product(struct ff_backend *be, struct ff_cuda_gemm_args g)
 }
 
 /* Splitting costs a pass over both operands and a third of the TF32 rate. */
+#ifndef FF_CUDA_SPLIT_WORK
+#define FF_CUDA_SPLIT_WORK 1e9           /* multiply-adds; less in the tests */
+#endif
 static bool worth_splitting(struct ff_backend *be, const struct ff_cuda_gemm_args *g)
 {
     double work = (double)g->m * g->n * g->k * std::max<int64_t>(1, g->batch);
     size_t b_bytes = (size_t)(12 * g->n * g->k), a_bytes = (size_t)(12 * g->m * g->k);
-    if (work < 1e9 || g->k < 32 || g->n < 32 || g->m < 32)
+    if (work < FF_CUDA_SPLIT_WORK || g->k < 32 || g->n < 32 || g->m < 32)
         return false;
     return g->batch > 1 ? a_bytes + b_bytes < ff_cuda_left(be) / 2 : b_bytes < ff_cuda_left(be) / 4;
 }
