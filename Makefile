@@ -49,7 +49,7 @@ unit_tests := test_status test_tensor test_arena test_log test_alloc test_strbuf
   test_identifiers test_a3m test_stockholm test_stockholm_text test_pdb test_geometry test_torsion test_mmcif_write \
   test_options test_raw_features test_msa_cluster test_monomer_features test_source test_jax_random test_assembly \
   test_multimer_features test_hhr test_hmmsearch_hits test_align test_mmcif test_output test_run_record \
-  test_template_hits test_template_features
+  test_template_hits test_template_features test_target
 
 op_tests := test_ops test_edges test_cpu test_backends test_cost
 
@@ -60,7 +60,7 @@ parallel_tests := test_exchange test_dap
 # Fuzz drivers; built without a fuzzer they replay their seeds.
 fuzz_tests := fuzz_npz fuzz_yaml fuzz_fasta fuzz_a3m fuzz_stockholm fuzz_pdb fuzz_mmcif fuzz_hhr
 
-cli_tests := help config bench params doctor search predict bad_input plan compare demo
+cli_tests := help config bench params doctor search predict bad_input complex plan compare demo
 
 # Helpers that the tests link: files under test/, without .c.
 test_support := golden/golden op/cases op/ref_general op/ref_attention op/ref_triangle op/ref_embed op/ref_structure \

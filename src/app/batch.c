@@ -254,10 +254,8 @@ static ff_status run(int argc, char **argv, const char *name, const struct ff_co
 
 int ff_batch_main(int argc, char **argv, const char *name, enum ff_stage last)
 {
-    struct ff_config config;
     struct ff_command_line line;
-    FF_TRY(ff_options_parse(argc, argv, name, &config, &line));
-    ff_config_free(&config);
+    FF_TRY(ff_options_parse_line(argc, argv, name, &line));
     ff_status st = run(argc, argv, name, &line, last);
     ff_command_line_free(&line);
     return (int)st;

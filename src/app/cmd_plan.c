@@ -248,10 +248,8 @@ static ff_status run(int argc, char **argv, const struct ff_command_line *line)
 
 int ff_cmd_plan(int argc, char **argv)
 {
-    struct ff_config config;
     struct ff_command_line line;
-    FF_TRY(ff_options_parse(argc, argv, "plan", &config, &line));
-    ff_config_free(&config);
+    FF_TRY(ff_options_parse_line(argc, argv, "plan", &line));
     ff_status st = run(argc, argv, &line);
     ff_command_line_free(&line);
     return (int)st;

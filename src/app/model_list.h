@@ -11,7 +11,7 @@ struct ff_model_list {
     struct ff_config *configs;       /* [count] they differ in model and msa */
 };
 
-/* line comes from the same arguments (ff_options_parse). complex: the targets are complexes, whose default is the
+/* line comes from the same arguments (ff_options_parse_line). complex: the targets are complexes, whose default is the
  * family multimer; without --models and --model single chains take the default of the configuration. FF_EUSAGE. */
 ff_status ff_model_list_make(int argc, char **argv, const char *command, const struct ff_command_line *line,
                              bool complex, struct ff_model_list *ret) FF_MUST_USE;

@@ -29,6 +29,7 @@ struct parser {
     unsigned groups;
     struct ff_command_line *line;
     const char *model;               /* chosen by the caller; NULL: by the command line */
+    bool line_only;                  /* the network is not known yet, so settings are not compared with it */
     struct assignment *set;
     int n_set, cap_set;
     struct ff_option_file **files;
@@ -369,7 +370,7 @@ static ff_status build(struct parser *p, struct ff_config *config)
     }
     memcpy(config->model.name, chosen, sizeof chosen);
     fill_from_data_dir(config);
-    return check_together(config);
+    return p->line_only ? FF_OK : check_together(config);
 }
 
 static ff_status parse_all(struct parser *p, const char *preset, struct ff_config *config)
@@ -380,20 +381,25 @@ static ff_status parse_all(struct parser *p, const char *preset, struct ff_confi
     return p->line->help || p->groups == 0 ? FF_OK : build(p, config);
 }
 
+static ff_status run_parser(struct parser *p, const char *preset, struct ff_config *config)
+{
+    *config = (struct ff_config){0};
+    *p->line = (struct ff_command_line){0};
+    p->groups = groups_of(p->command);
+    ff_status st = parse_all(p, preset, config);
+    parser_free(p);
+    if (st != FF_OK) {
+        ff_config_free(config);
+        ff_command_line_free(p->line);
+    }
+    return st;
+}
+
 ff_status ff_options_parse_for(int argc, char **argv, const char *command, const char *model, const char *preset,
                                struct ff_config *config, struct ff_command_line *line)
 {
-    struct parser p = {.argc = argc, .argv = argv, .command = command, .groups = groups_of(command), .line = line,
-                       .model = model};
-    *config = (struct ff_config){0};
-    *line = (struct ff_command_line){0};
-    ff_status st = parse_all(&p, preset, config);
-    parser_free(&p);
-    if (st != FF_OK) {
-        ff_config_free(config);
-        ff_command_line_free(line);
-    }
-    return st;
+    struct parser p = {.argc = argc, .argv = argv, .command = command, .line = line, .model = model};
+    return run_parser(&p, preset, config);
 }
 
 ff_status ff_options_parse(int argc, char **argv, const char *command, struct ff_config *config,
@@ -402,6 +408,17 @@ ff_status ff_options_parse(int argc, char **argv, const char *command, struct ff
     FF_TRY(ff_options_parse_for(argc, argv, command, NULL, NULL, config, line));
     if (!line->help && groups_of(command) != 0)
         ff_log_set_level(config->run.verbosity);
+    return FF_OK;
+}
+
+ff_status ff_options_parse_line(int argc, char **argv, const char *command, struct ff_command_line *line)
+{
+    struct parser p = {.argc = argc, .argv = argv, .command = command, .line = line, .line_only = true};
+    struct ff_config config;
+    FF_TRY(run_parser(&p, NULL, &config));
+    if (!line->help && groups_of(command) != 0)
+        ff_log_set_level(config.run.verbosity);
+    ff_config_free(&config);
     return FF_OK;
 }
 
