@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/subprocess.h"
+#include "parallel/comm.h"
 
 static const struct command {
     const char *name;
@@ -116,11 +117,28 @@ static void leave_nothing_behind(void)
     ff_files_discard_open();
 }
 
+/* The network can share a target among ranks (model/model.h, parallel/dap.h), but the commands do not hand one out yet:
+ * every rank would run the whole job and write the same files. */
+static int check_ranks(int *argc, char ***argv)
+{
+    ff_status st = ff_comm_start(argc, argv);
+    if (st == FF_OK && ff_comm_world_size() > 1) {
+        st = FF_EUSAGE;
+        if (ff_comm_world_rank() == 0) /* before the others end: mpirun kills the job with the first of them */
+            ff_error("launched on %d ranks, but this version predicts on one process; start it without mpirun, or once "
+                     "for each part of the targets", ff_comm_world_size());
+        ff_comm_stop();
+    }
+    return (int)st;
+}
+
 int main(int argc, char **argv)
 {
     ff_interrupt_install();
     ff_die_set_hook(leave_nothing_behind, -1);
-    int code = run(argc, argv);
+    int code = check_ranks(&argc, &argv);
+    if (code == FF_OK)
+        code = run(argc, argv);
     if (code != FF_OK && ff_interrupt_signal() != 0) {
         leave_nothing_behind();
         ff_warn("stopped by %s", ff_interrupt_signal() == SIGINT ? "Ctrl-C (SIGINT)" : "SIGTERM");

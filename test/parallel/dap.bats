@@ -43,3 +43,9 @@ ranks() {
         [ "$(grep -c 'largest relative difference' <<<"$output")" -ge 1 ]
     done
 }
+
+@test "commands refuse to run on several ranks" {
+    run ranks 2 "${FASTFOLD:-build/fastfold}" version
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"launched on 2 ranks"* ]]
+}
