@@ -108,8 +108,8 @@ ff_status ff_options_parse(int argc, char **argv, const char *command, struct ff
                            struct ff_command_line *line) FF_MUST_USE;
 /* The command line alone, with the log level set: for callers that choose the network by what else is on it. */
 ff_status ff_options_parse_line(int argc, char **argv, const char *command, struct ff_command_line *line) FF_MUST_USE;
-/* The same as ff_options_parse for a network that the caller chooses, whatever --model says; preset: a built-in file that
- * goes before those of --config, NULL: none. The log level is left alone. */
+/* The same as ff_options_parse for a network that the caller chooses, whatever --model says; preset: a built-in file
+ * that goes before those of --config, NULL: none. The log level is left alone. */
 ff_status ff_options_parse_for(int argc, char **argv, const char *command, const char *model, const char *preset,
                                struct ff_config *config, struct ff_command_line *line) FF_MUST_USE;
 /* Options of one subcommand, grouped, with the real defaults. */

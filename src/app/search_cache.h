@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * search_cache: results of searches that folders of results share (search.cache_dir). A result lies under the SHA-256 of
- * all that decides it: query, program with version and flags, databases (file name, size, time), cap of rows, and for
- * template searches the alignment that they start from. Files appear whole, the record of a file after it; a file that
- * does not have the checksum of its record is not used.
+ * search_cache: results of searches that folders of results share (search.cache_dir). A result lies under the SHA-256
+ * of all that decides it: query, program with version and flags, databases (file name, size, time), cap of rows, and
+ * for template searches the alignment that they start from. Files appear whole, the record of a file after it; a file
+ * that does not have the checksum of its record is not used.
  */
 #ifndef FF_APP_SEARCH_CACHE_H
 #define FF_APP_SEARCH_CACHE_H

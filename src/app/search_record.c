@@ -19,10 +19,14 @@ static const struct {
     const char *key;
     size_t offset;
 } texts[] = {
-    {"name", offsetof(struct ff_search_record, name)},         {"file", offsetof(struct ff_search_record, file)},
-    {"key", offsetof(struct ff_search_record, key)},           {"sha256", offsetof(struct ff_search_record, sha256)},
-    {"input", offsetof(struct ff_search_record, input)},       {"database", offsetof(struct ff_search_record, database)},
-    {"program", offsetof(struct ff_search_record, program)},   {"version", offsetof(struct ff_search_record, version)},
+    {"name", offsetof(struct ff_search_record, name)},
+    {"file", offsetof(struct ff_search_record, file)},
+    {"key", offsetof(struct ff_search_record, key)},
+    {"sha256", offsetof(struct ff_search_record, sha256)},
+    {"input", offsetof(struct ff_search_record, input)},
+    {"database", offsetof(struct ff_search_record, database)},
+    {"program", offsetof(struct ff_search_record, program)},
+    {"version", offsetof(struct ff_search_record, version)},
     {"command", offsetof(struct ff_search_record, command)},
 };
 enum { N_TEXT = sizeof texts / sizeof texts[0] };

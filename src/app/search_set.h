@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * search_set: the searches of a configuration as search.c knows them, for search_chain.c, which runs them. No other file
- * includes this.
+ * search_set: the searches of a configuration as search.c knows them, for search_chain.c, which runs them. No other
+ * file includes this.
  */
 #ifndef FF_APP_SEARCH_SET_H
 #define FF_APP_SEARCH_SET_H
@@ -30,7 +30,7 @@ struct ff_search_spec {
     size_t max_rows;             /* offset; 0: no cap, as data_dir and not a cap lies there */
 };
 
-extern const struct ff_search_spec ff_search_specs[FF_SEARCH_SPECS];      /* the first one is what templates start from */
+extern const struct ff_search_spec ff_search_specs[FF_SEARCH_SPECS]; /* the first one is what templates start from */
 
 /* A search that this configuration makes. */
 struct ff_search {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * search_shard: one FASTA database searched in parts side by side, with the result of one search, byte for byte.
  *
- * E-values depend on the number of sequences in the whole database (Z), and which domains are kept depends on the number
- * of hits in it (domZ). So the search has two steps. First every part is searched by phmmer, which does what jackhmmer
- * does in its only round, with the whole database's Z; parts are ranges of the file that reach phmmer through a pipe,
- * so no copy is written. Then jackhmmer searches the few sequences that were hit, again with that Z: it finds the same
- * hits, which is the right domZ, and writes the alignment. On the way to phmmer names are replaced by the place of the
- * record in the file, which is where the second step takes the sequences from.
+ * E-values depend on the number of sequences in the whole database (Z), and which domains are kept depends on the
+ * number of hits in it (domZ). So the search has two steps. First every part is searched by phmmer, which does what
+ * jackhmmer does in its only round, with the whole database's Z; parts are ranges of the file that reach phmmer
+ * through a pipe, so no copy is written. Then jackhmmer searches the few sequences that were hit, again with that Z:
+ * it finds the same hits, which is the right domZ, and writes the alignment. On the way to phmmer names are replaced
+ * by the place of the record in the file, which is where the second step takes the sequences from.
  */
 #ifndef FF_APP_SEARCH_SHARD_H
 #define FF_APP_SEARCH_SHARD_H

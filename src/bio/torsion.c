@@ -57,8 +57,9 @@ static void torsion(enum ff_torsion_rounding r, const float *a, const float *b, 
     ret[1] = cosine / norm;
 }
 
-void ff_torsion_from_atom37(enum ff_torsion_rounding rounding, int n_res, const int32_t *aatype, const float *positions, const float *mask,
-                            float *ret_sin_cos, float *ret_alt_sin_cos, float *ret_mask)
+void ff_torsion_from_atom37(enum ff_torsion_rounding rounding, int n_res, const int32_t *aatype,
+                            const float *positions, const float *mask, float *ret_sin_cos, float *ret_alt_sin_cos,
+                            float *ret_mask)
 {
     static const float zero_positions[FF_N_ATOM37][3], zero_mask[FF_N_ATOM37];
     const struct ff_residue_tables *t = ff_residue_tables();

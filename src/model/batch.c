@@ -21,7 +21,7 @@ void ff_batch_from_shape(const struct ff_input_shape *shape, bool multimer, stru
     };
 }
 
-/* --- binding ------------------------------------------------------------------------------------------------------- */
+/* --- binding ---------------------------------------------------------------------------------------------------- */
 
 static ff_status get(const struct ff_arrays *s, const char *name, enum ff_dtype dtype, int ndim, const int64_t *shape,
                      const void *ret_data)
@@ -97,7 +97,7 @@ void ff_batch_free(struct ff_batch *b)
     *b = (struct ff_batch){0};
 }
 
-/* --- tensors --------------------------------------------------------------------------------------------------------- */
+/* --- tensors ---------------------------------------------------------------------------------------------------- */
 
 struct ff_tensor ff_batch_upload(const struct ff_context *ctx, enum ff_dtype dtype, const void *host, int ndim,
                                  const int64_t *shape)

@@ -60,7 +60,8 @@ void ff_embed_msa(const struct ff_context *ctx, const struct ff_weights *w, cons
                   struct ff_tensor prev_msa_first_row, struct ff_tensor m)
 {
     const struct ff_model_config *c = ctx->config;
-    int64_t n = m.shape[1], feat = c->msa_feat_dim, from_column = ff_dap_from(ctx->dap, b->n_res, ff_dap_rank(ctx->dap));
+    int64_t n = m.shape[1], feat = c->msa_feat_dim,
+            from_column = ff_dap_from(ctx->dap, b->n_res, ff_dap_rank(ctx->dap));
     size_t mark = ff_arena_mark(ctx->arena);
 
     int64_t rows = ff_context_rows(ctx, b->n_seq, n * feat * (int64_t)sizeof(float));

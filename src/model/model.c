@@ -25,7 +25,7 @@ struct ff_model {
     size_t arena_bytes;
 };
 
-/* --- opening ---------------------------------------------------------------------------------------------------------- */
+/* --- opening ---------------------------------------------------------------------------------------------------- */
 
 static void lay_out(struct ff_model *m, struct ff_arena *arena)
 {
@@ -128,7 +128,7 @@ static ff_status reserve_arena(struct ff_model *m, size_t bytes)
     return FF_OK;
 }
 
-/* --- one run ------------------------------------------------------------------------------------------------------------ */
+/* --- one run ---------------------------------------------------------------------------------------------------- */
 
 struct run {
     struct ff_model *m;
@@ -275,7 +275,7 @@ static bool has_converged(const struct run *r, const struct ff_pass_report *repo
     return r->pass > 0 && tolerance >= 0.0f && report->distance_change <= tolerance;
 }
 
-/* --- results --------------------------------------------------------------------------------------------------------------- */
+/* --- results ---------------------------------------------------------------------------------------------------- */
 
 static void download(struct run *r, const char *name, struct ff_tensor t)
 {
@@ -371,7 +371,7 @@ static void collect(struct run *r)
     download(r, "representations/msa_first_row", r->state.msa_first_row);
 }
 
-/* --- the recycle loop ------------------------------------------------------------------------------------------------------- */
+/* --- the recycle loop ------------------------------------------------------------------------------------------- */
 
 static void run_begin(struct run *r)
 {

@@ -2,8 +2,8 @@
  * model: the whole network: weights once, then one call per target that runs all recycles.
  *
  * Order of calls: ff_model_open (reads and checks the parameters) - ff_model_plan (memory and chunks for one shape) -
- * ff_model_run - ff_model_close. The recycle state (previous first MSA row, pair, positions) lives in ff_model_run only.
- * Source: Jumper et al. 2021, Suppl. Alg. 2; Evans et al. 2021.
+ * ff_model_run - ff_model_close. The recycle state (previous first MSA row, pair, positions) lives in ff_model_run
+ * only. Source: Jumper et al. 2021, Suppl. Alg. 2; Evans et al. 2021.
  */
 #ifndef FF_MODEL_MODEL_H
 #define FF_MODEL_MODEL_H
@@ -22,8 +22,9 @@ void ff_model_list_params(const struct ff_model_config *c,
                           void (*visit)(void *user, const char *name, int ndim, const int64_t *shape), void *user);
 /* One synthetic parameter array: count float32 values, a function of name and index alone (model/params.c). */
 void ff_params_synthesize(const char *name, int ndim, const int64_t *shape, float *ret);
-/* params is a .npz file, a directory holding params_<model>.npz (or params/params_<model>.npz), or "synthetic". Compares names and shapes with
- * the configuration and reports all that is missing, unexpected or of wrong shape (FF_EINPUT). Reads headers only. */
+/* params is a .npz file, a directory holding params_<model>.npz (or params/params_<model>.npz), or "synthetic".
+ * Compares names and shapes with the configuration and reports all that is missing, unexpected or of wrong shape
+ * (FF_EINPUT). Reads headers only. */
 ff_status ff_params_check(const char *params, const struct ff_model_config *c) FF_MUST_USE;
 /* Path of the file that params means for this model; NULL for "synthetic". Caller frees. FF_EMISSING. */
 ff_status ff_params_resolve(const char *params, const struct ff_model_config *c, char **ret_path) FF_MUST_USE;
@@ -55,8 +56,9 @@ struct ff_plan {
 
 /* Runs the model's own code on the plan backend for shrinking chunks until the peak fits budget (bytes). Needs neither
  * parameters nor a GPU. FF_EMEMORY when nothing fits: the message has the numbers and the longest chain that would. */
-ff_status ff_model_plan(const struct ff_model_config *c, const struct ff_input_shape *shape, enum ff_precision precision,
-                        enum ff_dtype activation, size_t workspace, size_t budget, struct ff_plan *ret) FF_MUST_USE;
+ff_status ff_model_plan(const struct ff_model_config *c, const struct ff_input_shape *shape,
+                        enum ff_precision precision, enum ff_dtype activation, size_t workspace, size_t budget,
+                        struct ff_plan *ret) FF_MUST_USE;
 
 /* --- running --------------------------------------------------------------------------------------------------- */
 
@@ -85,8 +87,8 @@ struct ff_model_run_options {
     void (*on_stage)(void *user, int pass, const char *stage, double fraction);
     void (*on_pass)(void *user, const struct ff_pass_report *report);
     void *user;
-    struct ff_comm *comm;        /* the ranks that share the target, shape.n_rank of the plan; NULL: one rank. Results are
-                                  * rank 0's; the others get the scores of the passes only */
+    struct ff_comm *comm; /* the ranks that share the target, shape.n_rank of the plan; NULL: one rank. Results are
+                           * rank 0's; the others get the scores of the passes only */
     const bool *stop;            /* one rank only: checked between blocks: true ends the run with FF_EINTERRUPT */
 };
 
@@ -94,9 +96,10 @@ struct ff_prediction {
     int n_res;
     int n_pass;                  /* passes run */
     /* Named as the published result without the pass: structure_module/final_atom_positions [N, 37, 3],
-     * structure_module/final_atom_mask, distogram/{logits,bin_edges}, experimentally_resolved/logits, masked_msa/logits,
-     * predicted_lddt/logits, predicted_aligned_error/{logits,breaks,asym_id}, predicted_aligned_error [N, N],
-     * max_predicted_aligned_error, plddt [N], ptm, iptm, representations/{single,structure_module,msa_first_row,pair}. */
+     * structure_module/final_atom_mask, distogram/{logits,bin_edges}, experimentally_resolved/logits,
+     * masked_msa/logits, predicted_lddt/logits, predicted_aligned_error/{logits,breaks,asym_id},
+     * predicted_aligned_error [N, N], max_predicted_aligned_error, plddt [N], ptm, iptm,
+     * representations/{single,structure_module,msa_first_row,pair}. */
     struct ff_arrays arrays;
     struct ff_pass_report *passes;  /* [n_pass] */
     float mean_plddt;

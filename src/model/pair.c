@@ -11,7 +11,8 @@ static int64_t padded(int64_t n)
 }
 
 /* Bytes of a buffer that holds rows of the pair or one operand of triangle multiplication, whichever is larger. */
-static int64_t buffer_bytes(const struct ff_context *ctx, enum ff_dtype dtype, int64_t n_res, int64_t c, int64_t c_extra)
+static int64_t buffer_bytes(const struct ff_context *ctx, enum ff_dtype dtype, int64_t n_res, int64_t c,
+                            int64_t c_extra)
 {
     return (c > c_extra ? c : c_extra) * ff_context_part(ctx, n_res) * padded(n_res) * (int64_t)ff_dtype_size(dtype);
 }

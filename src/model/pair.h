@@ -18,8 +18,8 @@ struct ff_pair {
     int64_t n_res;                   /* N */
 };
 
-/* Rows of this rank [I, n_res, c], uninitialised. They are also spare room when the pair is transposed, so they are pushed
- * as large as that must be; with several ranks every z comes from here. */
+/* Rows of this rank [I, n_res, c], uninitialised. They are also spare room when the pair is transposed, so they are
+ * pushed as large as that must be; with several ranks every z comes from here. */
 struct ff_tensor ff_pair_push_rows(const struct ff_context *ctx, int64_t n_res, int64_t c, int64_t c_extra);
 
 /* Around the rows z of this rank; pushes the spare buffer, large enough for c_extra channels too. */

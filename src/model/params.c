@@ -19,7 +19,7 @@
 
 static const char SYNTHETIC[] = "synthetic";
 
-/* --- the list of arrays ------------------------------------------------------------------------------------------------ */
+/* --- the list of arrays ----------------------------------------------------------------------------------------- */
 
 struct decl_list {
     struct ff_weight_decl *items;
@@ -67,7 +67,7 @@ void ff_model_list_params(const struct ff_model_config *c,
     decl_list_free(&l);
 }
 
-/* --- synthetic values --------------------------------------------------------------------------------------------------- */
+/* --- synthetic values ------------------------------------------------------------------------------------------- */
 
 /* Whether any part of the scope after the first is one whose arrays have a leading block axis. */
 static bool is_stacked(const char *name)
@@ -133,19 +133,21 @@ void ff_params_synthesize(const char *name, int ndim, const int64_t *shape, floa
     }
 }
 
-/* --- finding and checking the file ----------------------------------------------------------------------------------------- */
+/* --- finding and checking the file ------------------------------------------------------------------------------ */
 
 ff_status ff_params_resolve(const char *params, const struct ff_model_config *c, char **ret_path)
 {
     *ret_path = NULL;
     if (params == NULL || params[0] == '\0')
-        return ff_fail(FF_EMISSING, "no parameters given; name a file or folder with --params (scripts/download_params.sh "
+        return ff_fail(FF_EMISSING,
+                       "no parameters given; name a file or folder with --params (scripts/download_params.sh "
                        "fetches the published ones), or use --params synthetic for random ones");
     if (strcmp(params, SYNTHETIC) == 0)
         return FF_OK;
     if (!ff_file_is_dir(params)) {
         if (!ff_file_exists(params))
-            return ff_fail(FF_EMISSING, "%s: no such parameter file; scripts/download_params.sh fetches the published ones",
+            return ff_fail(FF_EMISSING,
+                           "%s: no such parameter file; scripts/download_params.sh fetches the published ones",
                            params);
         *ret_path = ff_xstrdup(params);
         return FF_OK;
@@ -223,9 +225,11 @@ static ff_status check_file(const char *path, const struct ff_npz *z, const stru
     compare(z, l, &d);
     ff_status st = FF_OK;
     if (d.missing + d.unexpected + d.wrong > 0)
-        st = ff_fail(FF_EINPUT, "%s: not the parameters of %s: %d arrays missing, %d unexpected, %d of wrong shape%s\n"
-                     "  choose the preset of these parameters with --model (`fastfold params info %s` shows what is inside)",
-                     path, c->name, d.missing, d.unexpected, d.wrong, ff_strbuf_cstr(&d.text), path);
+        st = ff_fail(
+            FF_EINPUT,
+            "%s: not the parameters of %s: %d arrays missing, %d unexpected, %d of wrong shape%s\n"
+            "  choose the preset of these parameters with --model (`fastfold params info %s` shows what is inside)",
+            path, c->name, d.missing, d.unexpected, d.wrong, ff_strbuf_cstr(&d.text), path);
     ff_strbuf_free(&d.text);
     return st;
 }
@@ -249,7 +253,7 @@ cleanup:
     return st;
 }
 
-/* --- reading ------------------------------------------------------------------------------------------------------------------ */
+/* --- reading ---------------------------------------------------------------------------------------------------- */
 
 /* One array into its place: read or made as float32, then stored. */
 static ff_status load_one(struct ff_npz *z, const struct ff_weight_decl *d)

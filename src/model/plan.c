@@ -125,22 +125,26 @@ static ff_status fit(const struct ff_model_config *c, const struct ff_weights *w
     }
     int most = longest_that_fits(c, w, constants, be, p);
     if (most == 0)
-        return ff_fail(FF_EMEMORY, "%s: %.2f GiB for parameters and workspace alone, %.2f GiB are there; give more memory",
+        return ff_fail(FF_EMEMORY,
+                       "%s: %.2f GiB for parameters and workspace alone, %.2f GiB are there; give more memory",
                        c->name, (double)(p->weight_bytes + p->workspace_bytes) / gib, (double)p->budget_bytes / gib);
-    return ff_fail(FF_EMEMORY, "%d residues with %d + %d sequences need %.2f GiB (parameters %.2f, representations and "
-                   "scratch %.2f) and %.2f GiB are there; with this MSA up to %d residues fit; lower msa.max_clusters or "
-                   "msa.max_extra, or give more memory", p->shape.n_res, p->shape.n_seq, p->shape.n_extra,
-                   (double)p->total_bytes / gib, (double)p->weight_bytes / gib, (double)p->arena_bytes / gib,
-                   (double)p->budget_bytes / gib, most);
+    return ff_fail(
+        FF_EMEMORY,
+        "%d residues with %d + %d sequences need %.2f GiB (parameters %.2f, representations and "
+        "scratch %.2f) and %.2f GiB are there; with this MSA up to %d residues fit; lower msa.max_clusters or "
+        "msa.max_extra, or give more memory",
+        p->shape.n_res, p->shape.n_seq, p->shape.n_extra, (double)p->total_bytes / gib, (double)p->weight_bytes / gib,
+        (double)p->arena_bytes / gib, (double)p->budget_bytes / gib, most);
 }
 
-ff_status ff_model_plan(const struct ff_model_config *c, const struct ff_input_shape *shape, enum ff_precision precision,
-                        enum ff_dtype activation, size_t workspace, size_t budget, struct ff_plan *ret)
+ff_status ff_model_plan(const struct ff_model_config *c, const struct ff_input_shape *shape,
+                        enum ff_precision precision, enum ff_dtype activation, size_t workspace, size_t budget,
+                        struct ff_plan *ret)
 {
     FF_TRY(ff_model_config_check(c));
     if (shape->n_rank > shape->n_res)
-        return ff_fail(FF_EUSAGE, "%d ranks for a target of %d residues; use at most one rank per residue", shape->n_rank,
-                       shape->n_res);
+        return ff_fail(FF_EUSAGE, "%d ranks for a target of %d residues; use at most one rank per residue",
+                       shape->n_rank, shape->n_res);
     struct ff_backend *be = ff_backend_plan_create(precision, activation, workspace);
     struct ff_arena arena;
     ff_arena_init_measuring(&arena);

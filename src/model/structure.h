@@ -32,7 +32,8 @@ struct ff_structure_out {
 /* All tensors of out are the caller's. */
 void ff_structure_module(const struct ff_context *ctx, const struct ff_structure_weights *w,
                          const struct ff_residue_constants *constants, struct ff_tensor single /* [N, c_s] float32 */,
-                         struct ff_tensor z /* [I, N, c_z], rows of this rank */, struct ff_tensor aatype /* [N] int32 */,
-                         struct ff_tensor seq_mask /* [N] float32 */, const struct ff_structure_out *out);
+                         struct ff_tensor z /* [I, N, c_z], rows of this rank */,
+                         struct ff_tensor aatype /* [N] int32 */, struct ff_tensor seq_mask /* [N] float32 */,
+                         const struct ff_structure_out *out);
 
 #endif

@@ -11,7 +11,7 @@
 #include "bio/torsion.h"
 #include "model/evoformer.h"
 
-/* --- geometry of one template (host) ---------------------------------------------------------------------------------- */
+/* --- geometry of one template (host) ---------------------------------------------------------------------------- */
 
 struct backbone {
     float *frame;                    /* [N, 12]: rotation row by row, translation (CA) */
@@ -81,7 +81,7 @@ static struct backbone backbone_make(const struct ff_batch *b, int t)
     return r;
 }
 
-/* --- pair embedding ------------------------------------------------------------------------------------------------------- */
+/* --- pair embedding --------------------------------------------------------------------------------------------- */
 
 static const float *at(const float *p, size_t offset)
 {
@@ -95,8 +95,8 @@ static struct ff_tensor own(const struct ff_context *ctx, struct ff_tensor t)
 }
 
 /* Pair features of template t, through the pair stack and its final layer norm: out = or += . */
-static void embed_one(const struct ff_context *ctx, const struct ff_template_weights *w, const struct ff_batch *b, int t,
-                      struct ff_tensor z, struct ff_tensor pair_mask, struct ff_tensor out, bool accumulate)
+static void embed_one(const struct ff_context *ctx, const struct ff_template_weights *w, const struct ff_batch *b,
+                      int t, struct ff_tensor z, struct ff_tensor pair_mask, struct ff_tensor out, bool accumulate)
 {
     const struct ff_template_config *c = &ctx->config->templates;
     bool multimer = ctx->config->multimer;
@@ -186,7 +186,7 @@ void ff_template_embed(const struct ff_context *ctx, const struct ff_template_we
     ff_arena_release(ctx->arena, mark);
 }
 
-/* --- MSA rows --------------------------------------------------------------------------------------------------------------- */
+/* --- MSA rows --------------------------------------------------------------------------------------------------- */
 
 /* Features of one residue. Monomer [57]: type 22, torsions 7 x (sin, cos), alternative torsions 7 x 2, mask 7.
  * Multimer [34]: type 22, sin chi 4, cos chi 4, mask 4; sines and cosines masked. */
@@ -216,7 +216,8 @@ static void torsion_features(bool multimer, int aatype, const float *sin_cos, co
 static void torsion_rows(const struct ff_batch *b, bool multimer, int n_feat, float *feat, float *row_mask)
 {
     size_t n = (size_t)b->n_res;
-    float *sin_cos = FF_NEW_ARRAY(float, n * 14), *alt = FF_NEW_ARRAY(float, n * 14), *mask = FF_NEW_ARRAY(float, n * 7);
+    float *sin_cos = FF_NEW_ARRAY(float, n * 14), *alt = FF_NEW_ARRAY(float, n * 14),
+          *mask = FF_NEW_ARRAY(float, n * 7);
     for (size_t t = 0; t < (size_t)b->n_template; t++) {
         const int32_t *aatype = b->template_aatype + t * n;
         ff_torsion_from_atom37(FF_TORSION_FUSED, b->n_res, aatype, b->template_positions + t * n * 37 * 3,

@@ -127,7 +127,7 @@ static void walk_transition(const struct scope *s, int c, int factor, struct ff_
     walk_trunk_linear(s, "transition2", c * factor, c, &ret->transition2);
 }
 
-/* --- attention ------------------------------------------------------------------------------------------------------- */
+/* --- attention -------------------------------------------------------------------------------------------------- */
 
 /* query_w, key_w, value_w, gating_w [c, H, d] and gating_b [H, d] as one product [c, 4 H d]. */
 static void walk_gated_attention(const struct scope *parent, int c, struct ff_attention_config a,
@@ -200,7 +200,7 @@ static void walk_global_attention(const struct scope *parent, int c, struct ff_a
     walk_norm(parent, "query_norm", c, &ret->query_norm);
 }
 
-/* --- outer product mean, triangle multiplication ---------------------------------------------------------------------- */
+/* --- outer product mean, triangle multiplication ---------------------------------------------------------------- */
 
 static void walk_outer_product(const struct scope *s, int c_m, int c_z, int n_outer,
                                struct ff_outer_product_weights *ret)
@@ -252,7 +252,7 @@ static void walk_triangle(const struct scope *s, int c_z, int c_i, bool fused, s
     walk_trunk_linear(s, "output_projection", c_i, c_z, &ret->output_projection);
 }
 
-/* --- stacks -------------------------------------------------------------------------------------------------------------- */
+/* --- stacks ----------------------------------------------------------------------------------------------------- */
 
 static void walk_stack(const struct scope *s, enum ff_stack_kind kind, int c_m, int c_z,
                        const struct ff_stack_config *c, struct ff_block_weights *ret)
@@ -286,7 +286,7 @@ static void walk_stack(const struct scope *s, enum ff_stack_kind kind, int c_m, 
     walk_triangle(&sub, c_z, c_i, c->fuse_projection_weights, &ret->triangle_multiplication_outgoing);
 }
 
-/* --- templates ----------------------------------------------------------------------------------------------------------- */
+/* --- templates -------------------------------------------------------------------------------------------------- */
 
 /* The multimer network embeds each pair feature by a linear of its own; together they are the rows of one matrix in the
  * order of the monomer's embedding2d, and their biases add up. */
@@ -350,7 +350,7 @@ static void walk_templates(const struct scope *s, struct ff_template_weights *re
     walk_stack(&stack, FF_STACK_TEMPLATE, 0, c_t, &t->stack, &ret->stack);
 }
 
-/* --- structure module ------------------------------------------------------------------------------------------------------ */
+/* --- structure module ------------------------------------------------------------------------------------------- */
 
 /* Monomer: queries and points of all heads from plain linears, already in the layout of the op. */
 static void walk_monomer_projections(const struct scope *s, int c, struct ff_structure_weights *ret)
@@ -430,7 +430,8 @@ static void walk_structure(const struct scope *s, struct ff_structure_weights *r
         walk_multimer_projections(&ipa, c, ret);
     else
         walk_monomer_projections(&ipa, c, ret);
-    walk_linear(&ipa, "output_projection", h * (g->num_scalar_v + 4 * g->num_point_v + c_z), c, &ret->output_projection);
+    walk_linear(&ipa, "output_projection", h * (g->num_scalar_v + 4 * g->num_point_v + c_z), c,
+                &ret->output_projection);
 
     struct scope side = scope_sub(&fold, "rigid_sidechain");
     int c_side = g->sidechain_num_channel;
@@ -449,7 +450,7 @@ static void walk_structure(const struct scope *s, struct ff_structure_weights *r
     walk_norm(s, "single_layer_norm", c_s, &ret->single_layer_norm);
 }
 
-/* --- the whole network ---------------------------------------------------------------------------------------------------- */
+/* --- the whole network ------------------------------------------------------------------------------------------ */
 
 static void walk_heads(const struct scope *s, struct ff_heads_weights *ret)
 {
@@ -512,7 +513,7 @@ void ff_weights_walk(struct ff_weights_walker *k, struct ff_weights *ret)
     walk_heads(&top, &ret->heads);
 }
 
-/* --- parts by themselves --------------------------------------------------------------------------------------------------- */
+/* --- parts by themselves ---------------------------------------------------------------------------------------- */
 
 void ff_weights_walk_row_attention(struct ff_weights_walker *k, const char *scope, int n_block, int c_m, int c_z,
                                    struct ff_attention_config a, struct ff_attention_weights *ret)

@@ -71,7 +71,8 @@ struct ff_block_weights {                /* one Evoformer, extra-MSA or template
 };
 
 struct ff_template_weights {
-    struct ff_linear_weights pair_embedding; /* embedding2d [2 * 22 + bins + 5, c_t]: dgram, pb mask, aatype j, i, unit, bb */
+    /* embedding2d [2 * 22 + bins + 5, c_t]: dgram, pseudo-beta mask, aatype j, i, unit vector, backbone mask */
+    struct ff_linear_weights pair_embedding;
     struct ff_norm query_embedding_norm;     /* multimer [c_z] */
     struct ff_tensor query_embedding;        /* multimer [c_z, c_t] */
     struct ff_block_weights stack;

@@ -5,7 +5,7 @@
 
 #include "format/array.h"
 
-/* --- one block of a stack -------------------------------------------------------------------------------------------- */
+/* --- one block of a stack --------------------------------------------------------------------------------------- */
 
 static void tensor_at(struct ff_tensor *t, int i)
 {
@@ -76,7 +76,7 @@ struct ff_block_weights ff_weights_block(const struct ff_block_weights *stack, i
     return b;
 }
 
-/* --- filling --------------------------------------------------------------------------------------------------------------- */
+/* --- filling ---------------------------------------------------------------------------------------------------- */
 
 static void store_row(const struct ff_weight_decl *decl, int64_t offset, int64_t n, int64_t stride, const float *values)
 {

@@ -2,9 +2,9 @@
  * comm: collectives among the ranks that work on one target. Three kinds: self (one rank, nothing to do), MPI on host
  * memory, NCCL on GPU memory. comm.c is the only file that knows which of them this build has (HAVE_MPI).
  *
- * Every rank of the communicator makes the same calls in the same order. Tensors' memory belongs to the backend that the
- * communicator was made for; the host calls take host memory whatever the backend. A failure or a time-out ends the job
- * (ff_die): there is no way to go on without a rank.
+ * Every rank of the communicator makes the same calls in the same order. Tensors' memory belongs to the backend that
+ * the communicator was made for; the host calls take host memory whatever the backend. A failure or a time-out ends
+ * the job (ff_die): there is no way to go on without a rank.
  */
 #ifndef FF_PARALLEL_COMM_H
 #define FF_PARALLEL_COMM_H

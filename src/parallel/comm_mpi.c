@@ -29,7 +29,7 @@ static void check(int code, const char *call)
     ff_die(FF_EINTERNAL, __FILE__, __LINE__, "%s failed on rank %d: %.*s", call, world_rank, len, text);
 }
 
-/* --- 1. the world ------------------------------------------------------------------------------------------------------ */
+/* --- 1. the world ----------------------------------------------------------------------------------------------- */
 
 static void abort_job(void)
 {
@@ -42,7 +42,8 @@ ff_status ff_comm_mpi_start(int *argc, char ***argv)
 {
     int provided = 0;
     if (MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS)
-        return ff_fail(FF_EUSAGE, "MPI could not start; try without mpirun to see whether the program runs on one rank");
+        return ff_fail(FF_EUSAGE,
+                       "MPI could not start; try without mpirun to see whether the program runs on one rank");
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     check(MPI_Comm_rank(MPI_COMM_WORLD, &world_rank), "MPI_Comm_rank");
     check(MPI_Comm_size(MPI_COMM_WORLD, &world_size), "MPI_Comm_size");
@@ -76,7 +77,7 @@ int ff_comm_mpi_local_rank(void)
     return local_rank;
 }
 
-/* --- 2. collectives ---------------------------------------------------------------------------------------------------- */
+/* --- 2. collectives --------------------------------------------------------------------------------------------- */
 
 static struct mpi_comm *impl(const struct ff_comm *c)
 {

@@ -7,7 +7,7 @@
 
 #include "base/alloc.h"
 
-/* --- who has what ----------------------------------------------------------------------------------------------------- */
+/* --- who has what ----------------------------------------------------------------------------------------------- */
 
 int64_t ff_dap_from(const struct ff_dap *d, int64_t n, int rank)
 {
@@ -26,7 +26,7 @@ struct ff_tensor ff_dap_part(const struct ff_dap *d, struct ff_tensor whole, int
     return ff_tensor_slice(whole, axis, ff_dap_from(d, n, ff_dap_rank(d)), ff_dap_count(d, n, ff_dap_rank(d)));
 }
 
-/* --- blocks ------------------------------------------------------------------------------------------------------------- */
+/* --- blocks ----------------------------------------------------------------------------------------------------- */
 
 /* Sizes and places of the blocks of all ranks, one behind the other. */
 struct blocks {
@@ -63,7 +63,7 @@ static void copy(const struct ff_dap *d, struct ff_tensor out, struct ff_tensor 
         FF_OP(d->be, copy, .out = out, .x = x);
 }
 
-/* --- gather ------------------------------------------------------------------------------------------------------------- */
+/* --- gather ----------------------------------------------------------------------------------------------------- */
 
 struct ff_tensor ff_dap_gather(const struct ff_dap *d, struct ff_tensor part, int axis, int64_t n)
 {
@@ -96,7 +96,7 @@ struct ff_tensor ff_dap_gather(const struct ff_dap *d, struct ff_tensor part, in
     return whole;
 }
 
-/* --- exchange ------------------------------------------------------------------------------------------------------------ */
+/* --- exchange --------------------------------------------------------------------------------------------------- */
 
 /* Rows [at, at + count) of rank's part of an axis of n, cut to what is there. */
 static int64_t piece_count(const struct ff_dap *d, int64_t n, int rank, int64_t at, int64_t rows)
@@ -150,7 +150,7 @@ void ff_dap_exchange(const struct ff_dap *d, struct ff_tensor x, struct ff_tenso
         exchange_piece(d, x, dst, from, n_from, to, n_to, at, rows);
 }
 
-/* --- pieces of others ------------------------------------------------------------------------------------------------------ */
+/* --- pieces of others ------------------------------------------------------------------------------------------- */
 
 struct ff_tensor ff_dap_borrow(const struct ff_dap *d, int root, struct ff_tensor piece, struct ff_tensor buffer)
 {
@@ -175,7 +175,7 @@ void ff_dap_collect_rows(const struct ff_dap *d, const void *part, void *whole, 
     blocks_free(&b);
 }
 
-/* --- planning ---------------------------------------------------------------------------------------------------------------- */
+/* --- planning --------------------------------------------------------------------------------------------------- */
 
 static void planned_all_gather(struct ff_comm *c, const void *send, void *recv, const size_t *bytes,
                                const size_t *offset)

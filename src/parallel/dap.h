@@ -45,8 +45,8 @@ void ff_dap_exchange(const struct ff_dap *d, struct ff_tensor x, struct ff_tenso
                      int64_t n_to);
 
 /* A piece that rank root has, for all ranks: piece itself on one rank; else what root has in piece, sent into buffer.
- * buffer has the shape of the piece and the same on all ranks; its rows may be padded (the padding travels along). piece
- * is read on the root only. */
+ * buffer has the shape of the piece and the same on all ranks; its rows may be padded (the padding travels along).
+ * piece is read on the root only. */
 struct ff_tensor ff_dap_borrow(const struct ff_dap *d, int root, struct ff_tensor piece, struct ff_tensor buffer);
 
 /* Rows of a host array [n, row_bytes] from all ranks to rank 0: part holds this rank's rows, whole is read on rank 0.

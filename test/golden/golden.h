@@ -32,7 +32,8 @@ struct golden {
     void *arena_memory, *weight_memory;
 };
 
-/* file: a name in the golden folders or a path from the root; NULL when it is not there (the test then skips). model: preset; settings: "key=value", NULL-terminated. */
+/* file: a name in the golden folders or a path from the root; NULL when it is not there (the test then skips). model:
+ * preset; settings: "key=value", NULL-terminated. */
 struct golden *golden_open(const char *file, const char *model, const char *const *settings);
 void golden_close(struct golden *g);
 

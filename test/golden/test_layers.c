@@ -29,7 +29,7 @@
 
 static const struct ff_attention_config MSA_ATTENTION = {8, 32}, EXTRA_ATTENTION = {8, 8}, PAIR_ATTENTION = {4, 32};
 
-/* --- attention ------------------------------------------------------------------------------------------------------ */
+/* --- attention -------------------------------------------------------------------------------------------------- */
 
 static void row_attention(const char *file, const char *scope, struct ff_attention_config a, int c_m)
 {
@@ -52,7 +52,8 @@ static void test_msa_row_attention(void **state)
 static void test_msa_row_attention_extra(void **state)
 {
     (void)state;
-    row_attention("msa_row_attention_with_pair_bias_extra.npz", "msa_row_attention_with_pair_bias", EXTRA_ATTENTION, 64);
+    row_attention("msa_row_attention_with_pair_bias_extra.npz", "msa_row_attention_with_pair_bias", EXTRA_ATTENTION,
+                  64);
 }
 
 static void test_msa_column_attention(void **state)
@@ -102,7 +103,7 @@ static void test_triangle_attention_ending_node(void **state)
     triangle_attention("triangle_attention_ending_node.npz", "triangle_attention_ending_node", FF_ENDING_NODE);
 }
 
-/* --- triangle multiplication, outer product mean, transitions -------------------------------------------------------- */
+/* --- triangle multiplication, outer product mean, transitions --------------------------------------------------- */
 
 static void triangle(const char *file, const char *scope, enum ff_triangle_edges edges, bool fused)
 {
@@ -176,7 +177,7 @@ static void test_pair_transition(void **state)
     transition("pair_transition.npz", "pair_transition", "pair", 128);
 }
 
-/* --- blocks ------------------------------------------------------------------------------------------------------------ */
+/* --- blocks ----------------------------------------------------------------------------------------------------- */
 
 static void block(const char *file, const char *model, enum ff_stack_kind kind)
 {
@@ -185,8 +186,8 @@ static void block(const char *file, const char *model, enum ff_stack_kind kind)
     bool extra = kind == FF_STACK_EXTRA_MSA;
     const struct ff_stack_config *s = extra ? &c->extra_msa_stack : &c->evoformer;
     struct ff_block_weights w = {0};
-    WEIGHTS(g, ff_weights_walk_stack(k, "block", kind, 0, extra ? c->extra_msa_channel : c->msa_channel, c->pair_channel,
-                                     s, &w));
+    WEIGHTS(g, ff_weights_walk_stack(k, "block", kind, 0, extra ? c->extra_msa_channel : c->msa_channel,
+                                     c->pair_channel, s, &w));
     struct ff_tensor m = golden_input(g, "msa");
     struct ff_pair pair = ff_pair_make(&g->ctx, golden_input(g, "pair"), golden_input(g, "pair_mask"), 128);
     ff_evoformer_block(&g->ctx, &w, s, kind, m, golden_input(g, "msa_mask"), &pair);
@@ -219,7 +220,7 @@ static void test_extra_msa_stack_block_multimer(void **state)
     block("extra_msa_stack_block_multimer.npz", "model_1_multimer_v3", FF_STACK_EXTRA_MSA);
 }
 
-/* --- templates ---------------------------------------------------------------------------------------------------------- */
+/* --- templates -------------------------------------------------------------------------------------------------- */
 
 static const void *input_data(struct golden *g, const char *name)
 {
@@ -283,7 +284,7 @@ static void test_template_embedding_multimer(void **state)
     golden_close(g);
 }
 
-/* --- structure module ----------------------------------------------------------------------------------------------------- */
+/* --- structure module ------------------------------------------------------------------------------------------- */
 
 static void compare_atoms(struct golden *g, struct ff_tensor atoms)
 {
@@ -343,7 +344,7 @@ static void test_structure_module_multimer(void **state)
     structure_module("structure_module_multimer.npz", "model_1_multimer_v3");
 }
 
-/* --- confidence --------------------------------------------------------------------------------------------------------------- */
+/* --- confidence ------------------------------------------------------------------------------------------------- */
 
 static void expect_scalar(struct golden *g, const char *name, double got)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * ref: every op once more as plain loops in double, straight from the formula in compute/ops.h, on host tensors
- * (float32 or int32, any strides). Slow on purpose: no tiles, no shared code with the backends. A reference takes the same
- * arguments as the op and writes the same outputs, rounded to float32 at the very end.
+ * (float32 or int32, any strides). Slow on purpose: no tiles, no shared code with the backends. A reference takes the
+ * same arguments as the op and writes the same outputs, rounded to float32 at the very end.
  */
 #ifndef FF_TEST_OP_REF_H
 #define FF_TEST_OP_REF_H

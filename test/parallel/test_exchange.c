@@ -130,7 +130,8 @@ static void test_borrow(void **state)
         struct ff_tensor own = ff_arena_push(&f.arena, FF_F32, FF_SHAPE(4, 6, 3));
         struct ff_tensor wide = ff_arena_push(&f.arena, FF_F32, FF_SHAPE(4, 2, 8));
         fill(own, f.comm->rank * 50, 0);
-        struct ff_tensor got = ff_dap_borrow(&f.dap, root, ff_tensor_slice(own, 1, 2, 2), ff_tensor_slice(wide, 2, 0, 3));
+        struct ff_tensor got =
+            ff_dap_borrow(&f.dap, root, ff_tensor_slice(own, 1, 2, 2), ff_tensor_slice(wide, 2, 0, 3));
         expect(got, root * 50, 2);
     }
     close_fixture(&f);

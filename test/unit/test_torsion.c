@@ -133,8 +133,8 @@ static void test_known_angles(void **state)
 
     const int32_t aatype[2] = {25, ff_residue_from_letter('D')}; /* 25 counts as unknown */
     float sin_cos[2][FF_N_TORSION][2], alt[2][FF_N_TORSION][2], exists[2][FF_N_TORSION];
-    ff_torsion_from_atom37(FF_TORSION_PLAIN, 2, aatype, &positions[0][0][0], &mask[0][0], &sin_cos[0][0][0], &alt[0][0][0],
-                           &exists[0][0]);
+    ff_torsion_from_atom37(FF_TORSION_PLAIN, 2, aatype, &positions[0][0][0], &mask[0][0], &sin_cos[0][0][0],
+                           &alt[0][0][0], &exists[0][0]);
     for (int k = 0; k < 5; k++) {
         assert_true(exists[1][k] == 1.0f);
         assert_true(fabs(sin_cos[1][k][0] - sin(angle[k] * M_PI / 180.0)) < 1e-5);
