@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # detect: finds the libraries and compilers of this machine, says what it found and how to get what it did not.
 #
-# In: CC CUDA MPI CUDA_HOME cuda_src parallel_src. Out: found_cflags found_ldflags found_libs found_nvcc_flags NVCC cuda_arch
-# have_cuda have_mpi. A missing required library stops make with the package's name.
+# In: CC CUDA MPI CUDA_HOME cuda_src parallel_src. Out: found_cflags found_ldflags found_libs found_nvcc_flags NVCC
+# cuda_arch have_cuda have_mpi. A missing required library stops make with the package's name.
 
 # $(call probe,header,flags): "yes" when a program with that header compiles and links.
 probe = $(shell printf '\043include <%s>\nint main(void){return 0;}\n' '$(1)' | \

@@ -40,7 +40,7 @@ BEGIN {
     layers = "attention triangle outer_product evoformer template structure heads embed"
     split(layers, l, " ")
     for (i in l) layer["src/model/" l[i] ".c"] = 1
-    split("context weights config confidence batch " layers, a, " ")
+    split("context weights config confidence batch pair " layers, a, " ")
     for (i in a) layer_may["model/" a[i] ".h"] = 1
 }
 FNR == 1 { split(FILENAME, part, "/"); from = part[1] == "src" ? part[2] : "" }
@@ -71,7 +71,9 @@ only() {
 }
 only '\bHAVE_(CUDA|MPI)\b' 'src/compute/backend\.c|src/parallel/comm\.c' \
     'HAVE_CUDA and HAVE_MPI belong in compute/backend.c and parallel/comm.c'
-only '\bff_yaml_(get|to_|is_null|load|parse)' 'src/app/option|src/app/run_record|src/app/search_record|src/format/yaml' \
+# run.json and what belongs to searches are JSON that these files write themselves.
+only '\bff_yaml_(get|to_|is_null|load|parse)' \
+    'src/app/option|src/app/run_record|src/app/search_(record|cache)|src/format/yaml' \
     'app/option*.c alone know YAML keys'
 only '\bff_subprocess_(run|check)\(' 'src/app/search|src/base/subprocess' 'app/search*.c alone run external programs'
 only '"(unrelaxed_|ranked_|ranking_debug|confidence_model|pae_model)' 'src/app/output' \
@@ -95,7 +97,7 @@ for f in "${code[@]}"; do
             grep -q "^#ifndef $guard\$" "$f" || echo "$f:1: header guard is not $guard" ;;
     esac
 done >>"$found"
-built=$(make --no-print-directory -s list-sources 2>/dev/null)
+built=$(make --no-print-directory -s list-sources have_mpi=yes 2>/dev/null)
 for f in $(files 'src/*.c' 'test/*.c' 'test/cli/*.bats' 'cuda/*.cu'); do
     grep -qxF "$f" <<<"$built" || echo "$f:1: stands in no list of the Makefile"
 done >>"$found"
