@@ -150,10 +150,8 @@ static ff_status find_shape(const struct ff_config *c, const char *features, int
         ff_predictor_shape(c, n_res, n_row, ret);
         return FF_OK;
     }
-    struct ff_source_options options = {.features = c->msa, .num_ensemble = c->model.num_ensemble,
-                                        .resample = c->model.resample_msa_in_recycling};
     struct ff_feature_input input;
-    FF_TRY(ff_feature_input_open(features, &c->model, &options, &input));
+    FF_TRY(ff_feature_input_open(features, c, 0, &input));
     *ret = input.source->shape;
     ff_feature_input_close(&input);
     return FF_OK;

@@ -30,9 +30,16 @@ static void keep_order(const struct ff_arrays *arrays, struct ff_feature_input *
     memcpy(ret->input_chain, a->data, ff_array_bytes(a));
 }
 
-ff_status ff_feature_input_open(const char *path, const struct ff_model_config *model,
-                                const struct ff_source_options *options, struct ff_feature_input *ret)
+ff_status ff_feature_input_open(const char *path, const struct ff_config *config, int64_t seed,
+                                struct ff_feature_input *ret)
 {
+    const struct ff_model_config *model = &config->model;
+    struct ff_source_options options = {
+        .features = config->msa,
+        .seed = (uint64_t)seed,
+        .resample = model->resample_msa_in_recycling,
+        .num_ensemble = model->num_ensemble,
+    };
     *ret = (struct ff_feature_input){0};
     struct ff_arrays arrays = {0};
     enum ff_feature_kind kind;
@@ -46,9 +53,9 @@ ff_status ff_feature_input_open(const char *path, const struct ff_model_config *
     }
     if (complex)
         keep_order(&arrays, ret);
-    ff_status st = complex                    ? ff_source_from_complex(path, &arrays, options, &ret->source)
-                   : kind == FF_FEATURES_RAW ? ff_source_from_raw(path, &arrays, options, &ret->source)
-                                             : ff_source_from_processed(path, &arrays, options, &ret->source);
+    ff_status st = complex                   ? ff_source_from_complex(path, &arrays, &options, &ret->source)
+                   : kind == FF_FEATURES_RAW ? ff_source_from_raw(path, &arrays, &options, &ret->source)
+                                             : ff_source_from_processed(path, &arrays, &options, &ret->source);
     if (st != FF_OK)
         ff_feature_input_close(ret);
     return st;

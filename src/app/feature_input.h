@@ -5,8 +5,8 @@
 #ifndef FF_APP_FEATURE_INPUT_H
 #define FF_APP_FEATURE_INPUT_H
 
+#include "app/options.h"
 #include "feature/source.h"
-#include "model/config.h"
 
 struct ff_feature_input {
     struct ff_source *source;
@@ -14,9 +14,10 @@ struct ff_feature_input {
     int32_t *input_chain;        /* [n_chain] (feature/assembly.h) */
 };
 
-/* The file's features must be of the kind that the network takes. FF_EMISSING, FF_EIO, FF_EINPUT, FF_EUSAGE. */
-ff_status ff_feature_input_open(const char *path, const struct ff_model_config *model,
-                                const struct ff_source_options *options, struct ff_feature_input *ret) FF_MUST_USE;
+/* For the network of config, whose features must be of the kind that the file holds, drawing with seed. FF_EMISSING,
+ * FF_EIO, FF_EINPUT, FF_EUSAGE. */
+ff_status ff_feature_input_open(const char *path, const struct ff_config *config, int64_t seed,
+                                struct ff_feature_input *ret) FF_MUST_USE;
 void ff_feature_input_close(struct ff_feature_input *f);         /* frees what is inside and resets to {0} */
 
 /* Whether it holds the features of a complex, told by names alone. Unreadable files are none. */

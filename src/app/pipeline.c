@@ -5,8 +5,7 @@
  *  2. One target's question
  *  3. Checks
  *  4. Search and features
- *  5. Predictions
- *  6. A target from end to end
+ *  5. A target from end to end
  */
 #include "app/pipeline.h"
 
@@ -17,6 +16,7 @@
 
 #include "app/feature_input.h"
 #include "app/output.h"
+#include "app/predictions.h"
 #include "app/predictor.h"
 #include "app/run_key.h"
 #include "app/target_features.h"
@@ -37,7 +37,7 @@ struct ff_pipeline {
     struct ff_predictor *predictor;      /* NULL: stops before the network */
     char *features_name;                 /* of o.features: the target's name */
     char features_sha256[FF_KEY_SIZE];
-    char msa_sha256[FF_KEY_SIZE];        /* of o.msa and o.templates */
+    char msa_sha256[FF_KEY_SIZE];        /* of o.msa */
 };
 
 void ff_outcome_free(struct ff_outcome *o)
@@ -121,59 +121,26 @@ ff_status ff_pipeline_finish(struct ff_pipeline *p)
 
 /* --- 2. one target's question ----------------------------------------------------------------------------------- */
 
-/* One prediction that is asked for. */
-struct run {
-    int model;
-    int64_t seed;
-    char *name;
-    char key[FF_KEY_SIZE];
-};
-
 /* A target with its folder, and what there is to do. */
 struct work {
     const struct ff_target *target;
     struct ff_target_folder folder;
     bool complex;                        /* features of a complex are needed */
     char features_key[FF_KEY_SIZE];
-    char prediction_key[FF_KEY_SIZE];    /* of all runs; "" when the network does not run */
-    int n_run;
-    struct run *runs;                    /* [n_run] network by network */
+    struct ff_predictions predictions;   /* none when the network does not run */
     bool done;                           /* what is asked for is there already */
     struct ff_user_msa msa;              /* of o.msa, once it was read */
 };
 
 static void work_free(struct work *w)
 {
-    for (int i = 0; i < w->n_run; i++)
-        free(w->runs[i].name);
-    free(w->runs);
+    ff_predictions_free(&w->predictions);
     ff_user_msa_free(&w->msa);
     ff_target_folder_close(&w->folder);
 }
 
-static void make_runs(const struct ff_pipeline *p, struct work *w)
-{
-    int n_seed = p->config->run.num_seeds;
-    w->n_run = p->o.n_model * n_seed;
-    w->runs = FF_NEW_ARRAY(struct run, (size_t)w->n_run);
-    char (*keys)[FF_KEY_SIZE] = ff_xcalloc((size_t)w->n_run, sizeof *keys);
-    for (int i = 0; i < w->n_run; i++) {
-        struct run *r = &w->runs[i];
-        r->model = i / n_seed;
-        r->seed = i + p->config->run.seed * w->n_run;
-        struct ff_config config = p->o.configs[r->model];
-        r->name = ff_output_prediction_name(config.model.name, i % n_seed);
-        config.run.seed = r->seed;
-        ff_run_key_prediction(w->features_key, &config, ff_predictor_params_sha256(p->predictor, r->model),
-                              ff_predictor_precision(p->predictor), r->key);
-        memcpy(keys[i], r->key, FF_KEY_SIZE);
-    }
-    ff_run_key_all(w->n_run, (const char (*)[FF_KEY_SIZE])keys, w->prediction_key);
-    free(keys);
-}
-
 /* Features given as a file: those that an earlier run made in this very folder count as made here. */
-static void make_keys(const struct ff_pipeline *p, struct work *w)
+static ff_status make_keys(const struct ff_pipeline *p, struct work *w)
 {
     if (p->o.features == NULL)
         ff_run_key_features(w->target->sequence, w->complex, p->o.msa != NULL ? p->msa_sha256 : NULL, p->searches,
@@ -182,19 +149,21 @@ static void make_keys(const struct ff_pipeline *p, struct work *w)
         snprintf(w->features_key, sizeof w->features_key, "%s", w->folder.record.features_key);
     else
         memcpy(w->features_key, p->features_sha256, FF_KEY_SIZE);
+    FF_TRY(ff_run_key_add_templates(p->o.templates, w->features_key));
     if (p->predictor != NULL)
-        make_runs(p, w);
+        ff_predictions_list(p->o.n_model, p->o.configs, p->predictor, w->features_key, &w->predictions);
+    return FF_OK;
 }
 
 static ff_status work_init(const struct ff_pipeline *p, const struct ff_target *t, struct work *w)
 {
     *w = (struct work){.target = t, .complex = t->complex || p->config->model.multimer};
     FF_TRY(ff_target_folder_open(p->config->output.dir, t->name, &w->folder));
-    make_keys(p, w);
+    FF_TRY(make_keys(p, w));
     struct ff_run_goal goal = {
         .last = p->o.last,
         .features_key = w->features_key,
-        .prediction_key = w->prediction_key,
+        .prediction_key = w->predictions.key,
         .overwrite = p->config->output.overwrite,
     };
     return ff_target_folder_judge(&w->folder, &goal, &w->done);
@@ -213,20 +182,6 @@ static struct ff_target_inputs inputs_of(const struct ff_pipeline *p, const stru
         .tmp_parent = p->config->search.tmp_dir != NULL ? p->config->search.tmp_dir : w->folder.dir,
         .stop = p->o.stop,
     };
-}
-
-/* The source of a run, drawn from a file of features. */
-static ff_status open_source(const struct ff_pipeline *p, int model, int64_t seed, const char *path,
-                             struct ff_feature_input *ret)
-{
-    const struct ff_config *c = &p->o.configs[model];
-    struct ff_source_options options = {
-        .features = c->msa,
-        .seed = (uint64_t)seed,
-        .resample = c->model.resample_msa_in_recycling,
-        .num_ensemble = c->model.num_ensemble,
-    };
-    return ff_feature_input_open(path, &c->model, &options, ret);
 }
 
 /* --- 3. checks -------------------------------------------------------------------------------------------------- */
@@ -257,7 +212,7 @@ static ff_status check_memory(struct ff_pipeline *p, const struct work *w)
         struct ff_plan plan;
         if (p->o.features != NULL) {
             struct ff_feature_input input;
-            FF_TRY(open_source(p, m, 0, p->o.features, &input));
+            FF_TRY(ff_feature_input_open(p->o.features, &p->o.configs[m], 0, &input));
             shape = input.source->shape;
             ff_feature_input_close(&input);
         } else {
@@ -345,12 +300,12 @@ static void begin_record(const struct ff_pipeline *p, struct work *w, struct ff_
     add_inputs(p, t, r);
     if (p->predictor == NULL)
         return;
-    r->prediction_key = ff_xstrdup(w->prediction_key);
+    r->prediction_key = ff_xstrdup(w->predictions.key);
     r->backend = ff_xstrdup(ff_predictor_backend(p->predictor));
     r->precision = ff_xstrdup(ff_predictor_precision_name(p->predictor));
     r->threads = p->config->run.threads > 0 ? p->config->run.threads : ff_clock_cpu_count();
-    for (int i = 0; i < w->n_run && !p->config->output.overwrite; i++)
-        ff_run_record_take_prediction(r, &w->folder.record, w->runs[i].name, w->runs[i].key, w->folder.dir);
+    if (!p->config->output.overwrite)
+        ff_predictions_take(&w->predictions, &w->folder.record, w->folder.dir, r);
 }
 
 static ff_status run_search(struct ff_pipeline *p, const struct work *w, struct ff_run_record *r,
@@ -407,77 +362,11 @@ static ff_status run_features(struct ff_pipeline *p, struct work *w, const struc
     return write_record(w, r, FF_STAGE_FEATURES);
 }
 
-/* --- 5. predictions ---------------------------------------------------------------------------------------------- */
+/* --- 5. a target from end to end ------------------------------------------------------------------------------ */
 
 static ff_status interrupted(const struct work *w)
 {
     return ff_fail(FF_EINTERRUPT, "%s: interrupted", w->target->name);
-}
-
-static bool has_prediction(const struct ff_run_record *r, const char *name)
-{
-    for (int i = 0; i < r->n_prediction; i++)
-        if (strcmp(r->predictions[i].name, name) == 0)
-            return true;
-    return false;
-}
-
-static ff_status run_one(struct ff_pipeline *p, const struct work *w, const struct run *run, const char *features,
-                         struct ff_run_record *r)
-{
-    struct ff_feature_input input;
-    FF_TRY(open_source(p, run->model, run->seed, features, &input));
-    r->n_res = input.source->shape.n_res;
-    struct ff_predictor_job job = {
-        .model = run->model,
-        .name = run->name,
-        .seed = run->seed,
-        .source = input.source,
-        .n_chain = input.n_chain,
-        .input_chain = input.input_chain,
-        .target_dir = w->folder.dir,
-        .stop = p->o.stop,
-    };
-    ff_status st = ff_predictor_run(p->predictor, &job, r);
-    ff_feature_input_close(&input);
-    if (st == FF_OK)
-        r->predictions[r->n_prediction - 1].key = ff_xstrdup(run->key);
-    return st;
-}
-
-/* Scores and timings by name, in the order of the runs; the texts of timings are the record's. */
-static ff_status write_ranking(const struct ff_pipeline *p, const struct work *w, struct ff_run_record *r)
-{
-    struct ff_named_value *scores = FF_NEW_ARRAY(struct ff_named_value, (size_t)w->n_run);
-    for (int i = 0; i < w->n_run; i++) {
-        for (int k = 0; k < r->n_prediction; k++) {
-            const struct ff_run_prediction *one = &r->predictions[k];
-            if (strcmp(one->name, w->runs[i].name) != 0)
-                continue;
-            scores[i] = (struct ff_named_value){one->name, one->ranking_confidence};
-            char *process = ff_xasprintf("process_features_%s", one->name);
-            char *predict = ff_xasprintf("predict_and_compile_%s", one->name);
-            ff_run_record_add_timing(r, process, one->features_seconds);
-            ff_run_record_add_timing(r, predict, one->predict_seconds);
-            free(predict);
-            free(process);
-        }
-    }
-    struct ff_output_ranking ranking = {
-        .target_dir = w->folder.dir,
-        .multimer = p->config->model.multimer,
-        .count = w->n_run,
-        .scores = scores,
-        .n_timing = r->n_timing,
-        .timings = r->timings,
-    };
-    struct ff_output_files files = {0};
-    ff_status st = ff_output_write_ranking(&ranking, &files);
-    for (int i = 0; i < files.count; i++)
-        ff_run_record_add_file(r, w->folder.dir, files.names[i]);
-    ff_output_files_free(&files);
-    free(scores);
-    return st;
 }
 
 static void tell_best(const struct work *w, const struct ff_run_record *r, struct ff_outcome *ret)
@@ -492,35 +381,25 @@ static void tell_best(const struct work *w, const struct ff_run_record *r, struc
     ret->result = ff_output_ranked_path(w->folder.dir, 0);
 }
 
-/* Every prediction that is not there yet; the record is written after each. */
 static ff_status run_predict(struct ff_pipeline *p, const struct work *w, struct ff_run_record *r,
                              struct ff_outcome *ret)
 {
     char *made = ff_output_path(w->folder.dir, FF_RESULT_FEATURES, NULL);
-    const char *features = p->o.features != NULL ? p->o.features : made;
-    ff_status st = FF_OK;
+    struct ff_predictions_options options = {
+        .predictor = p->predictor,
+        .configs = p->o.configs,
+        .features = p->o.features != NULL ? p->o.features : made,
+        .target_dir = w->folder.dir,
+        .stop = p->o.stop,
+    };
     if (r->features_key == NULL)
         r->features_key = ff_xstrdup(w->features_key);
-    for (int i = 0; i < w->n_run && st == FF_OK; i++) {
-        const struct run *run = &w->runs[i];
-        if (has_prediction(r, run->name)) {
-            ff_note("%s: finished before, kept", run->name);
-            continue;
-        }
-        if (w->n_run > 1)
-            ff_info("prediction %d of %d: %s, seed %lld", i + 1, w->n_run, run->name, (long long)run->seed);
-        st = stopped(p) ? interrupted(w) : run_one(p, w, run, features, r);
-        if (st == FF_OK && w->n_run > 1)
-            st = write_record(w, r, FF_STAGE_FEATURES);
-    }
+    ff_status st = ff_predictions_make(&w->predictions, &options, r);
     free(made);
     FF_TRY(st);
-    FF_TRY(write_ranking(p, w, r));
     tell_best(w, r, ret);
     return write_record(w, r, FF_STAGE_PREDICT);
 }
-
-/* --- 6. a target from end to end ------------------------------------------------------------------------------ */
 
 static ff_status skip(const struct ff_pipeline *p, const struct work *w, struct ff_outcome *ret)
 {

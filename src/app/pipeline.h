@@ -4,9 +4,6 @@
  * Order of calls: ff_pipeline_open (what all targets share), ff_pipeline_check for every target (finds what can be
  * found before the first search), ff_pipeline_run for every target, ff_pipeline_close. It may stop after any stage.
  *
- * A target is predicted by every network with run.num_seeds seeds: prediction i, from 0, network by network, of n in
- * all has the seed i + run.seed * n, as published.
- *
  * The folder of a target holds the record of its last run (app/run_record). Results of the same inputs and settings are
  * kept and the target is skipped; an unfinished run goes on with the alignments and predictions that it has; results of
  * other inputs or settings, or of another program, are refused unless output.overwrite is set.

@@ -3,9 +3,12 @@
  */
 #include "app/run_key.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/hash.h"
+#include "feature/own_template.h"
 #include "format/zip.h"
 
 /* Raised when the same inputs give other results. */
@@ -44,6 +47,29 @@ void ff_run_key_prediction(const char *features_key, const struct ff_config *con
     ff_strbuf_printf(&text, "prediction %d\n%s\n%s\n", PREDICTION_VERSION, features_key, params_sha256);
     ff_options_to_yaml(&counted, &text);
     finish(&text, ret);
+}
+
+ff_status ff_run_key_add_templates(const char *templates, char key[FF_KEY_SIZE])
+{
+    struct ff_strbuf text = {0};
+    ff_strbuf_printf(&text, "%s\n", key);
+    ff_status st = FF_OK;
+    for (const char *p = templates; p != NULL && *p != '\0' && st == FF_OK;) {
+        size_t len = strcspn(p, "\n");
+        char *spec = ff_xstrndup(p, len), *path, *chain, sha256[FF_KEY_SIZE];
+        ff_own_template_split(spec, &path, &chain);
+        st = ff_hash_sha256_file(path, sha256);
+        if (st == FF_OK)
+            ff_strbuf_printf(&text, "template %s %s\n", sha256, chain != NULL ? chain : "");
+        free(chain);
+        free(path);
+        free(spec);
+        p += len + (p[len] == '\n');
+    }
+    if (templates != NULL && st == FF_OK)
+        finish(&text, key);
+    ff_strbuf_free(&text);
+    return st;
 }
 
 void ff_run_key_all(int count, const char (*keys)[FF_KEY_SIZE], char ret[FF_KEY_SIZE])

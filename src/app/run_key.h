@@ -16,6 +16,10 @@ enum { FF_KEY_SIZE = 65 };
 void ff_run_key_features(const char *sequence, bool complex, const char *msa_sha256, const struct ff_searches *searches,
                          char ret[FF_KEY_SIZE]);
 
+/* Adds the user's templates ("FILE[:CHAIN]" on lines; NULL: none) to a key of features: names of chains and what is in
+ * the files. FF_EMISSING, FF_EIO. */
+ff_status ff_run_key_add_templates(const char *templates, char key[FF_KEY_SIZE]) FF_MUST_USE;
+
 /* Of several predictions together: of their keys, in this order; of one, its own. */
 void ff_run_key_all(int count, const char (*keys)[FF_KEY_SIZE], char ret[FF_KEY_SIZE]);
 

@@ -3,6 +3,7 @@
  */
 #include "app/target_features.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -99,23 +100,65 @@ static ff_status write_chain_map(const struct ff_target_inputs *in)
     return st;
 }
 
+/* The searches of one entity, in a thread of their own. */
+struct entity_search {
+    const struct ff_target_inputs *in;
+    int entity;
+    struct ff_search_results *hits;
+    ff_status status;
+    char *message;               /* of a failure */
+};
+
+static void *search_entity(void *user)
+{
+    struct entity_search *s = user;
+    char *dir = entity_dir(s->in, s->entity);
+    struct ff_search_request q = request(s->in, s->entity, dir);
+    s->status = name_chain(s->in, s->entity, ff_searches_run(s->in->searches, &q, s->hits));
+    if (s->status != FF_OK)
+        s->message = ff_xstrdup(ff_status_message());
+    free(dir);
+    return NULL;
+}
+
+/* All entities side by side; the searches themselves share processors and memory (app/search_budget). After a failure
+ * the others end what they do, and it is kept. */
+static ff_status search_entities(struct entity_search *searches, int n)
+{
+    pthread_t *threads = FF_NEW_ARRAY(pthread_t, (size_t)n);
+    bool *started = FF_NEW_ARRAY(bool, (size_t)n);
+    for (int e = 1; e < n; e++)
+        started[e] = pthread_create(&threads[e], NULL, search_entity, &searches[e]) == 0;
+    for (int e = 0; e < n; e++)
+        if (!started[e])
+            search_entity(&searches[e]);
+    for (int e = 1; e < n; e++)
+        if (started[e])
+            pthread_join(threads[e], NULL);
+    ff_status st = FF_OK;
+    for (int e = 0; e < n; e++) {
+        if (st == FF_OK && searches[e].status != FF_OK)
+            st = ff_fail(searches[e].status, "%s", searches[e].message);
+        free(searches[e].message);
+    }
+    free(started);
+    free(threads);
+    return st;
+}
+
 ff_status ff_target_features_search(const struct ff_target_inputs *in, struct ff_target_hits *ret)
 {
-    const struct ff_target *t = in->target;
+    int n = in->target->n_entity;
     *ret = (struct ff_target_hits){0};
     if (in->complex)
         FF_TRY(write_chain_map(in));
-    ret->items = FF_NEW_ARRAY(struct ff_search_results, (size_t)t->n_entity);
-    ff_status st = FF_OK;
-    for (int e = 0; e < t->n_entity && st == FF_OK; e++) {
-        char *dir = entity_dir(in, e);
-        struct ff_search_request q = request(in, e, dir);
-        if (t->n_entity > 1)
-            ff_info("chain %s: %d residues", ff_target_entity(t, e)->id, (int)strlen(q.sequence));
-        st = name_chain(in, e, ff_searches_run(in->searches, &q, &ret->items[e]));
-        ret->n_entity = e + 1;
-        free(dir);
-    }
+    ret->n_entity = n;
+    ret->items = FF_NEW_ARRAY(struct ff_search_results, (size_t)n);
+    struct entity_search *searches = FF_NEW_ARRAY(struct entity_search, (size_t)n);
+    for (int e = 0; e < n; e++)
+        searches[e] = (struct entity_search){.in = in, .entity = e, .hits = &ret->items[e]};
+    ff_status st = search_entities(searches, n);
+    free(searches);
     if (st != FF_OK)
         ff_target_hits_free(ret);
     return st;
