@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * attention: the bias from the pair, and the choice of an attention kernel. Head sizes and strides that the fast kernels do not
- * take go through a plain one.
+ * attention: the bias from the pair, and the choice of an attention kernel. Head sizes and strides that the fast
+ * kernels do not take go through a plain one.
  */
 #include <algorithm>
 
@@ -12,8 +12,8 @@ namespace {
 
 enum { BIAS_ROWS = 64, BIAS_THREADS = 256, MAX_HEADS = 16, MAX_CHANNELS = 512 };
 
-/* BIAS_ROWS rows per block, a group of 16 threads per row at a time: LN(x) . w[:, h] for all heads, then the block writes
- * its rows of each head side by side. w lies in shared memory as [H][c]. */
+/* BIAS_ROWS rows per block, a group of 16 threads per row at a time: LN(x) . w[:, h] for all heads, then the block
+ * writes its rows of each head side by side. w lies in shared memory as [H][c]. */
 template <class X, class W>
 __global__ void __launch_bounds__(BIAS_THREADS)
     pair_bias_kernel(X *out, int64_t out_h, int64_t out_i, unsigned columns, const X *x, struct ff_cuda_rows rows,
@@ -181,14 +181,15 @@ extern "C" void ff_cuda_pair_bias(struct ff_backend *be, const struct ff_pair_bi
             const X *x = (const X *)a->x.data;
             const W *w = (const W *)a->w.data;
             if (fast && n_head == 8)
-                pair_bias_128_kernel<X, W, 8><<<blocks, BIAS_THREADS, 0, stream>>>(out, a->out.stride[0], a->out.stride[1], columns,
-                                                                                   x, rows, n_row, scale, offset, w);
+                pair_bias_128_kernel<X, W, 8><<<blocks, BIAS_THREADS, 0, stream>>>(
+                    out, a->out.stride[0], a->out.stride[1], columns, x, rows, n_row, scale, offset, w);
             else if (fast)
-                pair_bias_128_kernel<X, W, 4><<<blocks, BIAS_THREADS, 0, stream>>>(out, a->out.stride[0], a->out.stride[1], columns,
-                                                                                   x, rows, n_row, scale, offset, w);
+                pair_bias_128_kernel<X, W, 4><<<blocks, BIAS_THREADS, 0, stream>>>(
+                    out, a->out.stride[0], a->out.stride[1], columns, x, rows, n_row, scale, offset, w);
             else
-                pair_bias_kernel<X, W><<<blocks, BIAS_THREADS, shared, stream>>>(out, a->out.stride[0], a->out.stride[1], columns, x,
-                                                                                 rows, n_row, (int)c, (int)n_head, scale, offset, w);
+                pair_bias_kernel<X, W>
+                    <<<blocks, BIAS_THREADS, shared, stream>>>(out, a->out.stride[0], a->out.stride[1], columns, x,
+                                                               rows, n_row, (int)c, (int)n_head, scale, offset, w);
         });
     });
     FF_CUDA_LAUNCHED();
@@ -288,6 +289,7 @@ extern "C" void ff_cuda_attention(struct ff_backend *be, const struct ff_attenti
                                           : ff_cuda_attention_fp32(&j, be->precision == FF_PRECISION_TF32)))
         return;
     int64_t warps = (int64_t)j.n_row * j.n_head * j.length;
-    ff_cuda_with_type(a->qkvg.dtype, [&](auto t) { plain_kernel<decltype(t)><<<ff_blocks(warps, 4), 128, 0, j.stream>>>(j); });
+    ff_cuda_with_type(a->qkvg.dtype,
+                      [&](auto t) { plain_kernel<decltype(t)><<<ff_blocks(warps, 4), 128, 0, j.stream>>>(j); });
     FF_CUDA_LAUNCHED();
 }

@@ -21,7 +21,8 @@ struct ff_cuda_attention_job {
 #define FF_LOG2E 1.4426950408889634f
 #define FF_MASKED (-1e9f * FF_LOG2E)             /* logit of a masked key in units of log 2 */
 
-/* Each returns false when it has no kernel for this head size. All strides of qkvg and out are multiples of 16 bytes. */
+/* Each returns false when it has no kernel for this head size. All strides of qkvg and out are multiples of 16 bytes.
+ */
 bool ff_cuda_attention_bf16(const struct ff_cuda_attention_job *j);
 bool ff_cuda_attention_fp32(const struct ff_cuda_attention_job *j, bool tf32);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * attention_bf16: gated attention of bf16 activations on the matrix units, without ever writing a logit.
  *
- * A block works on QUERIES queries of one head in ROWS batch rows, so that one tile of the bias serves all of them; keys
- * pass by in tiles of KEYS, two tiles in flight. A warp holds 32 queries of one row: logits of STEP keys at a time
+ * A block works on QUERIES queries of one head in ROWS batch rows, so that one tile of the bias serves all of them;
+ * keys pass by in tiles of KEYS, two tiles in flight. A warp holds 32 queries of one row: logits of STEP keys at a time
  * in the layout of the products' results, which is also that of the next product's left operand.
  *
  * The softmax is online, with a twist: the reference value of a row of logits is raised only when a logit exceeds it
@@ -260,7 +260,8 @@ public:
     }
 };
 
-/* Copies of tiles of keys, values and bias, one after the other. A thread's part of every tile lies at the same place of it. */
+/* Copies of tiles of keys, values and bias, one after the other. A thread's part of every tile lies at the same place
+ * of it. */
 template <int D, bool BIAS> class fetcher {
     using S = shape<D>;
     static constexpr int CHUNKS = D / 8, BIAS_CHUNKS = KEYS / 8;
@@ -273,11 +274,12 @@ public:
     __device__ fetcher(const struct ff_cuda_attention_job &job, int first_row, int head, int first_query)
         : j(job), row(first_row), query(first_query)
     {
-        keys = (const bf16 *)j.qkvg + row * j.qkvg_b + threadIdx.x / CHUNKS % KEYS * j.qkvg_l + j.n_head * D + head * D +
-               threadIdx.x % CHUNKS * 8;
+        keys = (const bf16 *)j.qkvg + row * j.qkvg_b + threadIdx.x / CHUNKS % KEYS * j.qkvg_l + j.n_head * D +
+               head * D + threadIdx.x % CHUNKS * 8;
         if (BIAS)
-            bias = (const bf16 *)j.bias + head * j.bias_h +
-                   (j.bias_aligned ? (query + threadIdx.x / BIAS_CHUNKS) * j.bias_i + threadIdx.x % BIAS_CHUNKS * 8 : 0);
+            bias =
+                (const bf16 *)j.bias + head * j.bias_h +
+                (j.bias_aligned ? (query + threadIdx.x / BIAS_CHUNKS) * j.bias_i + threadIdx.x % BIAS_CHUNKS * 8 : 0);
     }
 
     __device__ __forceinline__ void next(char *stage)
@@ -298,7 +300,8 @@ public:
             const int i = threadIdx.x / BIAS_CHUNKS, c = threadIdx.x % BIAS_CHUNKS * 8;
 #pragma unroll
             for (int m = 0; m < QUERIES; m += THREADS / BIAS_CHUNKS) {
-                /* The last piece of a row may reach past its keys, not past the row's distance: that is a multiple of 8. */
+                /* The last piece of a row may reach past its keys, not past the row's distance: that is a multiple
+                 * of 8. */
                 bool there = query + i + m < j.length && key + c < j.length;
                 copy16_async(to + (i + m) * S::BIAS_LD + c, there ? bias + m * j.bias_i : (const bf16 *)j.bias, there);
             }
@@ -331,13 +334,16 @@ __global__ void __launch_bounds__(THREADS, 2) kernel(struct ff_cuda_attention_jo
     /* Heads smaller than the depth of a product: what lies behind them in the rows of k stays 0. */
     if (S::DEPTH > D)
         for (int i = threadIdx.x; i < 2 * ROWS * KEYS; i += THREADS)
-            *(uint4 *)((bf16 *)(shared + i / (ROWS * KEYS) * STAGE) + i % (ROWS * KEYS) * S::K_LD + D) = make_uint4(0, 0, 0, 0);
+            *(uint4 *)((bf16 *)(shared + i / (ROWS * KEYS) * STAGE) + i % (ROWS * KEYS) * S::K_LD + D) =
+                make_uint4(0, 0, 0, 0);
 
     /* The first warps, ROWS * KEYS / 32 of them, look after the mask: one thread per key. */
-    const int mask_row = min(row + warp / (KEYS / 32), j.n_row - 1), mask_key = warp % (KEYS / 32) * 32 + threadIdx.x % 32;
+    const int mask_row = min(row + warp / (KEYS / 32), j.n_row - 1),
+              mask_key = warp % (KEYS / 32) * 32 + threadIdx.x % 32;
     auto mask_at = [&](int key) {
-        return warp < ROWS * KEYS / 32 && key + mask_key < j.length ? j.mask[mask_row * j.mask_b + (key + mask_key) * j.mask_l]
-                                                                    : 0.0f;
+        return warp < ROWS * KEYS / 32 && key + mask_key < j.length
+                   ? j.mask[mask_row * j.mask_b + (key + mask_key) * j.mask_l]
+                   : 0.0f;
     };
     auto keep_mask = [&](int stage, int key, float m) {
         unsigned valid = __ballot_sync(0xffffffffu, m != 0.0f);

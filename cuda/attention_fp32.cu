@@ -4,8 +4,8 @@
  * precision one product does.
  *
  * A warp holds 16 queries of one head of one batch row; keys pass by in tiles of KEYS, two in flight, 8 keys at a time
- * through the products. The order in which the second product takes the 8 keys is chosen so that the results of the first are
- * its operand as they lie: its k-th key is key 2 k, its (4 + k)-th key 2 k + 1.
+ * through the products. The order in which the second product takes the 8 keys is chosen so that the results of the
+ * first are its operand as they lie: its k-th key is key 2 k, its (4 + k)-th key 2 k + 1.
  */
 #include "attention.cuh"
 
@@ -40,7 +40,8 @@ template <bool TF32> __device__ __forceinline__ void multiply_add(float (&c)[4],
     mma_tf32(c, a[0].hi, a[1].hi, a[2].hi, a[3].hi, b0.hi, b1.hi);
 }
 
-template <int D> __device__ __forceinline__ void fetch(const struct ff_cuda_attention_job &j, float *k, const float *from, int key)
+template <int D>
+__device__ __forceinline__ void fetch(const struct ff_cuda_attention_job &j, float *k, const float *from, int key)
 {
     float *v = k + shape<D>::TILE;
     const int hd = j.n_head * D;
@@ -53,12 +54,14 @@ template <int D> __device__ __forceinline__ void fetch(const struct ff_cuda_atte
     }
 }
 
-template <int D, bool BIAS, bool TF32> __global__ void __launch_bounds__(THREADS, 2) kernel(struct ff_cuda_attention_job j)
+template <int D, bool BIAS, bool TF32>
+__global__ void __launch_bounds__(THREADS, 2) kernel(struct ff_cuda_attention_job j)
 {
     using S = shape<D>;
     constexpr int CHUNKS = D / 8;
     extern __shared__ __align__(16) float shared[];              /* two stages of k and v */
-    const int row = blockIdx.x, head = blockIdx.z, lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4;
+    const int row = blockIdx.x, head = blockIdx.z, lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4,
+              t = lane % 4;
     const int query = blockIdx.y * QUERIES + warp * 16;
     const float *from = (const float *)j.qkvg + row * j.qkvg_b + head * D;
     const float *mask = j.mask + row * j.mask_b;
@@ -136,8 +139,8 @@ template <int D, bool BIAS, bool TF32> __global__ void __launch_bounds__(THREADS
                 for (int i = 0; i < 4; i++) {
                     float x = exp2_fast(s[n][i] - top[i >> 1]);
                     sum[i >> 1] += x;
-                    /* Results (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t + 1) as operand (g, t), (g + 8, t), (g, t + 4),
-                     * (g + 8, t + 4). */
+                    /* Results (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t + 1) as operand (g, t), (g + 8, t), (g, t +
+                     * 4), (g + 8, t + 4). */
                     p[(i & 1) * 2 + (i >> 1)] = split_up<TF32>(x);
                 }
 #pragma unroll

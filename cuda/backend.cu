@@ -5,6 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#if __has_include(<nvtx3/nvToolsExt.h>)
+#include <nvtx3/nvToolsExt.h>
+#else
+#define nvtxRangePushA(name) ((void)(name))
+#define nvtxRangePop() ((void)0)
+#endif
+
 #include <algorithm>
 
 #include "cuda_backend.h"
@@ -30,17 +37,23 @@ static ff_status explain(cudaError_t err)
     if (driver == 0)
         return ff_fail(FF_EGPU, "no NVIDIA driver is loaded; install one, or use --device cpu");
     if (err == cudaErrorInsufficientDriver)
-        return ff_fail(FF_EGPU, "the NVIDIA driver supports CUDA %d.%d, this build needs %d.%d; update the driver, build with an "
-                       "older CUDA toolkit, or use --device cpu", driver / 1000, driver % 1000 / 10, runtime / 1000,
-                       runtime % 1000 / 10);
+        return ff_fail(
+            FF_EGPU,
+            "the NVIDIA driver supports CUDA %d.%d, this build needs %d.%d; update the driver, build with an "
+            "older CUDA toolkit, or use --device cpu",
+            driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
     if (err == cudaErrorNoDevice || err == cudaSuccess)
         return ff_fail(FF_EGPU, "no NVIDIA GPU is visible (CUDA_VISIBLE_DEVICES?); use --device cpu");
     if (err == cudaErrorDevicesUnavailable)
-        return ff_fail(FF_EGPU, "the GPU is in use by another process that has it to itself (nvidia-smi shows which); wait for it, "
-                       "choose another with CUDA_VISIBLE_DEVICES, or use --device cpu");
+        return ff_fail(
+            FF_EGPU,
+            "the GPU is in use by another process that has it to itself (nvidia-smi shows which); wait for it, "
+            "choose another with CUDA_VISIBLE_DEVICES, or use --device cpu");
     if (err == cudaErrorNoKernelImageForDevice)
-        return ff_fail(FF_EGPU, "this build has no code for this GPU; build again with 'make CUDA_ARCH=native' on this machine, or use "
-                       "--device cpu");
+        return ff_fail(
+            FF_EGPU,
+            "this build has no code for this GPU; build again with 'make CUDA_ARCH=native' on this machine, or use "
+            "--device cpu");
     return ff_fail(FF_EGPU, "the GPU does not start: %s; use --device cpu", cudaGetErrorString(err));
 }
 
@@ -192,8 +205,10 @@ static ff_status out_of_memory(size_t bytes)
     size_t available = 0, total = 0;
     (void)cudaGetLastError();
     FF_CUDA(cudaMemGetInfo(&available, &total));
-    return ff_fail(FF_EMEMORY, "GPU: %.2f GiB of memory wanted, %.2f of its %.2f GiB are free; close other programs on it, or give "
-                   "fastfold less (--memory) or a shorter sequence", gib(bytes), gib(available), gib(total));
+    return ff_fail(FF_EMEMORY,
+                   "GPU: %.2f GiB of memory wanted, %.2f of its %.2f GiB are free; close other programs on it, or give "
+                   "fastfold less (--memory-limit) or a shorter sequence",
+                   gib(bytes), gib(available), gib(total));
 }
 
 static ff_status cuda_alloc(struct ff_backend *be, size_t bytes, void **ret)
@@ -320,8 +335,19 @@ static void cuda_measure(struct ff_backend *be, double *flops_per_second, double
 
 /* --- creation --- */
 
+/* Every op is a range of its name for NVIDIA's profilers; without one that costs nothing. */
+#define X(op)                                                                    \
+    static void range_##op(struct ff_backend *be, const struct ff_##op##_args *a) \
+    {                                                                            \
+        nvtxRangePushA(#op);                                                     \
+        ff_cuda_##op(be, a);                                                     \
+        nvtxRangePop();                                                          \
+    }
+FF_OPS(X)
+#undef X
+
 static const struct ff_ops cuda_ops = {
-#define X(op) ff_cuda_##op,
+#define X(op) range_##op,
     FF_OPS(X)
 #undef X
 };
@@ -354,8 +380,8 @@ static ff_status start(struct ff_cuda_device *d)
     FF_CUDA(cudaDeviceGetAttribute(&d->minor, cudaDevAttrComputeCapabilityMinor, d->index));
     FF_CUDA(cudaDeviceGetAttribute(&d->sm_count, cudaDevAttrMultiProcessorCount, d->index));
     if (d->major < MIN_MAJOR)
-        return ff_fail(FF_EGPU, "GPU %d has compute capability %d.%d, fastfold needs 8.0 or later; use --device cpu", d->index,
-                       d->major, d->minor);
+        return ff_fail(FF_EGPU, "GPU %d has compute capability %d.%d, fastfold needs 8.0 or later; use --device cpu",
+                       d->index, d->major, d->minor);
     struct cudaFuncAttributes attributes;
     if ((err = cudaFuncGetAttributes(&attributes, probe_kernel)) != cudaSuccess)
         return explain(err);

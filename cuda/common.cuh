@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * common: what all CUDA files share: the backend's stream and workspace, addressing of strided rows on the device, number
- * conversion, reductions, the matrix product and the passes that bring rows into and out of contiguous tiles.
+ * common: what all CUDA files share: the backend's stream and workspace, addressing of strided rows on the device,
+ * number conversion, reductions, the matrix product and the passes that bring rows into and out of contiguous tiles.
  *
- * Rules: an op runs on ff_cuda_stream(be), allocates nothing and does not wait for the GPU. Its scratch is taken from the
- * workspace, which is a stack: struct ff_cuda_mark drops everything taken after it when it goes out of scope. Since one
- * stream runs everything in order, dropped memory may be taken again at once. Failures end the program.
+ * Rules: an op runs on ff_cuda_stream(be), allocates nothing and does not wait for the GPU. Its scratch is taken from
+ * the workspace, which is a stack: struct ff_cuda_mark drops everything taken after it when it goes out of scope. Since
+ * one stream runs everything in order, dropped memory may be taken again at once. Failures end the program.
  */
 #ifndef FF_CUDA_COMMON_CUH
 #define FF_CUDA_COMMON_CUH
@@ -60,7 +60,7 @@ struct ff_cuda_mark {
 /* Intermediates of this size stay in the second-level cache between the kernels of one op: rows per piece so that
  * rows * bytes_per_row is about that, evened out, never more than what is left of the workspace. */
 #ifndef FF_CUDA_TILE_KIB
-#define FF_CUDA_TILE_KIB (32 << 10)      /* the emulated GPU of the tests has little, so that small cases come in pieces */
+#define FF_CUDA_TILE_KIB (32 << 10) /* the emulated GPU of the tests has little, so that small cases come in pieces */
 #endif
 static const size_t FF_CUDA_TILE_BYTES = (size_t)FF_CUDA_TILE_KIB << 10;
 int64_t ff_cuda_tile_rows(struct ff_backend *be, int64_t n_row, size_t bytes_per_row);
@@ -184,7 +184,8 @@ struct ff_cuda_gemm_args {
 void ff_cuda_gemm(struct ff_backend *be, const struct ff_cuda_gemm_args *g);
 
 /* y[i] = x[i], n contiguous numbers, between float32 and bf16. */
-void ff_cuda_convert(struct ff_backend *be, void *y, enum ff_dtype y_type, const void *x, enum ff_dtype x_type, int64_t n);
+void ff_cuda_convert(struct ff_backend *be, void *y, enum ff_dtype y_type, const void *x, enum ff_dtype x_type,
+                     int64_t n);
 /* The numbers of a contiguous tensor as that type: t->data itself, or a converted copy in the workspace. */
 const void *ff_cuda_as_type(struct ff_backend *be, const struct ff_tensor *t, enum ff_dtype type);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * elementwise: copy, fill, scale_add, and the way from tiles back into strided rows. One thread per 4 numbers where addresses
- * allow it, per number otherwise.
+ * elementwise: copy, fill, scale_add, and the way from tiles back into strided rows. One thread per 4 numbers where
+ * addresses allow it, per number otherwise.
  */
 #include <algorithm>
 
@@ -112,11 +112,15 @@ template <int W, class Y, class X> struct store {
     }
 };
 
-template <class T> span<T> span_of(const struct ff_tensor *t) { return {(T *)t->data, ff_cuda_rows_of(t, t->ndim - 1)}; }
+template <class T> span<T> span_of(const struct ff_tensor *t)
+{
+    return {(T *)t->data, ff_cuda_rows_of(t, t->ndim - 1)};
+}
 
 }  // namespace
 
-static void scale_add(struct ff_backend *be, const struct ff_tensor *out, const struct ff_tensor *x, float alpha, float beta)
+static void scale_add(struct ff_backend *be, const struct ff_tensor *out, const struct ff_tensor *x, float alpha,
+                      float beta)
 {
     int axes = out->ndim - 1;
     int64_t rows = ff_cuda_row_count(out, axes), n = out->shape[axes];
@@ -146,7 +150,8 @@ template <class T> static void copy_bits(struct ff_backend *be, const struct ff_
         out.stride[d] /= units;
         x.stride[d] /= units;
     }
-    each<1>(be, ff_cuda_row_count(&out, axes), out.shape[axes] / units, bits<T>{span_of<T>(&out), span_of<const T>(&x)});
+    each<1>(be, ff_cuda_row_count(&out, axes), out.shape[axes] / units,
+            bits<T>{span_of<T>(&out), span_of<const T>(&x)});
 }
 
 extern "C" void ff_cuda_copy(struct ff_backend *be, const struct ff_copy_args *a)
@@ -198,11 +203,13 @@ void ff_cuda_store_rows(struct ff_backend *be, const struct ff_tensor *out, int6
             using Y = decltype(ty);
             using X = decltype(tx);
             if (vectors)
-                each<4>(be, rows, n, store<4, Y, X>{span_of<Y>(out), (const X *)tile, ld, (unsigned)row, how->b, mask, mask_rows,
-                                                    how->relu, how->accumulate});
+                each<4>(be, rows, n,
+                        store<4, Y, X>{span_of<Y>(out), (const X *)tile, ld, (unsigned)row, how->b, mask, mask_rows,
+                                       how->relu, how->accumulate});
             else
-                each<1>(be, rows, n, store<1, Y, X>{span_of<Y>(out), (const X *)tile, ld, (unsigned)row, how->b, mask, mask_rows,
-                                                    how->relu, how->accumulate});
+                each<1>(be, rows, n,
+                        store<1, Y, X>{span_of<Y>(out), (const X *)tile, ld, (unsigned)row, how->b, mask, mask_rows,
+                                       how->relu, how->accumulate});
         });
     });
 }

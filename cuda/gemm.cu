@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * gemm: dense products through cuBLASLt, and float32 products as three TF32 products.
  *
- * cuBLASLt takes matrices column by column, so C = A B is asked for as C^T = B^T A^T. What it needs to know of a product
- * (descriptors, the algorithm its heuristics choose) is kept per shape, types, strides and alignment.
+ * cuBLASLt takes matrices column by column, so C = A B is asked for as C^T = B^T A^T. What it needs to know of a
+ * product (descriptors, the algorithm its heuristics choose) is kept per shape, types, strides and alignment.
  *
- * Splitting: a float32 number is the sum of two TF32 numbers, hi + lo, up to 2^-22 of it. A B = hi hi + hi lo + lo hi is one
- * TF32 product of three times the depth, of [hi | hi | lo] and [hi; lo; hi].
+ * Splitting: a float32 number is the sum of two TF32 numbers, hi + lo, up to 2^-22 of it. A B = hi hi + hi lo + lo hi
+ * is one TF32 product of three times the depth, of [hi | hi | lo] and [hi; lo; hi].
  */
 #include <cublasLt.h>
 #include <string.h>
@@ -95,7 +95,8 @@ static cublasLtMatrixLayout_t layout(cudaDataType type, int64_t rows, int64_t co
     if (batch > 1) {
         int32_t count = (int32_t)batch;
         LT(cublasLtMatrixLayoutSetAttribute(l, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count));
-        LT(cublasLtMatrixLayoutSetAttribute(l, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &distance, sizeof distance));
+        LT(cublasLtMatrixLayoutSetAttribute(l, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &distance,
+                                            sizeof distance));
     }
     return l;
 }
@@ -119,8 +120,8 @@ static bool choose(struct ff_cuda_products *p, const key &k, plan *ret)
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
     for (int i = 0; i < 4; i++)
         LT(cublasLtMatmulPreferenceSetAttribute(preference, names[i], &align[std::min(i, 2)], sizeof align[0]));
-    cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(p->lt, ret->op, ret->a, ret->b, ret->c, ret->c, preference, 1,
-                                                           &result, &found);
+    cublasStatus_t status =
+        cublasLtMatmulAlgoGetHeuristic(p->lt, ret->op, ret->a, ret->b, ret->c, ret->c, preference, 1, &result, &found);
     LT(cublasLtMatmulPreferenceDestroy(preference));
     ret->algo = result.algo;
     return status == CUBLAS_STATUS_SUCCESS && found > 0;
@@ -154,9 +155,11 @@ static const plan &plan_of(struct ff_cuda_products *p, const key &k)
         found = choose(p, k, &n);
     }
     if (!found)
-        ff_die(FF_EGPU, __FILE__, __LINE__, "cuBLASLt has no product for m %lld n %lld k %lld batch %lld, lda %lld ldb %lld "
-               "ldc %lld, arithmetic %d, flags %d", (long long)k.m, (long long)k.n, (long long)k.k, (long long)k.batch,
-               (long long)k.lda, (long long)k.ldb, (long long)k.ldc, (int)k.math, (int)k.flags);
+        ff_die(FF_EGPU, __FILE__, __LINE__,
+               "cuBLASLt has no product for m %lld n %lld k %lld batch %lld, lda %lld ldb %lld "
+               "ldc %lld, arithmetic %d, flags %d",
+               (long long)k.m, (long long)k.n, (long long)k.k, (long long)k.batch, (long long)k.lda, (long long)k.ldb,
+               (long long)k.ldc, (int)k.math, (int)k.flags);
     return p->plans.emplace(k, n).first->second;
 }
 
@@ -245,7 +248,8 @@ static void split_product(struct ff_backend *be, struct ff_cuda_gemm_args g)
     int64_t batch = std::max<int64_t>(1, g.batch), b_bytes = 12 * g.n * g.k, a_bytes = 12 * g.m * g.k;
     bool shared_b = batch > 1 && g.b_batch == 0;
     if (batch == 1 || shared_b) {
-        operand b = split(be, (const float *)g.b, g.ldb, 0, g.b_trans ? g.n : g.k, g.b_trans ? g.k : g.n, g.b_trans, true, 1);
+        operand b =
+            split(be, (const float *)g.b, g.ldb, 0, g.b_trans ? g.n : g.k, g.b_trans ? g.k : g.n, g.b_trans, true, 1);
         g.b = b.p;
         g.ldb = b.ld;
     }
@@ -316,7 +320,8 @@ template <class Y, class X> static __global__ void convert_kernel(Y *y, const X 
         y[i] = from_float<Y>(to_float(x[i]));
 }
 
-void ff_cuda_convert(struct ff_backend *be, void *y, enum ff_dtype y_type, const void *x, enum ff_dtype x_type, int64_t n)
+void ff_cuda_convert(struct ff_backend *be, void *y, enum ff_dtype y_type, const void *x, enum ff_dtype x_type,
+                     int64_t n)
 {
     ff_cuda_with_type(y_type, [&](auto ty) {
         ff_cuda_with_type(x_type, [&](auto tx) {

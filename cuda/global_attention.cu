@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * global_attention: gated attention with one query per column and head (Suppl. Alg. 19), some columns at a time.
  *
- * The sequences of a piece of columns are normed into a tile [columns, S, c]; their sums over the mask give the queries; one
- * product gives keys, values and gates; one block per column does the softmax of all heads and applies the gates; the
- * output projection adds to the MSA.
+ * The sequences of a piece of columns are normed into a tile [columns, S, c]; their sums over the mask give the
+ * queries; one product gives keys, values and gates; one block per column does the softmax of all heads and applies the
+ * gates; the output projection adds to the MSA.
  */
 #include <algorithm>
 
@@ -15,8 +15,8 @@ enum { THREADS = 256, MAX_HEADS = 16 };
 
 /* mean[r, :] = sum_s mask[s, r] x[r, s, :] / (sum_s mask + 1e-10); one block per column, x [columns, S, c]. */
 template <class T>
-__global__ void __launch_bounds__(THREADS)
-    mean_kernel(float *mean, const T *x, const float *mask, int64_t mask_s, int64_t mask_r, int64_t first, int n_seq, int c)
+__global__ void __launch_bounds__(THREADS) mean_kernel(float *mean, const T *x, const float *mask, int64_t mask_s,
+                                                       int64_t mask_r, int64_t first, int n_seq, int c)
 {
     extern __shared__ float shared[];                    /* [groups, c] */
     __shared__ float sums[32];
@@ -45,8 +45,8 @@ __global__ void __launch_bounds__(THREADS)
 /* kvg [columns, S, 2 d + hd] -> gated [columns, S, hd] = sigmoid(gate + gate_b) * weighted value of the column. */
 template <class T>
 __global__ void __launch_bounds__(THREADS)
-    attend_kernel(T *gated, const T *kvg, const float *q, const float *gate_b, const float *mask, int64_t mask_s, int64_t mask_r,
-                  int64_t first, int n_seq, int n_head, int d)
+    attend_kernel(T *gated, const T *kvg, const float *q, const float *gate_b, const float *mask, int64_t mask_s,
+                  int64_t mask_r, int64_t first, int n_seq, int n_head, int d)
 {
     extern __shared__ float shared[];                    /* q [H, d], value [H, d], logits of one head [S] */
     __shared__ float sums[32];
@@ -106,8 +106,8 @@ template <class T> __global__ void join_kernel(T *w, const T *kv, const T *gate,
 }  // namespace
 
 template <class T>
-static void columns(struct ff_backend *be, const struct ff_global_attention_args *a, const T *w, const float *q_w, const T *o_w,
-                    int64_t first, int64_t count)
+static void columns(struct ff_backend *be, const struct ff_global_attention_args *a, const T *w, const float *q_w,
+                    const T *o_w, int64_t first, int64_t count)
 {
     ff_cuda_mark mark(be);
     cudaStream_t stream = ff_cuda_stream(be);
@@ -152,8 +152,8 @@ static void columns(struct ff_backend *be, const struct ff_global_attention_args
     T *gated = hd <= c ? x : ff_cuda_take<T>(be, rows * hd);
     FF_CUDA(cudaFuncSetAttribute(attend_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared));
     attend_kernel<T><<<(unsigned)count, THREADS, shared, stream>>>(gated, kvg, q, (const float *)a->gate_b.data, m,
-                                                                   a->mask.stride[0], a->mask.stride[1], first, (int)n_seq,
-                                                                   a->n_head, (int)d);
+                                                                   a->mask.stride[0], a->mask.stride[1], first,
+                                                                   (int)n_seq, a->n_head, (int)d);
     FF_CUDA_LAUNCHED();
 
     T *product = kvg;                                    /* [columns, S, c] */
@@ -173,7 +173,8 @@ static void columns(struct ff_backend *be, const struct ff_global_attention_args
 
 extern "C" void ff_cuda_global_attention(struct ff_backend *be, const struct ff_global_attention_args *a)
 {
-    int64_t n_seq = a->out.shape[0], n_col = a->out.shape[1], c = a->out.shape[2], hd = a->q_w.shape[1], d = hd / a->n_head;
+    int64_t n_seq = a->out.shape[0], n_col = a->out.shape[1], c = a->out.shape[2], hd = a->q_w.shape[1],
+            d = hd / a->n_head;
     FF_ASSERT(a->out.ndim == 3 && a->mask.ndim == 2 && a->mask.shape[0] == n_seq && a->mask.shape[1] == n_col);
     FF_ASSERT(hd % a->n_head == 0 && a->kv_w.shape[1] == 2 * d && a->gate_w.shape[1] == hd && a->o_w.shape[1] == c);
     if (n_seq == 0 || n_col == 0)
@@ -192,8 +193,8 @@ extern "C" void ff_cuda_global_attention(struct ff_backend *be, const struct ff_
         using T = decltype(t);
         int64_t n = 2 * d + hd;
         T *w = ff_cuda_take<T>(be, c * n);
-        join_kernel<T><<<ff_blocks(c * n, 256), 256, 0, ff_cuda_stream(be)>>>(w, (const T *)kv, (const T *)gate, (int)c, (int)(2 * d),
-                                                                              (int)hd);
+        join_kernel<T><<<ff_blocks(c * n, 256), 256, 0, ff_cuda_stream(be)>>>(w, (const T *)kv, (const T *)gate, (int)c,
+                                                                              (int)(2 * d), (int)hd);
         FF_CUDA_LAUNCHED();
         int64_t step = ff_cuda_tile_rows(be, n_col, (size_t)(n_seq * (2 * c + n + hd) + c + hd) * sizeof(T) * 2);
         for (int64_t first = 0; first < n_col; first += step)

@@ -2,7 +2,8 @@
  * layernorm: layer norm of strided rows, alone and on the way into a tile.
  *
  * Several threads of one warp per row, the whole row in registers: one pass over memory. Rows that are short, long or
- * at odd addresses go through a plain loop. Mean and variance are in float32, the variance by a second pass over the registers.
+ * at odd addresses go through a plain loop. Mean and variance are in float32, the variance by a second pass over the
+ * registers.
  */
 #include <algorithm>
 
@@ -127,7 +128,8 @@ bool float4_aligned(const float *p) { return (uintptr_t)p % 16 == 0; }
 
 }  // namespace
 
-static void run(struct ff_backend *be, const job &j, const struct ff_tensor *x, void *y, enum ff_dtype y_type, bool y_aligned)
+static void run(struct ff_backend *be, const job &j, const struct ff_tensor *x, void *y, enum ff_dtype y_type,
+                bool y_aligned)
 {
     if (j.rows == 0)
         return;

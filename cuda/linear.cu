@@ -2,9 +2,9 @@
  * linear: layer norm, product, bias, activation, mask and accumulation.
  *
  * The product reads x where it lies when nothing is to be done to it, else a tile that a first pass made (normed,
- * converted, gathered from strided rows) and that is still in the second-level cache. It writes out where that lies when
- * rows have one or two strides and the product can do all that remains, else a tile that a last pass stores.
- * The type of w decides the arithmetic: a float32 w makes a float32 product of bf16 rows.
+ * converted, gathered from strided rows) and that is still in the second-level cache. It writes out where that lies
+ * when rows have one or two strides and the product can do all that remains, else a tile that a last pass stores. The
+ * type of w decides the arithmetic: a float32 w makes a float32 product of bf16 rows.
  */
 #include <algorithm>
 
@@ -57,8 +57,8 @@ static void multiply(struct ff_backend *be, const struct ff_linear_args *a, cons
         g.m = inner;
         g.batch = rows / inner;
         g.a_batch = inner * lda;
-        g.c = (char *)a->out.data +
-              (row / to.inner * to.outer_stride + row % to.inner * to.inner_stride) * (int64_t)ff_dtype_size(a->out.dtype);
+        g.c = (char *)a->out.data + (row / to.inner * to.outer_stride + row % to.inner * to.inner_stride) *
+                                        (int64_t)ff_dtype_size(a->out.dtype);
         g.c_type = a->out.dtype;
         g.ldc = to.inner_stride;
         g.c_batch = to.outer_stride;
@@ -99,7 +99,8 @@ extern "C" void ff_cuda_linear(struct ff_backend *be, const struct ff_linear_arg
     matrices to = {}, from = {};
     bool direct = as_matrices(&a->out, z.rows, &to) && !masked && !(a->relu && a->accumulate) &&
                   (!ff_tensor_present(&a->b) || (uintptr_t)a->b.data % 16 == 0);
-    bool as_is = !normed && !a->relu_input && a->x.dtype == type && as_matrices(&a->x, z.rows, &from) && from.outer == 1;
+    bool as_is =
+        !normed && !a->relu_input && a->x.dtype == type && as_matrices(&a->x, z.rows, &from) && from.outer == 1;
 
     ff_cuda_mark mark(be);
     if (as_is && direct && to.outer == 1) {

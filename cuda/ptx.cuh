@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * ptx: the instructions of the GPU that C++ has no name for; all inline assembly of the program. The emulator of the tests
- * (test/emulator) has its own file of this name.
+ * ptx: the instructions of the GPU that C++ has no name for; all inline assembly of the program. The emulator of the
+ * tests (test/emulator) has its own file of this name.
  */
 #ifndef FF_CUDA_PTX_CUH
 #define FF_CUDA_PTX_CUH
@@ -12,8 +12,8 @@ __device__ __forceinline__ unsigned shared_address(const void *p) { return (unsi
 /* Keeps the compiler from computing x again and again to save a register. */
 __device__ __forceinline__ void keep_in_register(unsigned &x) { asm volatile("" : "+r"(x)); }
 
-/* Four matrices of 8 x 8 16-bit numbers; lane l gives the address of row l % 8 of matrix l / 8 and gets of each the numbers
- * 2 (l % 4) and + 1 of row l / 4; _trans: of column l / 4. */
+/* Four matrices of 8 x 8 16-bit numbers; lane l gives the address of row l % 8 of matrix l / 8 and gets of each the
+ * numbers 2 (l % 4) and + 1 of row l / 4; _trans: of column l / 4. */
 __device__ __forceinline__ void ldmatrix_x4(unsigned (&r)[4], unsigned address)
 {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
@@ -74,6 +74,9 @@ __device__ __forceinline__ void copy16_async(void *to, const void *from, bool th
 }
 __device__ __forceinline__ void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 /* Waits until at most n of the latest groups are under way. */
-template <int n> __device__ __forceinline__ void copy_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(n) : "memory"); }
+template <int n> __device__ __forceinline__ void copy_wait()
+{
+    asm volatile("cp.async.wait_group %0;" ::"n"(n) : "memory");
+}
 
 #endif

@@ -59,7 +59,8 @@ extern "C" void ff_cuda_template_attention(struct ff_backend *be, const struct f
         int64_t rows = std::min(step, n_pair - from);
         char *z = ff_cuda_take<char>(be, rows * c * size), *q = ff_cuda_take<char>(be, rows * hd * size);
         char *x = ff_cuda_take<char>(be, rows * ct * size);
-        char *k = ff_cuda_take<char>(be, n_template * rows * hd * size), *v = ff_cuda_take<char>(be, n_template * rows * hd * size);
+        char *k = ff_cuda_take<char>(be, n_template * rows * hd * size),
+             *v = ff_cuda_take<char>(be, n_template * rows * hd * size);
         ff_cuda_load_rows(be, z, type, c, &a->out, from, rows, NULL, false);
         g.m = rows;
         g.n = g.ldb = g.ldc = hd;

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Tests the CUDA backend on this machine's GPU: every operation in every precision against plain loops in double, the golden
-# layers and passes, and the memory and race checkers of compute-sanitizer on small operations.
+# Tests the CUDA backend on this machine's GPU: every operation in every precision against plain loops in double, the
+# golden layers and passes, and the memory and race checkers of compute-sanitizer on small operations.
 # usage: gpu_check.sh 'op tests' 'golden tests' (make check-gpu)
 set -u
 read -ra ops <<<"$1"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * cublasLt: matrix products for the emulated GPU, plain loops behind cuBLASLt's interface as far as cuda/gemm.cu uses it.
+ * cublasLt: matrix products for the emulated GPU, plain loops behind cuBLASLt's interface as far as cuda/gemm.cu uses
+ * it.
  */
 #ifndef FF_TEST_EMULATOR_CUBLASLT_H
 #define FF_TEST_EMULATOR_CUBLASLT_H
@@ -63,8 +64,8 @@ struct cublasLtMatmulHeuristicResult_t {
 
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *d, cublasComputeType_t compute, cudaDataType scale);
 cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t d);
-cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t d, cublasLtMatmulDescAttributes_t name, const void *value,
-                                              size_t size);
+cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t d, cublasLtMatmulDescAttributes_t name,
+                                              const void *value, size_t size);
 cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *l, cudaDataType type, uint64_t rows, uint64_t columns,
                                           int64_t ld);
 cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t l);
@@ -83,16 +84,21 @@ static inline cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPrefer
 {
     return *p = NULL, CUBLAS_STATUS_SUCCESS;
 }
-static inline cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t) { return CUBLAS_STATUS_SUCCESS; }
+static inline cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t)
+{
+    return CUBLAS_STATUS_SUCCESS;
+}
 static inline cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t,
-                                                                  cublasLtMatmulPreferenceAttributes_t, const void *, size_t)
+                                                                  cublasLtMatmulPreferenceAttributes_t, const void *,
+                                                                  size_t)
 {
     return CUBLAS_STATUS_SUCCESS;
 }
 /* Like the real one, none that adds a float32 bias to bf16 results. */
-static inline cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t d, cublasLtMatrixLayout_t,
+static inline cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t d,
                                                             cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
-                                                            cublasLtMatrixLayout_t out, cublasLtMatmulPreference_t, int,
+                                                            cublasLtMatrixLayout_t, cublasLtMatrixLayout_t out,
+                                                            cublasLtMatmulPreference_t, int,
                                                             cublasLtMatmulHeuristicResult_t *result, int *found)
 {
     *found = (d->epilogue & CUBLASLT_EPILOGUE_BIAS) == 0 || d->bias_type == (int32_t)out->type;

@@ -50,8 +50,8 @@ int order = 0;                               /* 0 forward, 1 backward, 2 shuffle
 
 [[noreturn]] void fail(const char *what)
 {
-    fprintf(stderr, "emulated GPU: %s (block %u %u %u, thread %d of %d)\n", what, blockIdx.x, blockIdx.y, blockIdx.z, current,
-            n_thread);
+    fprintf(stderr, "emulated GPU: %s (block %u %u %u, thread %d of %d)\n", what, blockIdx.x, blockIdx.y, blockIdx.z,
+            current, n_thread);
     abort();
 }
 
@@ -308,8 +308,8 @@ cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t d)
     return CUBLAS_STATUS_SUCCESS;
 }
 
-cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t d, cublasLtMatmulDescAttributes_t name, const void *value,
-                                              size_t size)
+cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t d, cublasLtMatmulDescAttributes_t name,
+                                              const void *value, size_t size)
 {
     void *const fields[] = {&d->trans_a, &d->trans_b, &d->epilogue, &d->bias_type, &d->bias};
     memcpy(fields[name], value, size);

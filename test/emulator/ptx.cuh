@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * ptx: what cuda/ptx.cuh does in assembly. Products take the layouts of the PTX manual's fragments; copies behind the program's
- * back are made when somebody waits for them, not before.
+ * ptx: what cuda/ptx.cuh does in assembly. Products take the layouts of the PTX manual's fragments; copies behind the
+ * program's back are made when somebody waits for them, not before.
  */
 #ifndef FF_TEST_EMULATOR_PTX_H
 #define FF_TEST_EMULATOR_PTX_H
