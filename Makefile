@@ -40,7 +40,8 @@ app_src := version interrupt suggest options option_table option_value option_fi
 main_src := main cmd_params cmd_config cmd_doctor cmd_version cmd_predict cmd_features cmd_search cmd_plan \
   cmd_compare cmd_bench
 
-cuda_src :=
+cuda_src := backend gemm layernorm elementwise linear attention attention_bf16 attention_fp32 global_attention \
+  template_attention transition transition_fused triangle triangle_fused opm embed ipa geometry heads
 cuda_headers := common device ptx mma attention transition_fused triangle_fused
 
 # ---- tests: one program per file ------------------------------------------------------------------------------------
@@ -82,7 +83,8 @@ cuda_objs := $(addprefix $(O)/cuda/,$(cuda_src:=.o))
 # The CUDA sources as C++ for an emulated GPU: test/emulator.
 emulated_objs := $(addprefix $(O)/emulated/,$(cuda_src:=.o) emulator.o backend_c.o)
 emulated_headers := $(addprefix $(O)/emulated/,$(addsuffix .cuh,$(filter-out ptx,$(cuda_headers))))
-emulated_bins := $(if $(and $(cuda_src),$(shell command -v $(CXX))),$(addprefix $(O)/test/emulated/,test_ops test_layers))
+have_cxx := $(shell command -v $(CXX))
+emulated_bins := $(if $(and $(cuda_src),$(have_cxx)),$(addprefix $(O)/test/emulated/,test_ops test_layers))
 configs := $(sort $(wildcard configs/*.yaml))
 
 unit_bins := $(addprefix $(O)/test/unit/,$(unit_tests))
@@ -263,7 +265,8 @@ $(O)/emulated/%.cc: cuda/%.cu test/emulator/translate.sh
 $(O)/emulated/%.cuh: cuda/%.cuh test/emulator/translate.sh
 	@mkdir -p $(@D)
 	$(Q)test/emulator/translate.sh $< >$@
-emulated_flags = -std=c++17 -O2 -g -Wall -Wno-unknown-pragmas -Wno-unused-function -Wno-unused-variable -Wno-array-bounds -U_FORTIFY_SOURCE \
+emulated_flags = -std=c++17 -O2 -g -U_FORTIFY_SOURCE -Wall -Wno-unknown-pragmas -Wno-unused-function \
+  -Wno-unused-variable -Wno-array-bounds \
   -fno-strict-aliasing -DFF_CUDA_TILE_KIB=48 -DFF_CUDA_SPLIT_WORK=1e4 -Itest/emulator -I$(O)/emulated -Isrc -Icuda
 $(O)/emulated/%.o: $(O)/emulated/%.cc $(emulated_headers) $(O)/flags
 	$(call say,CXX,$<)
