@@ -84,7 +84,8 @@ cuda_objs := $(addprefix $(O)/cuda/,$(cuda_src:=.o))
 emulated_objs := $(addprefix $(O)/emulated/,$(cuda_src:=.o) emulator.o backend_c.o)
 emulated_headers := $(addprefix $(O)/emulated/,$(addsuffix .cuh,$(filter-out ptx,$(cuda_headers))))
 have_cxx := $(shell command -v $(CXX))
-emulated_bins := $(if $(and $(cuda_src),$(have_cxx)),$(addprefix $(O)/test/emulated/,test_ops test_layers))
+# Not under the address sanitizer, which cannot follow the emulator's coroutines.
+emulated_bins := $(if $(and $(cuda_src),$(have_cxx)),$(if $(asan),,$(addprefix $(O)/test/emulated/,test_ops test_layers)))
 configs := $(sort $(wildcard configs/*.yaml))
 
 unit_bins := $(addprefix $(O)/test/unit/,$(unit_tests))
@@ -164,8 +165,9 @@ tests: $(test_bins) $(emulated_bins)
 cuda-objects: $(cuda_objs)
 
 run_tests := scripts/run_tests.sh
-check-all: $(exe) $(test_bins)
+check-all: $(exe) $(test_bins) $(emulated_bins)
 	@FASTFOLD=$(exe) FF_TEST_BUILD=$(O) $(run_tests) $(unit_bins) $(op_bins) $(golden_bins) $(parallel_files) $(fuzz_bins) $(cli_files)
+	@$(if $(emulated_bins),FF_TEST_DEVICE=cuda FF_TEST_PRECISION=bf16 $(run_tests) $(emulated_bins))
 check-unit: $(unit_bins) $(fuzz_bins)
 	@$(run_tests) $(unit_bins) $(fuzz_bins)
 check-op: $(op_bins)
