@@ -61,7 +61,7 @@ parallel_tests := test_exchange test_dap
 # Fuzz drivers; built without a fuzzer they replay their seeds.
 fuzz_tests := fuzz_npz fuzz_yaml fuzz_fasta fuzz_a3m fuzz_stockholm fuzz_pdb fuzz_mmcif fuzz_hhr
 
-cli_tests := help config bench params doctor search predict bad_input complex plan compare demo
+cli_tests := help config bench params doctor search predict bad_input complex plan compare demo databases
 
 # Helpers that the tests link: files under test/, without .c.
 test_support := golden/golden op/cases op/ref_general op/ref_attention op/ref_triangle op/ref_embed op/ref_structure \

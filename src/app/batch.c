@@ -8,19 +8,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/batch_input.h"
 #include "app/feature_input.h"
 #include "app/interrupt.h"
 #include "app/model_list.h"
 #include "app/pipeline.h"
+#include "app/search_ahead.h"
 #include "base/alloc.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/strset.h"
+#include "format/json.h"
 
 struct entry {
     struct ff_target target;
     struct ff_outcome outcome;
     ff_status status;
     char *message;               /* of a failure */
+    int place;                   /* in the input */
 };
 
 struct batch {
@@ -77,6 +82,23 @@ static ff_status check_names(const struct batch *b)
     return st;
 }
 
+static int by_length(const void *a, const void *b)
+{
+    const struct entry *x = a, *y = b;
+    if (x->target.n_res != y->target.n_res)
+        return x->target.n_res < y->target.n_res ? -1 : 1;
+    return x->place < y->place ? -1 : x->place > y->place;
+}
+
+/* The shortest first: equal lengths share their plan, and what can be had soon comes soon. */
+static void sort_targets(struct batch *b)
+{
+    for (int i = 0; i < b->count; i++)
+        b->entries[i].place = i;
+    if (b->count > 1)
+        qsort(b->entries, (size_t)b->count, sizeof *b->entries, by_length);
+}
+
 static ff_status read_targets(const struct ff_command_line *line, struct batch *b)
 {
     if (line->features != NULL && line->n_operand > 0)
@@ -88,11 +110,20 @@ static ff_status read_targets(const struct ff_command_line *line, struct batch *
         return FF_OK; /* the pipeline reads the file and names the target */
     if (line->n_operand == 0)
         return ff_fail(FF_EUSAGE, "no sequence file was given; expected FILE.fasta");
-    for (int i = 0; i < line->n_operand; i++)
-        FF_TRY(add_file(b, line->operands[i], line->complex));
+    char **files;
+    int n;
+    ff_status st = ff_batch_input_files(line->n_operand, line->operands, &n, &files);
+    for (int i = 0; i < n; i++) {
+        if (st == FF_OK)
+            st = add_file(b, files[i], line->complex);
+        free(files[i]);
+    }
+    free(files);
+    FF_TRY(st);
     if (line->msa != NULL && b->count > 1)
         return ff_fail(FF_EUSAGE, "--msa %s is the alignment of one target, but there are %d; run them one by one",
                        line->msa, b->count);
+    sort_targets(b);
     return check_names(b);
 }
 
@@ -119,7 +150,44 @@ static ff_status check_targets(struct ff_pipeline *p, struct batch *b)
     return FF_OK;
 }
 
-static ff_status run_targets(struct ff_pipeline *p, struct batch *b)
+/* Starts the searches of targets that are not done, *ret NULL where there is nothing to do ahead. */
+static ff_status start_ahead(const struct ff_pipeline_options *o, const struct ff_pipeline *p, const struct batch *b,
+                             struct ff_ahead **ret)
+{
+    const struct ff_config *c = o->configs;
+    *ret = NULL;
+    if (b->count < 2 || c->search.ahead < 1 || !c->search.enabled || o->msa != NULL || o->features != NULL)
+        return FF_OK;
+    const struct ff_target **targets = FF_NEW_ARRAY(const struct ff_target *, (size_t)b->count);
+    for (int i = 0; i < b->count; i++) {
+        const struct entry *e = &b->entries[i];
+        if (e->status == FF_OK && !ff_pipeline_is_done(p, &e->target))
+            targets[i] = &e->target;
+    }
+    ff_status st = ff_ahead_start(o, b->count, targets, c->search.ahead, ret);
+    free(targets);
+    return st;
+}
+
+/* One target from end to end; ahead, where there is one, has done or does its searches. */
+static ff_status run_target(struct ff_pipeline *p, struct ff_ahead *ahead, int i, enum ff_stage last, struct entry *e)
+{
+    struct ff_outcome searched = {0};
+    if (ahead != NULL) {
+        FF_TRY(ff_ahead_wait(ahead, i, &searched));
+        if (last == FF_STAGE_SEARCH && searched.result != NULL) {
+            e->outcome = searched;
+            return FF_OK;
+        }
+    }
+    double seconds = searched.search_seconds;
+    ff_outcome_free(&searched);
+    FF_TRY(ff_pipeline_run(p, &e->target, &e->outcome));
+    e->outcome.search_seconds += seconds;
+    return FF_OK;
+}
+
+static ff_status run_targets(struct ff_pipeline *p, struct ff_ahead *ahead, enum ff_stage last, struct batch *b)
 {
     for (int i = 0; i < b->count; i++) {
         struct entry *e = &b->entries[i];
@@ -127,7 +195,7 @@ static ff_status run_targets(struct ff_pipeline *p, struct batch *b)
             continue;
         if (b->count > 1)
             ff_info("target %d of %d: %s", i + 1, b->count, e->target.name);
-        ff_status st = ff_pipeline_run(p, &e->target, &e->outcome);
+        ff_status st = run_target(p, ahead, i, last, e);
         if (*ff_interrupt_flag())
             return ff_fail(FF_EINTERRUPT, "%s: interrupted; the same command goes on where it stopped", e->target.name);
         if (st == FF_OK)
@@ -157,6 +225,63 @@ static void print_outcome(const struct ff_target *t, const struct ff_outcome *o)
         printf("  peak memory  %.0f MiB\n", (double)o->peak_bytes / (1 << 20));
     }
     printf("  result       %s\n", o->result);
+}
+
+/* summary.json: what print_summary tells, for programs. */
+static ff_status write_summary(const struct batch *b, const char *command, const char *output_dir)
+{
+    struct ff_strbuf text = {0};
+    struct ff_json j;
+    ff_json_init(&j, &text, 4);
+    ff_json_begin_object(&j);
+    ff_json_key(&j, "command");
+    ff_json_string(&j, command);
+    ff_json_key(&j, "targets");
+    ff_json_begin_array(&j);
+    for (int i = 0; i < b->count; i++) {
+        const struct entry *e = &b->entries[i];
+        const struct ff_outcome *o = &e->outcome;
+        const struct {
+            const char *key;
+            double value;
+        } numbers[] = {
+            {"mean_plddt", o->mean_plddt}, {"ptm", o->ptm}, {"iptm", o->iptm}, {"seconds", o->seconds},
+            {"search_seconds", o->search_seconds}, {"features_seconds", o->features_seconds},
+            {"predict_seconds", o->predict_seconds},
+        };
+        ff_json_begin_object(&j);
+        ff_json_key(&j, "name");
+        ff_json_string(&j, e->target.name);
+        ff_json_key(&j, "description");
+        ff_json_string(&j, e->target.description);
+        ff_json_key(&j, "file");
+        ff_json_string(&j, e->target.file);
+        ff_json_key(&j, "n_res");
+        ff_json_int(&j, e->target.n_res);
+        ff_json_key(&j, "status");
+        ff_json_string(&j, e->status != FF_OK ? ff_status_name(e->status) : o->skipped ? "done before" : "done");
+        ff_json_key(&j, "exit_code");
+        ff_json_int(&j, (int64_t)e->status);
+        ff_json_key(&j, "message");
+        ff_json_string(&j, e->message);
+        ff_json_key(&j, "result");
+        ff_json_string(&j, o->result);
+        for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) {
+            if (e->status != FF_OK || isnan(numbers[k].value))
+                continue;
+            ff_json_key(&j, numbers[k].key);
+            ff_json_double(&j, numbers[k].value);
+        }
+        ff_json_end_object(&j);
+    }
+    ff_json_end_array(&j);
+    ff_json_end_object(&j);
+    ff_strbuf_putc(&text, '\n');
+    char *path = ff_path_join(output_dir, "summary.json");
+    ff_status st = ff_file_write(path, text.s, text.len);
+    free(path);
+    ff_strbuf_free(&text);
+    return st;
 }
 
 static ff_status print_summary(const struct batch *b)
@@ -209,6 +334,7 @@ static ff_status run_pipeline(struct batch *b, const struct ff_model_list *model
         .stop = ff_interrupt_flag(),
     };
     struct ff_pipeline *p = NULL;
+    struct ff_ahead *ahead = NULL;
     ff_status st;
     FF_TRY_GOTO(st, ff_pipeline_open(&options, &p), cleanup);
     if (line->features != NULL)
@@ -216,10 +342,14 @@ static ff_status run_pipeline(struct batch *b, const struct ff_model_list *model
     if (models->configs->params_note != NULL && last == FF_STAGE_PREDICT)
         ff_note("%s", models->configs->params_note);
     FF_TRY_GOTO(st, check_targets(p, b), cleanup);
-    FF_TRY_GOTO(st, run_targets(p, b), cleanup);
+    FF_TRY_GOTO(st, start_ahead(&options, p, b, &ahead), cleanup);
+    FF_TRY_GOTO(st, run_targets(p, ahead, last, b), cleanup);
     FF_TRY_GOTO(st, ff_pipeline_finish(p), cleanup);
+    if (b->count > 1)
+        FF_TRY_GOTO(st, write_summary(b, command, models->configs->output.dir), cleanup);
     st = print_summary(b);
 cleanup:
+    ff_ahead_stop(ahead);
     ff_pipeline_close(p);
     return st;
 }

@@ -22,7 +22,8 @@ enum ff_option_group {
 #define FF_COMMANDS(X)                                                                                             \
     X(predict, "from sequence to structure", FF_GROUP_ALL, "FILE.fasta ...",                                       \
       "the whole path: search, features, network, result files")                                                   \
-    X(search, "from sequence to structure", FF_GROUP_RUN | FF_GROUP_SEARCH | FF_GROUP_OUTPUT, "FILE.fasta ...",    \
+    X(search, "from sequence to structure", FF_GROUP_RUN | FF_GROUP_MODEL | FF_GROUP_SEARCH | FF_GROUP_OUTPUT,     \
+      "FILE.fasta ...",                                                                                            \
       "stop after the database searches")                                                                          \
     X(features, "from sequence to structure", FF_GROUP_ALL, "FILE.fasta ...",                                      \
       "stop at features.npz, which predict --features starts from")                                                \

@@ -254,6 +254,14 @@ ff_status ff_pipeline_check(struct ff_pipeline *p, const struct ff_target *t)
     return st;
 }
 
+bool ff_pipeline_is_done(const struct ff_pipeline *p, const struct ff_target *t)
+{
+    struct work w;
+    bool done = work_init(p, t, &w) == FF_OK && w.done;
+    work_free(&w);
+    return done;
+}
+
 /* --- 4. search and features --------------------------------------------------------------------------------------- */
 
 static ff_status write_record(const struct work *w, struct ff_run_record *r, enum ff_stage stage)

@@ -50,6 +50,9 @@ void ff_pipeline_features_target(const struct ff_pipeline *p, struct ff_target *
 /* FF_EMEMORY concerns this target alone, other codes the whole run. */
 ff_status ff_pipeline_check(struct ff_pipeline *p, const struct ff_target *t) FF_MUST_USE;
 
+/* Whether the target's results are there already, so that ff_pipeline_run will make nothing. */
+bool ff_pipeline_is_done(const struct ff_pipeline *p, const struct ff_target *t);
+
 ff_status ff_pipeline_run(struct ff_pipeline *p, const struct ff_target *t, struct ff_outcome *ret) FF_MUST_USE;
 
 /* After the last target: profile and dump. */

@@ -248,6 +248,8 @@ static ff_status check_all(struct ff_searches *s, const struct ff_search_request
 
 ff_status ff_searches_check(struct ff_searches *s, const struct ff_search_request *q, int *ret_n_run)
 {
+    if (s->config->search.tool != FF_SEARCH_BY_HMMER)
+        return ff_fail(FF_EUSAGE, "search.tool: searching by mmseqs2 is not part of this version; expected hmmer");
     struct ff_search_manifest old;
     ff_search_manifest_read(q->msa_dir, &old);
     ff_status st = check_all(s, q, &old, ret_n_run);
