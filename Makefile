@@ -85,7 +85,8 @@ emulated_objs := $(addprefix $(O)/emulated/,$(cuda_src:=.o) emulator.o backend_c
 emulated_headers := $(addprefix $(O)/emulated/,$(addsuffix .cuh,$(filter-out ptx,$(cuda_headers))))
 have_cxx := $(shell command -v $(CXX))
 # Not under the address sanitizer, which cannot follow the emulator's coroutines.
-emulated_bins := $(if $(and $(cuda_src),$(have_cxx)),$(if $(asan),,$(addprefix $(O)/test/emulated/,test_ops test_layers)))
+emulated_tests := $(if $(and $(cuda_src),$(have_cxx)),$(if $(asan),,test_ops test_layers))
+emulated_bins := $(addprefix $(O)/test/emulated/,$(emulated_tests))
 configs := $(sort $(wildcard configs/*.yaml))
 
 unit_bins := $(addprefix $(O)/test/unit/,$(unit_tests))
