@@ -296,6 +296,59 @@ static void test_ranked_files(void **state)
 
 /* --- complexes --------------------------------------------------------------------------------------------------- */
 
+/* The published text of a published prediction, byte for byte; with chain_ids auto the chains begin at A. */
+static void test_published_text(void **state)
+{
+    (void)state;
+    static const char *const cases[] = {"from_prediction_monomer", "from_prediction_multimer"};
+    char *dir = test_make_dir();
+    for (int i = 0; i < 2; i++) {
+        struct ff_arrays in = {0};
+        char *npz = ff_xasprintf("test/data/features/pdb_text/%s.npz", cases[i]), *text, *expected;
+        char *golden = ff_xasprintf("test/data/features/pdb_text/%s.pdb", cases[i]);
+        assert_ok(ff_npz_load(npz, &in));
+        struct ff_output_config config = {.published_chain_ids = true};
+        struct ff_prediction p = {.n_res = (int)ff_arrays_find(&in, "plddt")->shape[0]};
+        static const char *const names[][2] = {{"final_atom_positions", "structure_module/final_atom_positions"},
+                                               {"final_atom_mask", "structure_module/final_atom_mask"},
+                                               {"plddt", "plddt"}};
+        for (int k = 0; k < 3; k++) {
+            const struct ff_array *a = ff_arrays_find(&in, names[k][0]);
+            memcpy(add(&p.arrays, names[k][1], a->ndim, a->shape), a->data, ff_array_bytes(a));
+        }
+        struct ff_array *asym_id = ff_arrays_find(&in, "asym_id");
+        if (asym_id != NULL)
+            ff_array_to_i32(asym_id);
+        struct ff_output_prediction o = {
+            .target_dir = dir, .name = "x", .config = &config, .prediction = &p, .multimer = asym_id != NULL,
+            .aatype = ff_arrays_find(&in, "aatype")->data, .residue_index = ff_arrays_find(&in, "residue_index")->data,
+            .asym_id = asym_id != NULL ? asym_id->data : NULL,
+        };
+        struct ff_output_files files = {0};
+        assert_ok(ff_output_write_prediction(&o, &files));
+        char *path = ff_path_join(dir, "unrelaxed_x.pdb");
+        size_t len;
+        assert_ok(ff_file_read(path, &text, &len));
+        assert_ok(ff_file_read(golden, &expected, &len));
+        assert_string_equal(text, expected);
+        assert_int_equal(text[strcspn(text, "\n") + 1 + 21], asym_id != NULL ? 'B' : 'A');
+        free(text);
+        config.published_chain_ids = false;
+        assert_ok(ff_output_write_prediction(&o, &files));
+        assert_ok(ff_file_read(path, &text, &len));
+        assert_int_equal(text[strcspn(text, "\n") + 1 + 21], 'A');
+        free(text);
+        free(expected);
+        free(path);
+        free(golden);
+        free(npz);
+        ff_output_files_free(&files);
+        ff_arrays_free(&p.arrays);
+        ff_arrays_free(&in);
+    }
+    test_remove_dir(dir);
+}
+
 /* Chains A (3 residues), B (2), A (1) of the input as the network has them: 1, 3, 2. */
 static void test_order(void **state)
 {
@@ -467,7 +520,7 @@ int main(void)
         cmocka_unit_test(test_no_pae),     cmocka_unit_test(test_mmcif),       cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_unwritable), cmocka_unit_test(test_names),       cmocka_unit_test(test_find_result),
         cmocka_unit_test(test_order),      cmocka_unit_test(test_summary),     cmocka_unit_test(test_ranked_files),
-        cmocka_unit_test(test_many_residues),
+        cmocka_unit_test(test_many_residues), cmocka_unit_test(test_published_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
