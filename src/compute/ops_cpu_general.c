@@ -177,6 +177,9 @@ void ff_cpu_layer_norm(struct ff_backend *be, const struct ff_layer_norm_args *a
 
 /* --- linear --- */
 
+/* Outputs of this size leave the caches before they are read. */
+enum { LARGE = 16 << 20 };
+
 static void linear_piece(void *user, struct ff_scratch *s, int64_t from, int64_t count)
 {
     const struct ff_linear_args *a = user;
@@ -197,12 +200,13 @@ static void linear_piece(void *user, struct ff_scratch *s, int64_t from, int64_t
     /* Straight into the output where nothing stands between the product and it. */
     bool direct = !masked && !(a->accumulate && a->relu);
     float *out = direct ? (float *)ff_tile_rows_at(&a->out, from, count, &ld) : NULL;
+    if (out && !a->accumulate) {
+        ff_tile_affine(out, ld, x, ldx, count, &a->w, b, a->relu, ff_tensor_bytes(&a->out) >= LARGE);
+        return;
+    }
     if (out) {
-        ff_tile_gemm(false, false, count, n, k, 1.0f, x, ldx, a->w.data, n, a->accumulate ? 1.0f : 0.0f, out, ld);
-        if (a->relu)
-            ff_tile_bias_relu(out, ld, count, n, b);
-        else
-            ff_tile_bias(out, ld, count, n, b);
+        ff_tile_gemm(false, false, count, n, k, 1.0f, x, ldx, a->w.data, n, 1.0f, out, ld);
+        ff_tile_bias(out, ld, count, n, b);
         return;
     }
     float *tile = ff_scratch_floats(s, count * n);

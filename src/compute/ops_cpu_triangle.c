@@ -3,13 +3,10 @@
  *
  * The projections are wanted channel first, because the contraction is one product of matrices per channel. The product
  * W^T LN(z)^T of a tile gives that layout without a transposition; bias, gate and mask are applied on the way out.
- * The output part reads the same layout: its layer norm runs down the channels with the pairs side by side.
+ * The output part reads the same layout and transposes its tiles first.
  *
  * Source: Jumper et al. 2021, Suppl. Alg. 11 and 12; AlphaFold model/modules.py TriangleMultiplication.
  */
-#include <math.h>
-#include <string.h>
-
 #include "base/status.h"
 #include "compute/ops_cpu.h"
 
@@ -139,56 +136,22 @@ void ff_cpu_triangle_contract(struct ff_backend *be, const struct ff_triangle_co
 
 /* --- output --- */
 
-/* Layer norm down the columns of x [n_c, n]; work is [2 * n]. */
-FF_CLONES
-static void norm_columns(float *x, int64_t ld, int64_t n_c, int64_t n, const float *scale, const float *offset,
-                         float *work)
-{
-    float *mean = work, *inverse = work + n;
-#pragma omp simd
-    for (int64_t t = 0; t < n; t++)
-        mean[t] = inverse[t] = 0.0f;
-    for (int64_t c = 0; c < n_c; c++)
-#pragma omp simd
-        for (int64_t t = 0; t < n; t++)
-            mean[t] += x[c * ld + t];
-#pragma omp simd
-    for (int64_t t = 0; t < n; t++)
-        mean[t] /= (float)n_c;
-    for (int64_t c = 0; c < n_c; c++)
-#pragma omp simd
-        for (int64_t t = 0; t < n; t++) {
-            float d = x[c * ld + t] - mean[t];
-            inverse[t] += d * d;
-        }
-#pragma omp simd
-    for (int64_t t = 0; t < n; t++)
-        inverse[t] = 1.0f / sqrtf(inverse[t] / (float)n_c + 1e-5f);
-    for (int64_t c = 0; c < n_c; c++)
-#pragma omp simd
-        for (int64_t t = 0; t < n; t++)
-            x[c * ld + t] = (x[c * ld + t] - mean[t]) * inverse[t] * scale[c] + offset[c];
-}
-
 static void output_piece(void *user, struct ff_scratch *s, int64_t from, int64_t count)
 {
     const struct ff_triangle_output_args *a = user;
     int64_t c_i = a->o_w.shape[0], c_z = a->o_w.shape[1];
-    float *x = ff_scratch_floats(s, count * c_i);                /* [c_i, count] */
+    float *x = ff_scratch_floats(s, count * c_i);                /* [count, c_i] */
     float *z = ff_scratch_floats(s, count * c_z);                /* [count, c_z] */
     float *o = ff_scratch_floats(s, count * c_z);                /* [count, c_z] */
     float *g = ff_scratch_floats(s, count * c_z);                /* [count, c_z] */
-    float *work = ff_scratch_floats(s, 2 * count);
 
     for (int64_t t = 0, n; t < count; t += n) {
         int64_t offset;
         n = run(&a->x, from + t, count - t, &offset);
-        for (int64_t c = 0; c < c_i; c++)
-            memcpy(x + c * count + t, (const float *)a->x.data + c * a->x.stride[0] + offset,
-                   (size_t)n * sizeof(float));
+        ff_tile_transpose(x + t * c_i, c_i, (const float *)a->x.data + offset, a->x.stride[0], c_i, n);
     }
-    norm_columns(x, count, c_i, count, a->center_norm.scale.data, a->center_norm.offset.data, work);
-    ff_tile_gemm(true, false, count, c_z, c_i, 1.0f, x, count, a->o_w.data, c_z, 0.0f, o, c_z);
+    ff_tile_norm(x, c_i, x, c_i, count, c_i, a->center_norm.scale.data, a->center_norm.offset.data);
+    ff_tile_linear(o, x, c_i, count, &a->o_w);
     ff_tile_load_norm(z, c_z, &a->out, from, count, &a->norm);
     ff_tile_linear(g, z, c_z, count, &a->gate_w);
     ff_tile_gate(o, c_z, g, c_z, count, c_z, a->o_b.data, a->gate_b.data);
@@ -203,5 +166,5 @@ void ff_cpu_triangle_output(struct ff_backend *be, const struct ff_triangle_outp
     FF_ASSERT(a->gate_w.shape[0] == c_z && a->gate_w.shape[1] == c_z);
     FF_ASSERT(a->o_b.shape[0] == c_z && a->gate_b.shape[0] == c_z);
     FF_ASSERT(ff_tensor_present(&a->center_norm.scale) && a->center_norm.scale.shape[0] == c_i);
-    ff_cpu_rows(be, a->out.shape[0] * a->out.shape[1], c_i + 3 * c_z + 2, 80, output_piece, (void *)a);
+    ff_cpu_rows(be, a->out.shape[0] * a->out.shape[1], c_i + 3 * c_z, 64, output_piece, (void *)a);
 }

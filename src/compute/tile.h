@@ -73,6 +73,11 @@ void ff_tile_gemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, f
 /* c [rows, n] = x [rows, k] W, W a contiguous [k, n] weight; ldc = n. */
 void ff_tile_linear(float *c, const float *x, int64_t ldx, int64_t rows, const struct ff_tensor *w);
 
+/* c [rows, n] = act(x W + b), act = relu or none, b may be NULL. stream: c is not wanted again soon and too large for
+ * the caches anyway, so it is written past them where its alignment allows. */
+void ff_tile_affine(float *c, int64_t ldc, const float *x, int64_t ldx, int64_t rows, const struct ff_tensor *w,
+                    const float *b, bool relu, bool stream);
+
 /* --- storing --- */
 struct ff_tile_store {
     const float *b;                          /* [n] added first; NULL: none */

@@ -25,6 +25,10 @@ struct product {
     float *c;
     int64_t ldc;
     float alpha, beta;
+    /* Only where k <= DEPTH: c is then written once. */
+    const float *bias;           /* [n] added at the end; NULL: none */
+    bool relu;
+    bool stream;                 /* c is aligned to whole vectors and goes past the caches */
 };
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
@@ -33,6 +37,7 @@ struct product {
 #pragma GCC target("arch=x86-64-v3")
 #define VEC 8
 #define ROWS 6
+#define STREAM(p, v) __builtin_ia32_movntps256(p, v)
 #define NAME(x) x##_v3
 #include "compute/tile_kernels.inc"
 #pragma GCC pop_options
@@ -41,6 +46,7 @@ struct product {
 #pragma GCC target("arch=x86-64-v4")
 #define VEC 16
 #define ROWS 12
+#define STREAM(p, v) __builtin_ia32_movntps512(p, v)
 #define NAME(x) x##_v4
 #include "compute/tile_kernels.inc"
 #pragma GCC pop_options
@@ -136,4 +142,29 @@ void ff_tile_gemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, f
 #endif
     cblas_sgemm(CblasRowMajor, trans_a ? CblasTrans : CblasNoTrans, trans_b ? CblasTrans : CblasNoTrans, (int)m, (int)n,
                 (int)k, alpha, a, (int)lda, b, (int)ldb, beta, c, (int)ldc);
+}
+
+void ff_tile_affine(float *c, int64_t ldc, const float *x, int64_t ldx, int64_t rows, const struct ff_tensor *w,
+                    const float *b, bool relu, bool stream)
+{
+    int64_t k = w->shape[0], n = w->shape[1];
+#ifdef HAVE_X86_VERSIONS
+    enum ff_isa isa = ff_isa();
+    if (isa != FF_ISA_BASE && k > 0 && k <= DEPTH) {
+        struct product p = {.m = rows, .n = n, .k = k, .a = x, .a_row = ldx, .a_step = 1, .b = w->data, .b_step = n,
+                            .b_column = 1, .c = c, .ldc = ldc, .alpha = 1.0f, .bias = b, .relu = relu};
+        p.stream = stream && (uintptr_t)c % 64 == 0 && ldc % 16 == 0;
+        if (isa == FF_ISA_V4)
+            multiply_v4(&p);
+        else
+            multiply_v3(&p);
+        return;
+    }
+#endif
+    (void)stream;
+    ff_tile_gemm(false, false, rows, n, k, 1.0f, x, ldx, w->data, n, 0.0f, c, ldc);
+    if (relu)
+        ff_tile_bias_relu(c, ldc, rows, n, b);
+    else
+        ff_tile_bias(c, ldc, rows, n, b);
 }

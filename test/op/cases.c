@@ -70,6 +70,9 @@ const struct ff_op_case op_cases[] = {
     CASE(linear, .i = 21, .j = 22, .c = 128, .n = 512, .flags = NORM),
     CASE(linear, .i = 70, .c = 2112, .n = 384, .flags = BIAS | ACC),
     CASE(linear, .i = 300, .c = 49, .n = 256, .flags = BIAS),
+    /* outputs that the cpu writes past its caches: whole lines, and rows with an end */
+    CASE(linear, .i = 4200, .c = 8, .n = 1024, .flags = BIAS | RELU),
+    CASE(linear, .i = 4200, .c = 8, .n = 1016, .flags = BIAS | GAPS),
 
     CASE(pair_bias, .i = 20, .j = 20, .c = 128, .h = 8),
     CASE(pair_bias, .i = 1, .j = 1, .c = 1, .h = 1),
