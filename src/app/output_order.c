@@ -28,7 +28,8 @@ static const struct {
     {"representations/pair", 0, 1},
 };
 
-/* Element i of the axis becomes what element from[i] was. */
+/* Element i of the axis becomes what element from[i] was. Goes along the cycles of the permutation, so that the largest
+ * arrays need the room of one element more and not of themselves again. */
 static void permute_axis(struct ff_array *a, int axis, const int *from /* [shape[axis]] */)
 {
     size_t outer = 1, n = (size_t)a->shape[axis], inner = ff_dtype_size(a->dtype);
@@ -36,14 +37,26 @@ static void permute_axis(struct ff_array *a, int axis, const int *from /* [shape
         outer *= (size_t)a->shape[d];
     for (int d = axis + 1; d < a->ndim; d++)
         inner *= (size_t)a->shape[d];
-    char *row = ff_xmalloc(n * inner);
+    char *first = ff_xmalloc(inner);
+    bool *done = ff_xmalloc(n);
     for (size_t o = 0; o < outer; o++) {
         char *data = (char *)a->data + o * n * inner;
-        for (size_t i = 0; i < n; i++)
-            memcpy(row + i * inner, data + (size_t)from[i] * inner, inner);
-        memcpy(data, row, n * inner);
+        memset(done, 0, n);
+        for (size_t start = 0; start < n; start++) {
+            if (done[start])
+                continue;
+            memcpy(first, data + start * inner, inner);
+            size_t to = start;
+            for (; (size_t)from[to] != start; to = (size_t)from[to]) {
+                memcpy(data + to * inner, data + (size_t)from[to] * inner, inner);
+                done[to] = true;
+            }
+            memcpy(data + to * inner, first, inner);
+            done[to] = true;
+        }
     }
-    free(row);
+    free(done);
+    free(first);
 }
 
 static void permute_ints(int32_t *values, int n, const int *from)

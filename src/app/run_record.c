@@ -311,7 +311,8 @@ static void put_head(struct ff_json *j, const struct ff_run_record *r)
     put_text(j, "sequence_sha256", r->sequence_sha256);
     put_int(j, "n_res", r->n_res);
     put_text(j, "features_key", r->features_key);
-    put_text(j, "prediction_key", r->prediction_key);
+    if (r->n_prediction > 0) /* before the first one, other settings may still take its place */
+        put_text(j, "prediction_key", r->prediction_key);
 
     ff_json_key(j, "inputs");
     ff_json_begin_array(j);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "bio/a3m.h"
 #include "bio/stockholm.h"
+#include "feature/assembly.h"
 #include "feature/feature_file.h"
 #include "feature/raw_features.h"
 
@@ -281,6 +282,39 @@ static void a_hundred_thousand_rows_are_fast(void **state)
     ff_msa_free(&msa);
 }
 
+/* Rows that a user paired: kept as they are, repeats and rows of gaps too, and joined with the same rows of others. */
+static void paired_rows_stay_paired(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"ACDEF/A-DEF/-----/A-DEF", "GHIK/G-IK/GHI-/G-IK"};
+    static const char *const sequences[] = {"ACDEF", "GHIK"};
+    struct ff_arrays raw[2];
+    const struct ff_arrays *chains[] = {&raw[0], &raw[1]};
+    for (int c = 0; c < 2; c++) {
+        struct ff_msa msa, query;
+        const struct ff_msa *list[] = {&query};
+        make_msa(texts[c], &msa);
+        ff_msa_from_query(sequences[c], "q", &query);
+        assert_ok(ff_raw_features_make(sequences[c], "q", 1, list, NULL, &raw[c]));
+        assert_ok(ff_raw_features_add_paired(&raw[c], &msa));
+        assert_int_equal(ff_arrays_find(&raw[c], "msa_all_seq")->shape[0], 4);
+        ff_msa_free(&msa);
+        ff_msa_free(&query);
+    }
+    const struct ff_array *species = ff_arrays_find(&raw[0], "msa_species_identifiers_all_seq");
+    static const char expected[] = "\n000000001\n\n000000003";
+    assert_int_equal(species->shape[0], sizeof expected - 1);
+    assert_memory_equal(species->data, expected, sizeof expected - 1);
+    struct ff_assembly a;
+    assert_ok(ff_assembly_plan(2, chains, &a));
+    static const int32_t pairs[] = {0, 0, 1, 1, 3, 3}; /* row 2 has one chain alone */
+    assert_int_equal(a.paired.n_row, 3);
+    assert_memory_equal(a.paired.rows, pairs, sizeof pairs);
+    ff_assembly_free(&a);
+    ff_arrays_free(&raw[0]);
+    ff_arrays_free(&raw[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,6 +326,7 @@ int main(void)
         cmocka_unit_test(damaged_sets_are_refused),
         cmocka_unit_test(wider_numbers_are_converted),
         cmocka_unit_test(a_hundred_thousand_rows_are_fast),
+        cmocka_unit_test(paired_rows_stay_paired),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
