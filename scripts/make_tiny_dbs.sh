@@ -85,7 +85,8 @@ chains() {
         for (i = 1; i <= count; i++) {
             c = order[i]
             type = known[c] * 2 > length(text[c]) ? "protein" : "na"
-            printf ">%s_%s mol:%s length:%d  chain %s of %s\n%s\n", id, c, type, length(text[c]), c, toupper(id), text[c]
+            printf ">%s_%s mol:%s length:%d  chain %s of %s\n", id, c, type, length(text[c]), c, toupper(id)
+            print text[c]
         }
     }'
 }

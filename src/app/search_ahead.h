@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * search_ahead: the searches of targets whose turn has not come yet, while an earlier one is predicted. Some threads take
- * the targets in order; they are never further than `ahead` targets beyond the one that was asked for last.
+ * search_ahead: the searches of targets whose turn has not come yet, while an earlier one is predicted. Some threads
+ * take the targets in order; they are never further than `ahead` targets beyond the one that was asked for last.
  */
 #ifndef FF_APP_SEARCH_AHEAD_H
 #define FF_APP_SEARCH_AHEAD_H

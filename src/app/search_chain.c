@@ -426,7 +426,8 @@ static ff_status check_space(const struct ff_search_request *q, const struct tas
     double need = 0;
     for (int i = 0; i < n; i++) {
         double rows = tasks[i].item->max_rows > 0 ? tasks[i].item->max_rows : ROWS;
-        double most = rows * (4.0 * (double)strlen(q->sequence) + 300), of_database = 4.0 * (double)tasks[i].item->state.bytes;
+        double most = rows * (4.0 * (double)strlen(q->sequence) + 300);
+        double of_database = 4.0 * (double)tasks[i].item->state.bytes;
         need += most < of_database ? most : of_database;
     }
     int64_t room = ff_free_space(q->msa_dir);

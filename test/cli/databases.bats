@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck disable=SC2016,SC2086,SC2154
-# The whole data pipeline with the real programs on small databases in the published layout: presets, templates, parts of
-# a database, the cache, batches, and what happens when a program hangs.
+# The whole data pipeline with the real programs on small databases in the published layout: presets, templates, parts
+# of a database, the cache, batches, and what happens when a program hangs.
 
 load stages
 
@@ -137,8 +137,8 @@ with_data() {
 
 @test "a program that hangs is ended by the time limit" {
     stub jackhmmer <<<'sleep 600'
-    run_code 5 "$FASTFOLD" search $demo/4ot.fasta --config $config -o "$out" --set tools.jackhmmer="$tmp/bin/jackhmmer" \
-        --set search.time_limit=1
+    run_code 5 "$FASTFOLD" search $demo/4ot.fasta --config $config -o "$out" --set search.time_limit=1 \
+        --set tools.jackhmmer="$tmp/bin/jackhmmer"
     said "search.time_limit" "took longer than 1 s"
     nothing_half_written "$out"
 }
@@ -146,7 +146,8 @@ with_data() {
 @test "one search that fails keeps what the others found" {
     stub jackhmmer <<<'case $database in *mgy*) echo no >&2; exit 1;; esac; exec /usr/bin/env jackhmmer -o /dev/null \
         -A /dev/stdout --noali -E 0.0001 --cpu 1 -N 1 "$query" "$database"'
-    run_code 5 with_data search "$query" --db-preset reduced_dbs --no-templates --set tools.jackhmmer="$tmp/bin/jackhmmer"
+    run_code 5 with_data search "$query" --db-preset reduced_dbs --no-templates \
+        --set tools.jackhmmer="$tmp/bin/jackhmmer"
     said "search of mgnify"
     [ -s "$out"/*/msas/uniref90_hits.sto ] || skip "mgnify failed before uniref90 began"
     run_code 0 with_data search "$query" --db-preset reduced_dbs --no-templates
@@ -157,8 +158,9 @@ with_data() {
     mkdir "$tmp/in"
     cp $demo/6kwc.fasta $demo/4ot.fasta "$tmp/in/"
     printf 'id,sequence\ntiny,ACDEFGHIKLMNPQRSTVWY\n' >"$tmp/in/more.csv"
-    stub jackhmmer <<<'if grep -q 6KWC "$query"; then echo no >&2; exit 1; fi; exec /usr/bin/env jackhmmer -o /dev/null \
-        -A /dev/stdout --noali -E 0.0001 --cpu 1 -N 1 "$query" "$database"'
+    stub jackhmmer <<<'if grep -q 6KWC "$query"; then echo no >&2; exit 1; fi
+        exec /usr/bin/env jackhmmer -o /dev/null -A /dev/stdout --noali -E 0.0001 --cpu 1 \
+            -N 1 "$query" "$database"'
     run_code 9 "$FASTFOLD" features "$tmp/in" --config $config -o "$out" --set tools.jackhmmer="$tmp/bin/jackhmmer"
     said "target 1 of 3: tiny" "target 2 of 3: 4OT" "target 3 of 3: 6KWC_1" "1 of 3 targets failed"
     [ -s "$out/4OT/features.npz" ] && [ -s "$out/tiny/features.npz" ]
@@ -171,4 +173,35 @@ with_data() {
     mkdir "$tmp/empty"
     run_code 4 "$FASTFOLD" features "$tmp/empty" --config $config -o "$out"
     said "holds no sequence file"
+}
+
+@test "download_dbs.sh: layout, what is there already, an archive that is cut" {
+    mkdir "$tmp/mirror"
+    gzip -c "$DATABASES/uniref90/uniref90.fasta" >"$tmp/mirror/uniref90.fasta.gz"
+    tar -czf "$tmp/mirror/pdb70_from_mmcif_200401.tar.gz" -C "$DATABASES/pdb70" .
+    cp "$DATABASES/pdb_seqres/pdb_seqres.txt" "$tmp/mirror/"
+    head -c 1000 "$DATABASES/mgnify/mgy_clusters_2022_05.fa" | gzip -c | head -c 200 \
+        >"$tmp/mirror/mgy_clusters_2022_05.fa.gz"
+    export FASTFOLD_DB_MIRROR=$tmp/mirror
+    run_code 0 scripts/download_dbs.sh "$tmp/data" --only uniref90,pdb70,pdb_seqres
+    cmp "$DATABASES/uniref90/uniref90.fasta" "$tmp/data/uniref90/uniref90.fasta"
+    diff -r "$DATABASES/pdb70" "$tmp/data/pdb70"
+    [ "$(grep -c '^>' "$tmp/data/pdb_seqres/pdb_seqres.txt")" -gt 0 ]
+    ! grep -q mol:na "$tmp/data/pdb_seqres/pdb_seqres.txt"
+    run_code 0 scripts/download_dbs.sh "$tmp/data" --only uniref90,pdb70
+    said "nothing to fetch"
+    run_code 1 scripts/download_dbs.sh "$tmp/data" --only mgnify
+    said "is damaged"
+    [ ! -e "$tmp/data/mgnify/mgy_clusters_2022_05.fa" ]
+    run_code 1 scripts/download_dbs.sh "$tmp/data" --only nothing
+    said "unknown database 'nothing'"
+    run_code 0 scripts/download_dbs.sh --list
+    said uniref90 1800
+}
+
+@test "run_slurm.sh prints a job for the searches and one for the predictions" {
+    DRY_RUN=1 FASTFOLD=/opt/fastfold SEARCH_CPUS=4 run_code 0 scripts/run_slurm.sh $demo/4ot.fasta "$out" "$DATABASES" \
+        --recycles 1
+    said "cpus-per-task=4" "/opt/fastfold search $demo/4ot.fasta --data-dir $DATABASES" "gpu:1" "/opt/fastfold predict"
+    run_code 4 env FASTFOLD=/opt/fastfold scripts/run_slurm.sh "$tmp/none.fasta" "$out" "$DATABASES"
 }

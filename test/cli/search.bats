@@ -139,8 +139,8 @@ END
         --set tools.hhblits="$tmp/bin/hhblits"
     said "search bfd" "2 rows"
     output=$(sed -E 's|\.search-[A-Za-z0-9]+|.search-XXX|g' "$tmp/calls")
-    local expected="-i $out/q/.search-XXX/bfd/query.fasta -cpu 1 -oa3m $out/q/.search-XXX/bfd/output.a3m -o /dev/null -n 3"
-    expected+=" -e 0.001 -maxseq 1000000 -realign_max 100000 -maxfilt 100000 -min_prefilter_hits 1000"
+    local expected="-i $out/q/.search-XXX/bfd/query.fasta -cpu 1 -oa3m $out/q/.search-XXX/bfd/output.a3m -o /dev/null"
+    expected+=" -n 3 -e 0.001 -maxseq 1000000 -realign_max 100000 -maxfilt 100000 -min_prefilter_hits 1000"
     expected+=" -d $tmp/bfd -d $tmp/uniref30"
     [ "$output" = "$expected" ] || { echo "$output"; echo "$expected"; false; }
     [ "$(files_in "$out/q")" = "$(printf 'msas/bfd_uniref_hits.a3m\nmsas/searches.json\nrun.json')" ]
