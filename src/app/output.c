@@ -49,6 +49,16 @@ char *ff_output_msa_dir(const char *target_dir)
     return ff_path_join(target_dir, "msas");
 }
 
+char *ff_output_chain_dir(const char *msa_dir, const char *id)
+{
+    return ff_path_join(msa_dir, id);
+}
+
+char *ff_output_chain_map(const char *msa_dir)
+{
+    return ff_path_join(msa_dir, "chain_id_map.json");
+}
+
 char *ff_output_prediction_name(const char *model, int index)
 {
     return ff_xasprintf("%s_pred_%d", model, index);

@@ -42,6 +42,9 @@ enum ff_result_file {
 /* Paths; the caller frees them. name is the prediction's, unused for files without one in theirs. */
 char *ff_output_target_dir(const char *output_dir, const char *target);
 char *ff_output_msa_dir(const char *target_dir);
+/* msas/<id>/ of a chain of a complex, and the file that tells what the ids stand for. */
+char *ff_output_chain_dir(const char *msa_dir, const char *id);
+char *ff_output_chain_map(const char *msa_dir);
 char *ff_output_path(const char *target_dir, enum ff_result_file file, const char *name);
 /* "model_1_ptm_pred_0": the name of a prediction, number index of the model's. */
 char *ff_output_prediction_name(const char *model, int index);

@@ -8,14 +8,13 @@
 #include <string.h>
 
 #include "app/chain_features.h"
+#include "app/output.h"
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "feature/assembly.h"
 #include "feature/raw_features.h"
 #include "format/json.h"
-
-static const char chain_map_name[] = "chain_id_map.json";
 
 void ff_target_hits_free(struct ff_target_hits *h)
 {
@@ -30,7 +29,8 @@ void ff_target_hits_free(struct ff_target_hits *h)
 /* Folder of an entity's alignments. Caller frees. */
 static char *entity_dir(const struct ff_target_inputs *in, int entity)
 {
-    return in->complex ? ff_path_join(in->msa_dir, ff_target_entity(in->target, entity)->id) : ff_xstrdup(in->msa_dir);
+    return in->complex ? ff_output_chain_dir(in->msa_dir, ff_target_entity(in->target, entity)->id)
+                       : ff_xstrdup(in->msa_dir);
 }
 
 static struct ff_search_request request(const struct ff_target_inputs *in, int entity, const char *dir)
@@ -90,7 +90,7 @@ static ff_status write_chain_map(const struct ff_target_inputs *in)
         ff_json_end_object(&j);
     }
     ff_json_end_object(&j);
-    char *path = ff_path_join(in->msa_dir, chain_map_name);
+    char *path = ff_output_chain_map(in->msa_dir);
     ff_status st = ff_mkdirs(in->msa_dir);
     if (st == FF_OK)
         st = ff_file_write(path, text.s, text.len);
