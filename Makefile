@@ -50,7 +50,7 @@ unit_tests := test_status test_tensor test_arena test_log test_alloc test_strbuf
   test_identifiers test_a3m test_stockholm test_stockholm_text test_pdb test_geometry test_torsion test_mmcif_write \
   test_options test_raw_features test_msa_cluster test_monomer_features test_source test_jax_random test_assembly \
   test_multimer_features test_hhr test_hmmsearch_hits test_align test_mmcif test_output test_run_record \
-  test_template_hits test_template_features test_target
+  test_template_hits test_template_features test_target test_search_budget
 
 op_tests := test_ops test_edges test_cpu test_backends test_cost
 

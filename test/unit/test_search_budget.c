@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * search_budget: who is let in when, and that no more than the processors and the memory are given away.
+ */
+#include "app/search_budget.h"
+
+#include <pthread.h>
+
+#include "unit/testing.h"
+
+struct search {
+    struct ff_search_budget *budget;
+    struct ff_search_ticket ticket;
+    pthread_mutex_t *lock;
+    int *cpus_now, *cpus_most, *order, *n_done;
+    int number;
+};
+
+static void *run(void *user)
+{
+    struct search *s = user;
+    if (!ff_search_budget_wait(s->budget, &s->ticket, NULL))
+        return NULL;
+    pthread_mutex_lock(s->lock);
+    *s->cpus_now += s->ticket.cpus;
+    *s->cpus_most = *s->cpus_now > *s->cpus_most ? *s->cpus_now : *s->cpus_most;
+    s->order[(*s->n_done)++] = s->number;
+    pthread_mutex_unlock(s->lock);
+    pthread_mutex_lock(s->lock);
+    *s->cpus_now -= s->ticket.cpus;
+    pthread_mutex_unlock(s->lock);
+    ff_search_budget_release(s->budget, &s->ticket);
+    return NULL;
+}
+
+/* With room for one at a time: chains in their order, of one chain the longest first. */
+static void test_order(void **state)
+{
+    (void)state;
+    static const struct {
+        long chain;
+        double cost;
+        int place;               /* in the order of admission */
+    } cases[] = {{1, 5, 4}, {0, 1, 2}, {0, 9, 0}, {1, 7, 3}, {0, 4, 1}, {2, 100, 5}};
+    enum { N = sizeof cases / sizeof *cases };
+    pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    int now = 0, most = 0, order[N] = {0}, done = 0;
+    struct ff_search_budget *b = ff_search_budget_new(3, 1000);
+    struct search all[N];
+    pthread_t threads[N];
+    for (int i = 0; i < N; i++) {
+        all[i] = (struct search){.budget = b, .lock = &lock, .cpus_now = &now, .cpus_most = &most, .order = order,
+                                 .n_done = &done, .number = cases[i].place,
+                                 .ticket = {.chain = cases[i].chain, .cost = cases[i].cost, .cpus = 3, .memory = 10}};
+        ff_search_budget_enqueue(b, &all[i].ticket);
+    }
+    for (int i = 0; i < N; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, run, &all[i]), 0);
+    for (int i = 0; i < N; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(done, N);
+    assert_int_equal(most, 3);
+    for (int i = 0; i < N; i++)
+        assert_int_equal(order[i], i);
+    ff_search_budget_free(b);
+}
+
+/* A second search begins beside the first when processors and memory allow, with what is left of what it wants. */
+static void test_beside(void **state)
+{
+    (void)state;
+    struct ff_search_budget *b = ff_search_budget_new(8, 100);
+    bool stop = true;            /* wait returns at once: let in or not */
+    struct ff_search_ticket first = {.cost = 3, .cpus = 6, .memory = 60}, second = {.cost = 2, .cpus = 4, .memory = 30};
+    struct ff_search_ticket third = {.cost = 1, .cpus = 1, .memory = 30};
+    ff_search_budget_enqueue(b, &first);
+    ff_search_budget_enqueue(b, &second);
+    ff_search_budget_enqueue(b, &third);
+    assert_true(ff_search_budget_wait(b, &first, &stop));
+    assert_true(ff_search_budget_wait(b, &second, &stop)); /* two of the four, half of what it wants */
+    assert_int_equal(second.cpus, 2);
+    assert_false(ff_search_budget_wait(b, &third, &stop)); /* no processor, and no memory */
+    ff_search_budget_release(b, &second);
+    ff_search_budget_enqueue(b, &third);
+    assert_true(ff_search_budget_wait(b, &third, &stop));
+    ff_search_budget_release(b, &third);
+    /* More memory than there is: alone, but not beside another. */
+    struct ff_search_ticket large = {.cost = 1, .cpus = 1, .memory = 1000};
+    ff_search_budget_enqueue(b, &large);
+    assert_false(ff_search_budget_wait(b, &large, &stop));
+    ff_search_budget_release(b, &first);
+    ff_search_budget_enqueue(b, &large);
+    assert_true(ff_search_budget_wait(b, &large, &stop));
+    ff_search_budget_release(b, &large);
+    ff_search_budget_free(b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_order), cmocka_unit_test(test_beside)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
