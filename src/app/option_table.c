@@ -190,7 +190,8 @@ const struct ff_option ff_option_table[] = {
     /* --- search --- */
     {BOOL("search.enabled", search.enabled), .help = "search the databases for an MSA"},
     {CHOICE("search.tool", enum ff_search_tool, search.tool, search_tools), .flag = "--search-tool",
-     .metavar = "NAME", .help = "what searches sequence databases: hmmer, as published; mmseqs2 is refused by this version"},
+     .metavar = "NAME",
+     .help = "what searches sequence databases: hmmer, as published; mmseqs2 is refused by this version"},
     {INT("search.cpus", search.cpus, 0, 4096), .flag = "--search-cpus", .metavar = "N",
      .help = "processors for all searches together; 0: all of this machine"},
     {INT("search.threads", search.threads, 1, 1024),
