@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/alloc.h"
 
@@ -23,19 +24,36 @@ struct ff_ahead {
     int next;                            /* target to take next */
     int asked;                           /* the last one that was asked for, -1 before */
     bool stop;
+    const bool *interrupted;             /* of the run; may be NULL */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     pthread_t *threads;                  /* [ahead] */
 };
+
+static bool is_interrupted(const struct ff_ahead *a)
+{
+    return a->interrupted != NULL && *(const volatile bool *)a->interrupted;
+}
+
+/* Waits a little, as the flag of an interruption wakes nobody. */
+static void wait_for_change(struct ff_ahead *a)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += 100000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    pthread_cond_timedwait(&a->changed, &a->lock, &until);
+}
 
 /* The next target to search, or NULL at the end. */
 static struct item *take(struct ff_ahead *a)
 {
     struct item *item = NULL;
     pthread_mutex_lock(&a->lock);
-    while (!a->stop && a->next < a->n && a->next > a->asked + a->ahead)
-        pthread_cond_wait(&a->changed, &a->lock);
-    if (!a->stop && a->next < a->n)
+    while (!a->stop && !is_interrupted(a) && a->next < a->n && a->next > a->asked + a->ahead)
+        wait_for_change(a);
+    if (!a->stop && !is_interrupted(a) && a->next < a->n)
         item = &a->items[a->next++];
     pthread_mutex_unlock(&a->lock);
     return item;
@@ -71,7 +89,7 @@ ff_status ff_ahead_start(const struct ff_pipeline_options *options, int n, const
     FF_TRY(ff_pipeline_open(&o, &p));
     struct ff_ahead *a = FF_NEW(struct ff_ahead);
     *a = (struct ff_ahead){.pipeline = p, .items = FF_NEW_ARRAY(struct item, (size_t)n), .n = n, .asked = -1,
-                           .ahead = ahead, .threads = FF_NEW_ARRAY(pthread_t, (size_t)ahead)};
+                           .ahead = ahead, .interrupted = options->stop, .threads = FF_NEW_ARRAY(pthread_t, (size_t)ahead)};
     for (int i = 0; i < n; i++)
         a->items[i].target = targets[i];
     pthread_mutex_init(&a->lock, NULL);
@@ -88,9 +106,13 @@ ff_status ff_ahead_wait(struct ff_ahead *a, int i, struct ff_outcome *ret)
     pthread_mutex_lock(&a->lock);
     a->asked = i;
     pthread_cond_broadcast(&a->changed);
-    while (!item->ended)
-        pthread_cond_wait(&a->changed, &a->lock);
+    while (!item->ended && !is_interrupted(a))
+        wait_for_change(a);
+    bool ended = item->ended;
     pthread_mutex_unlock(&a->lock);
+    *ret = (struct ff_outcome){0};
+    if (!ended)
+        return ff_fail(FF_EINTERRUPT, "interrupted while searching");
     *ret = item->outcome;
     item->outcome = (struct ff_outcome){0};
     return item->status == FF_OK ? FF_OK : ff_fail(item->status, "%s", item->message);

@@ -24,6 +24,8 @@ ff_status ff_search_job_call(const struct ff_search_job *job, enum ff_tool tool,
                              bool (*output)(void *user, const char *data, size_t len), void *user,
                              struct ff_search_record *r)
 {
+    if (job->stop != NULL && *(const volatile bool *)job->stop)
+        return ff_fail(FF_EINTERRUPT, "interrupted before %s was started", ff_tool_name(tool));
     struct ff_tool_call c = *call;
     c.program = job->programs[tool].path;
     if (output != NULL)

@@ -175,6 +175,24 @@ with_data() {
     said "holds no sequence file"
 }
 
+@test "Ctrl-C in a batch ends all searches at once, and the same command goes on" {
+    mkdir "$tmp/in"
+    cp $demo/*.fasta "$tmp/in/"
+    rm "$tmp/in"/proteins*.fasta
+    stub jackhmmer <<<'echo $$ >>"'"$tmp"'/pids"; sleep 100'
+    "$FASTFOLD" search "$tmp/in" --config $config -o "$out" --set tools.jackhmmer="$tmp/bin/jackhmmer" 2>"$tmp/log" &
+    local pid=$! code=0 began=$SECONDS
+    while [ ! -s "$tmp/pids" ] && [ $((SECONDS - began)) -lt 20 ]; do sleep 0.1; done
+    kill -INT $pid
+    began=$SECONDS
+    wait $pid || code=$?
+    [ "$code" -eq 130 ]
+    [ $((SECONDS - began)) -lt 8 ]
+    nothing_half_written "$out"
+    run_code 0 "$FASTFOLD" search "$tmp/in" --config $config -o "$out"
+    [ -s "$out/summary.json" ]
+}
+
 @test "download_dbs.sh: layout, what is there already, an archive that is cut" {
     mkdir "$tmp/mirror"
     gzip -c "$DATABASES/uniref90/uniref90.fasta" >"$tmp/mirror/uniref90.fasta.gz"
