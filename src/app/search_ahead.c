@@ -89,7 +89,8 @@ ff_status ff_ahead_start(const struct ff_pipeline_options *options, int n, const
     FF_TRY(ff_pipeline_open(&o, &p));
     struct ff_ahead *a = FF_NEW(struct ff_ahead);
     *a = (struct ff_ahead){.pipeline = p, .items = FF_NEW_ARRAY(struct item, (size_t)n), .n = n, .asked = -1,
-                           .ahead = ahead, .interrupted = options->stop, .threads = FF_NEW_ARRAY(pthread_t, (size_t)ahead)};
+                           .ahead = ahead, .threads = FF_NEW_ARRAY(pthread_t, (size_t)ahead),
+                           .interrupted = options->stop};
     for (int i = 0; i < n; i++)
         a->items[i].target = targets[i];
     pthread_mutex_init(&a->lock, NULL);
