@@ -111,7 +111,9 @@ static void exchange_piece(const struct ff_dap *d, struct ff_tensor x, struct ff
 {
     int size = ff_dap_size(d), rank = ff_dap_rank(d);
     size_t mark = ff_arena_mark(d->arena), item = ff_dtype_size(x.dtype);
-    size_t rest = (size_t)(ff_tensor_count(&dst) / (dst.shape[from] * dst.shape[to])) * item;
+    size_t rest = item; /* bytes of one index pair; a rank's own part may be empty */
+    for (int axis = 0; axis < x.ndim; axis++)
+        rest *= axis == from || axis == to ? 1 : (size_t)x.shape[axis];
     struct blocks out = blocks_make(size), in = blocks_make(size);
     int64_t own_rows = piece_count(d, n_from, rank, at, rows), own_to = ff_dap_count(d, n_to, rank);
     for (int r = 0; r < size; r++) {

@@ -12,7 +12,7 @@ setup() {
 ranks() {
     local n=$1
     shift
-    OMP_NUM_THREADS=1 timeout 600 mpirun --allow-run-as-root --oversubscribe --bind-to none \
+    OMP_NUM_THREADS=1 timeout 300 mpirun --allow-run-as-root --oversubscribe --bind-to none \
         --mca mpi_yield_when_idle 1 --mca btl self,vader -np "$n" "$@"
 }
 
