@@ -4,13 +4,17 @@
 #include "compute/ops_cpu.h"
 
 #ifdef HAVE_CUDA
+#include "base/log.h"
 #include "cuda_backend.h"
 #endif
 
 static ff_status create_cuda(enum ff_precision precision, struct ff_backend **ret)
 {
 #ifdef HAVE_CUDA
-    return ff_backend_cuda_create(precision, ret);
+    FF_TRY(ff_backend_cuda_create(precision, ret));
+    ff_warn("the CUDA backend has passed its tests on an emulated GPU only; compare a result with --device cpu before "
+            "you rely on it");
+    return FF_OK;
 #else
     (void)precision;
     *ret = NULL;
