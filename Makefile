@@ -16,11 +16,13 @@ base_src := status log alloc strbuf strset clock file hash rng subprocess
 format_src := array npy npz zip zip_writer gzip json yaml
 
 bio_src := residue msa lines identifiers fasta a3m stockholm stockholm_text structure pdb geometry torsion align \
-  mmcif_write mmcif_metadata cif_writer ccd cif_tokens cif_table template_hit hhr hmmsearch_hits mmcif_atoms mmcif
+  mmcif_write mmcif_metadata cif_writer ccd cif_tokens cif_table template_hit hhr hmmsearch_hits mmcif_atoms \
+  mmcif
 
-compute_src := tensor arena ops backend cost tile tile_kernels attention_tile ops_cpu ops_cpu_general ops_cpu_attention \
-  ops_cpu_global_attention ops_cpu_template_attention ops_cpu_transition ops_cpu_triangle ops_cpu_opm ops_cpu_embed \
-  ops_cpu_geometry ops_cpu_point ops_cpu_heads ops_plan wrap ops_dump ops_profile op_call op_case op_fill
+compute_src := tensor arena ops backend cost tile tile_kernels attention_tile ops_cpu ops_cpu_general \
+  ops_cpu_attention ops_cpu_global_attention ops_cpu_template_attention ops_cpu_transition ops_cpu_triangle \
+  ops_cpu_opm ops_cpu_embed ops_cpu_geometry ops_cpu_point ops_cpu_heads ops_plan wrap ops_dump ops_profile \
+  op_call op_case op_fill
 
 parallel_src = comm dap $(if $(have_mpi),comm_mpi)
 
@@ -28,8 +30,8 @@ feature_src := feature_check raw_features msa_pool jax_random jax_sampling msa_c
   monomer_features pairing assembly multimer_features source feature_file template_set template_hits template_match \
   template_features own_template
 
-model_src := config weights weights_view params batch pair embed attention triangle outer_product evoformer template structure \
-  heads confidence forward plan model
+model_src := config weights weights_view params batch pair embed attention triangle outer_product evoformer \
+  template structure heads confidence forward plan model
 
 app_src := version interrupt suggest options option_table option_value option_file option_help alignment search_tool \
   search_record search_aligner search_budget search_cache search_job search_shard search_chain search chain_features \
@@ -45,12 +47,13 @@ cuda_src := backend gemm layernorm elementwise linear attention attention_bf16 a
 cuda_headers := common device ptx mma attention transition_fused triangle_fused
 
 # ---- tests: one program per file ------------------------------------------------------------------------------------
-unit_tests := test_status test_tensor test_arena test_log test_alloc test_strbuf test_clock test_file test_hash test_rng test_subprocess \
-  test_array test_npy test_npz test_zip test_gzip test_json test_yaml test_strset test_residue test_msa test_fasta \
-  test_identifiers test_a3m test_stockholm test_stockholm_text test_pdb test_geometry test_torsion test_mmcif_write \
-  test_options test_raw_features test_msa_cluster test_monomer_features test_source test_jax_random test_assembly \
-  test_multimer_features test_hhr test_hmmsearch_hits test_align test_mmcif test_output test_run_record \
-  test_template_hits test_template_features test_target test_search_budget
+unit_tests := test_status test_tensor test_arena test_log test_alloc test_strbuf test_clock test_file test_hash \
+  test_rng test_subprocess test_array test_npy test_npz test_zip test_gzip test_json test_yaml test_strset \
+  test_residue test_msa test_fasta test_identifiers test_a3m test_stockholm test_stockholm_text test_pdb \
+  test_geometry test_torsion test_mmcif_write test_options test_raw_features test_msa_cluster \
+  test_monomer_features test_source test_jax_random test_assembly test_multimer_features test_hhr \
+  test_hmmsearch_hits test_align test_mmcif test_output test_run_record test_template_hits test_template_features \
+  test_target test_search_budget
 
 op_tests := test_ops test_edges test_cpu test_backends test_cost
 
@@ -61,7 +64,7 @@ parallel_tests := test_exchange test_dap
 # Fuzz drivers; built without a fuzzer they replay their seeds.
 fuzz_tests := fuzz_npz fuzz_yaml fuzz_fasta fuzz_a3m fuzz_stockholm fuzz_pdb fuzz_mmcif fuzz_hhr
 
-cli_tests := help config bench params doctor search predict bad_input complex plan compare demo databases
+cli_tests := help config bench params doctor search databases predict bad_input complex plan compare demo
 
 # Helpers that the tests link: files under test/, without .c.
 test_support := golden/golden op/cases op/ref_general op/ref_attention op/ref_triangle op/ref_embed op/ref_structure \
@@ -102,7 +105,7 @@ test_bins := $(unit_bins) $(op_bins) $(golden_bins) $(parallel_bins) $(fuzz_bins
 cli_files := $(addprefix test/cli/,$(cli_tests:=.bats))
 
 # ---- what this machine has ------------------------------------------------------------------------------------------
-# Looked at only for targets that compile: `make check` on a bare machine first runs scripts/deps.sh and then make again.
+# Looked at only for targets that compile: `make check` on a bare machine first runs scripts/deps.sh, then make again.
 plain_goals := help clean deps demo check lint uninstall list-sources
 ifneq ($(filter-out $(plain_goals),$(or $(MAKECMDGOALS),all)),)
 include scripts/detect.mk
@@ -124,7 +127,8 @@ FLOAT := -fno-math-errno -fno-trapping-math
 all_cflags = -std=gnu11 -D_GNU_SOURCE -Isrc -Icuda $(OPT) $(FLOAT) $(WARN) $(SAN) $(found_cflags) $(CPPFLAGS) $(CFLAGS)
 all_ldflags = $(SAN) $(found_ldflags) $(LDFLAGS)
 all_libs = $(found_libs) -lm -lpthread $(LIBS)
-nvcc_flags = -std=c++17 -O3 -lineinfo -Isrc -Icuda $(cuda_arch) -Xcompiler -Wall,-Wextra $(found_nvcc_flags) $(NVCCFLAGS)
+nvcc_flags = -std=c++17 -O3 -lineinfo -Isrc -Icuda $(cuda_arch) -Xcompiler -Wall,-Wextra $(found_nvcc_flags) \
+             $(NVCCFLAGS)
 
 # Loops over tensors are worth the larger code of -O3; targets of their own so that the rule below stays one line.
 ifeq ($(debug)$(asan),)
@@ -167,7 +171,8 @@ cuda-objects: $(cuda_objs)
 
 run_tests := scripts/run_tests.sh
 check-all: $(exe) $(test_bins) $(emulated_bins)
-	@FASTFOLD=$(exe) FF_TEST_BUILD=$(O) $(run_tests) $(unit_bins) $(op_bins) $(golden_bins) $(parallel_files) $(fuzz_bins) $(cli_files)
+	@FASTFOLD=$(exe) FF_TEST_BUILD=$(O) $(run_tests) $(unit_bins) $(op_bins) $(golden_bins) $(parallel_files) \
+	  $(fuzz_bins) $(cli_files)
 	@$(if $(emulated_bins),FF_TEST_DEVICE=cuda FF_TEST_PRECISION=bf16 $(run_tests) $(emulated_bins))
 check-unit: $(unit_bins) $(fuzz_bins)
 	@$(run_tests) $(unit_bins) $(fuzz_bins)
