@@ -44,7 +44,7 @@ main_src := main cmd_params cmd_config cmd_doctor cmd_version cmd_predict cmd_fe
 
 cuda_src := backend gemm layernorm elementwise linear attention attention_bf16 attention_fp32 global_attention \
   template_attention transition transition_fused triangle triangle_fused opm embed ipa geometry heads
-cuda_headers := common device ptx mma attention transition_fused triangle_fused
+cuda_headers := common device ptx wgmma mma attention transition_fused triangle_fused
 
 # ---- tests: one program per file ------------------------------------------------------------------------------------
 unit_tests := test_status test_tensor test_arena test_log test_alloc test_strbuf test_clock test_file test_hash \
@@ -85,7 +85,7 @@ main_objs := $(addprefix $(O)/src/app/,$(main_src:=.o))
 cuda_objs := $(addprefix $(O)/cuda/,$(cuda_src:=.o))
 # The CUDA sources as C++ for an emulated GPU: test/emulator.
 emulated_objs := $(addprefix $(O)/emulated/,$(cuda_src:=.o) emulator.o backend_c.o)
-emulated_headers := $(addprefix $(O)/emulated/,$(addsuffix .cuh,$(filter-out ptx,$(cuda_headers))))
+emulated_headers := $(addprefix $(O)/emulated/,$(addsuffix .cuh,$(filter-out ptx wgmma,$(cuda_headers))))
 have_cxx := $(shell command -v $(CXX))
 # Not under the address sanitizer, which cannot follow the emulator's coroutines.
 emulated_tests := $(if $(and $(cuda_src),$(have_cxx)),$(if $(asan),,test_ops test_layers))
@@ -193,6 +193,7 @@ check-emulated: $(emulated_bins)
 	  FF_TEST_PRECISION=$$p $(run_tests) $(firstword $(emulated_bins)) || exit 1; done; \
 	FF_EMULATOR_ORDER=backward FF_TEST_PRECISION=bf16 $(run_tests) $(firstword $(emulated_bins)) || exit 1; \
 	FF_EMULATOR_ORDER=1 FF_TEST_PRECISION=bf16 $(run_tests) $(firstword $(emulated_bins)) || exit 1; \
+	FF_EMULATOR_SM=80 FF_TEST_PRECISION=bf16 $(run_tests) $(firstword $(emulated_bins)) || exit 1; \
 	$(run_tests) $(lastword $(emulated_bins))
 
 bench: $(exe)
@@ -266,7 +267,7 @@ $(O)/cuda/%.o: cuda/%.cu $(O)/flags
 	$(call say,NVCC,$<)
 	$(Q)$(NVCC) $(nvcc_flags) -MMD -MP -c -o $@ $<
 
-# The emulator's own ptx.cuh stands in for the one with the assembly.
+# The emulator's own ptx.cuh and wgmma.cuh stand in for those with the assembly.
 $(O)/emulated/%.cc: cuda/%.cu test/emulator/translate.sh
 	@mkdir -p $(@D)
 	$(Q)test/emulator/translate.sh $< >$@

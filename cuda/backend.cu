@@ -25,8 +25,18 @@ static double gib(size_t bytes) { return (double)bytes / (double)(1 << 30); }
 
 /* --- what is there --- */
 
-/* A kernel of this build, to learn whether it has code for a device. */
-static __global__ void probe_kernel() {}
+/* A kernel of this build, to learn whether it has code for a device, and by its shared memory whether that code may use
+ * the instructions of sm_90a. */
+static __global__ void probe_kernel(int *p)
+{
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+    __shared__ volatile int mark;
+    mark = *p;
+    *p = mark + 1;
+#else
+    (void)p;
+#endif
+}
 
 /* Why there is no usable device. Fails always. */
 static ff_status explain(cudaError_t err)
@@ -52,7 +62,7 @@ static ff_status explain(cudaError_t err)
     if (err == cudaErrorNoKernelImageForDevice)
         return ff_fail(
             FF_EGPU,
-            "this build has no code for this GPU; build again with 'make CUDA_ARCH=native' on this machine, or use "
+            "this build has no code for this GPU; build again with 'make' on this machine, or use "
             "--device cpu");
     return ff_fail(FF_EGPU, "the GPU does not start: %s; use --device cpu", cudaGetErrorString(err));
 }
@@ -108,6 +118,7 @@ void ff_backend_cuda_describe(void (*line)(void *user, const char *text), void *
 
 cudaStream_t ff_cuda_stream(struct ff_backend *be) { return ff_cuda_device_of(be)->stream; }
 int ff_cuda_sm_count(struct ff_backend *be) { return ff_cuda_device_of(be)->sm_count; }
+bool ff_cuda_has_wgmma(struct ff_backend *be) { return ff_cuda_device_of(be)->wgmma; }
 size_t ff_cuda_used(struct ff_backend *be) { return ff_cuda_device_of(be)->used; }
 void ff_cuda_drop(struct ff_backend *be, size_t used) { ff_cuda_device_of(be)->used = used; }
 
@@ -385,6 +396,7 @@ static ff_status start(struct ff_cuda_device *d)
     struct cudaFuncAttributes attributes;
     if ((err = cudaFuncGetAttributes(&attributes, probe_kernel)) != cudaSuccess)
         return explain(err);
+    d->wgmma = attributes.sharedSizeBytes > 0;
     FF_CUDA(cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking));
     d->workspace_bytes = WORKSPACE;
     if (cudaMalloc((void **)&d->workspace, WORKSPACE) != cudaSuccess)

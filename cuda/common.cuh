@@ -37,6 +37,7 @@ typedef __nv_bfloat16 bf16;
 /* --- stream and workspace --- */
 cudaStream_t ff_cuda_stream(struct ff_backend *be);
 int ff_cuda_sm_count(struct ff_backend *be);
+bool ff_cuda_has_wgmma(struct ff_backend *be);       /* kernels of wgmma.cuh run here */
 
 /* Bytes that can still be taken; memory from the workspace, 256-byte aligned, contents undefined. */
 size_t ff_cuda_left(struct ff_backend *be);

@@ -15,6 +15,7 @@ struct ff_cuda_device {
     int index;
     int sm_count;
     int major, minor;
+    bool wgmma;
     cudaStream_t stream;
     char *workspace;
     size_t workspace_bytes, used;

@@ -84,10 +84,12 @@ endif
 ifneq ($(have_cuda),)
 # The GPU of this machine, or all that are supported with code for later ones; CUDA_ARCH="80 90a" chooses.
 ifeq ($(strip $(CUDA_ARCH)),)
-CUDA_ARCH := $(if $(shell nvidia-smi -L 2>/dev/null | grep GPU),native,80 86 89 90a ptx)
+own_arch := $(subst .,,$(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | grep '^[0-9.]*$$' | \
+              sort -u))
+CUDA_ARCH := $(if $(own_arch),$(patsubst 90,90a,$(own_arch)),80 86 89 90a ptx)
 endif
-cuda_arch = $(foreach a,$(CUDA_ARCH),$(if $(filter native,$(a)),-arch=native,$(if $(filter ptx,$(a)),-gencode \
-  arch=compute_80$(comma)code=compute_80,-gencode arch=compute_$(a)$(comma)code=sm_$(a))))
+cuda_arch = $(foreach a,$(CUDA_ARCH),-gencode $(if $(filter ptx,$(a)),arch=compute_80$(comma)code=compute_80,\
+  arch=compute_$(a)$(comma)code=sm_$(a)))
 found_cflags += -DHAVE_CUDA
 found_libs += -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -lcublasLt -lcublas -lcudart_static -ldl -lrt -lstdc++
 cuda_report := $(nvcc_path)

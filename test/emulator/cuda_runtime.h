@@ -190,6 +190,7 @@ struct cudaDeviceProp {
 };
 struct cudaFuncAttributes {
     int binaryVersion;
+    size_t sharedSizeBytes;
 };
 
 cudaError_t cudaMalloc(void **p, size_t bytes);
@@ -199,7 +200,9 @@ cudaError_t cudaMemGetInfo(size_t *available, size_t *total);
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void *p, int value, size_t bytes, cudaStream_t stream);
 cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int device);
-cudaError_t emulator_function(const void *f, size_t shared);
+/* The older of the two GPUs that are emulated, by $FF_EMULATOR_SM: 80, or (the default) 90 with the instructions of
+ * sm_90a. */
+bool emulator_is_sm80();
 
 static inline cudaError_t cudaHostAlloc(void **p, size_t bytes, unsigned) { return cudaMalloc(p, bytes); }
 static inline cudaError_t cudaFreeHost(void *p) { return cudaFree(p); }
@@ -220,12 +223,12 @@ static inline cudaError_t cudaDriverGetVersion(int *n) { return *n = 13000, cuda
 static inline cudaError_t cudaRuntimeGetVersion(int *n) { return *n = 13000, cudaSuccess; }
 static inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int)
 {
-    *p = {"emulated GPU", 9, 0, 2, (size_t)1 << 30};
+    *p = {"emulated GPU", emulator_is_sm80() ? 8 : 9, 0, 2, (size_t)1 << 30};
     return cudaSuccess;
 }
 template <class F> static inline cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *a, F)
 {
-    a->binaryVersion = 90;
+    *a = {emulator_is_sm80() ? 80 : 90, emulator_is_sm80() ? 0u : 4u};
     return cudaSuccess;
 }
 /* What a block may have on the GPUs supported that have least is not checked here; 227 KiB is the most anywhere. */

@@ -174,6 +174,12 @@ void run_block()
 
 int emulator_lane() { return current & 31; }
 
+bool emulator_is_sm80()
+{
+    const char *wanted = getenv("FF_EMULATOR_SM");
+    return wanted && strcmp(wanted, "80") == 0;
+}
+
 const char *emulator_meet(enum emulator_meeting what, const void *own, size_t size)
 {
     thread &t = threads[current];
@@ -287,7 +293,7 @@ cudaError_t cudaMemsetAsync(void *p, int value, size_t bytes, cudaStream_t)
 
 cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int)
 {
-    const int values[] = {9, 0, 2, 227 << 10};
+    const int values[] = {emulator_is_sm80() ? 8 : 9, 0, 2, emulator_is_sm80() ? 163 << 10 : 227 << 10};
     *value = values[attribute];
     return cudaSuccess;
 }
