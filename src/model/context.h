@@ -13,6 +13,8 @@
 #include "model/config.h"
 #include "parallel/dap.h"
 
+enum { FF_CHUNK_MOST = 256 << 20 };  /* bytes; larger pieces do not make a layer faster */
+
 struct ff_context {
     struct ff_backend *be;
     struct ff_arena *arena;
@@ -20,6 +22,7 @@ struct ff_context {
     const struct ff_dap *dap;        /* the ranks that share the representations; NULL: one rank */
     bool planning;                   /* be is the plan backend: there are no values and no host memory */
     int64_t chunk_bytes;             /* scratch of one layer's loop over rows */
+    int64_t chunk_most;              /* more than that is never of use; 0: as chunk_bytes */
     /* Told at the start of every block or stage; the planner and the progress line listen. May be NULL. */
     void (*on_stage)(void *user, const char *stage, int block, int n_block);
     void *user;

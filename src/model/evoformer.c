@@ -55,24 +55,36 @@ static void triangle_attentions(const struct ff_context *ctx, const struct ff_bl
     ff_attention_triangle(ctx, &w->triangle_attention_ending_node, FF_ENDING_NODE, pair);
 }
 
+/* For all layers but triangle multiplication; the largest bias of attention lies beside their chunks. */
+static struct ff_context wide_context(const struct ff_context *ctx, const struct ff_stack_config *config,
+                                      enum ff_stack_kind kind, const struct ff_pair *pair)
+{
+    int heads = config->triangle_attention.num_head;
+    if (kind != FF_STACK_TEMPLATE && config->msa_row_attention.num_head > heads)
+        heads = config->msa_row_attention.num_head;
+    int64_t bias = heads * pair->z.shape[0] * pair->n_res * (int64_t)ff_dtype_size(pair->z.dtype);
+    return ff_pair_context(ctx, pair, bias + 4 * FF_ARENA_ALIGN);
+}
+
 void ff_evoformer_block(const struct ff_context *ctx, const struct ff_block_weights *w,
                         const struct ff_stack_config *config, enum ff_stack_kind kind, struct ff_tensor m,
                         struct ff_tensor msa_mask, struct ff_pair *pair)
 {
+    struct ff_context wide = wide_context(ctx, config, kind, pair);
     if (kind != FF_STACK_TEMPLATE) {
         if (config->outer_product_mean_first)
-            ff_outer_product_mean(ctx, &w->outer_product_mean, m, msa_mask, pair->z);
-        msa_updates(ctx, w, kind, m, msa_mask, pair);
+            ff_outer_product_mean(&wide, &w->outer_product_mean, m, msa_mask, pair->z);
+        msa_updates(&wide, w, kind, m, msa_mask, pair);
         if (!config->outer_product_mean_first)
-            ff_outer_product_mean(ctx, &w->outer_product_mean, m, msa_mask, pair->z);
+            ff_outer_product_mean(&wide, &w->outer_product_mean, m, msa_mask, pair->z);
     }
     /* The monomer's template stack is the one place where attention comes before multiplication. */
     if (kind == FF_STACK_TEMPLATE && !ctx->config->multimer) {
-        triangle_attentions(ctx, w, pair);
+        triangle_attentions(&wide, w, pair);
         triangle_multiplications(ctx, w, pair);
     } else {
         triangle_multiplications(ctx, w, pair);
-        triangle_attentions(ctx, w, pair);
+        triangle_attentions(&wide, w, pair);
     }
     transition(ctx, &w->pair_transition, pair->z);
 }

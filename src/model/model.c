@@ -385,7 +385,8 @@ static void run_begin(struct run *r)
     }
     ff_arena_init(&r->arena, r->m->arena_memory, r->plan->arena_bytes);
     r->ctx = (struct ff_context){.be = r->m->be, .arena = &r->arena, .config = &r->m->config, .dap = &r->dap,
-                                 .chunk_bytes = r->plan->chunk_bytes, .on_stage = on_stage, .user = r,
+                                 .chunk_bytes = r->plan->chunk_bytes, .chunk_most = FF_CHUNK_MOST,
+                                 .on_stage = on_stage, .user = r,
                                  /* ranks can only stop together */
                                  .stop = ff_dap_size(&r->dap) == 1 ? r->options->stop : NULL};
 }

@@ -17,11 +17,19 @@ static int64_t buffer_bytes(const struct ff_context *ctx, enum ff_dtype dtype, i
     return (c > c_extra ? c : c_extra) * ff_context_part(ctx, n_res) * padded(n_res) * (int64_t)ff_dtype_size(dtype);
 }
 
+/* Only where the pair changes over to it must the spare buffer outlive the layers. */
+static bool keeps_spare(const struct ff_context *ctx)
+{
+    return ff_dap_size(ctx->dap) > 1;
+}
+
 struct ff_tensor ff_pair_push_rows(const struct ff_context *ctx, int64_t n_res, int64_t c, int64_t c_extra)
 {
     enum ff_dtype dtype = ctx->be->activation;
-    struct ff_tensor t = FF_PUSH(ctx, FF_U8, buffer_bytes(ctx, dtype, n_res, c, c_extra));
     int64_t shape[3] = {ff_context_part(ctx, n_res), n_res, c};
+    if (!keeps_spare(ctx))
+        return ff_arena_push(ctx->arena, dtype, 3, shape);
+    struct ff_tensor t = FF_PUSH(ctx, FF_U8, buffer_bytes(ctx, dtype, n_res, c, c_extra));
     return ff_tensor_make(t.data, dtype, 3, shape);
 }
 
@@ -29,7 +37,10 @@ struct ff_pair ff_pair_make(const struct ff_context *ctx, struct ff_tensor z, st
 {
     struct ff_pair p = {.z = z, .mask = mask, .n_res = z.shape[1]};
     /* Transposed, a rank has as many rows as now: both axes are split alike. */
-    p.spare = FF_PUSH(ctx, FF_U8, buffer_bytes(ctx, z.dtype, p.n_res, z.shape[2], c_extra));
+    if (keeps_spare(ctx))
+        p.spare = FF_PUSH(ctx, FF_U8, buffer_bytes(ctx, z.dtype, p.n_res, z.shape[2], c_extra));
+    int64_t operand = c_extra * ff_context_part(ctx, p.n_res) * padded(p.n_res) * (int64_t)ff_dtype_size(z.dtype);
+    p.free_bytes = keeps_spare(ctx) ? 0 : operand;
     return p;
 }
 
@@ -56,8 +67,21 @@ static struct ff_tensor row_view(struct ff_tensor wide, int64_t n)
     return ff_tensor_slice(wide, 2, 0, n);
 }
 
-struct ff_tensor ff_pair_scratch(const struct ff_pair *p, int64_t c, int64_t rows)
+struct ff_context ff_pair_context(const struct ff_context *ctx, const struct ff_pair *p, int64_t held)
 {
+    struct ff_context r = *ctx;
+    int64_t room = ctx->chunk_bytes + p->free_bytes - held;
+    if (room > ctx->chunk_most)
+        room = ctx->chunk_most;
+    if (room > r.chunk_bytes)
+        r.chunk_bytes = room;
+    return r;
+}
+
+struct ff_tensor ff_pair_scratch(const struct ff_context *ctx, const struct ff_pair *p, int64_t c, int64_t rows)
+{
+    if (!keeps_spare(ctx))
+        return ff_pair_push(ctx, p->z.dtype, c, rows, p->n_res);
     int64_t shape[3] = {c, rows, padded(p->n_res)};
     struct ff_tensor t = ff_tensor_make(p->spare.data, p->z.dtype, 3, shape);
     FF_ASSERT(ff_tensor_bytes(&t) <= ff_tensor_bytes(&p->spare));

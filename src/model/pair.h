@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * pair: the pair representation as the layers of a stack hold it: this rank's rows, and one free buffer of the same
- * size, which is the only pair-sized temporary there is. Triangle multiplication keeps one operand in it; with several
- * ranks the pair changes over to it when it is transposed.
+ * pair: the pair representation as the layers of a stack hold it: this rank's rows. One operand of triangle
+ * multiplication is the only temporary of that size. On one rank it is scratch like any other, so that what the other
+ * layers need lies where it lay; with several ranks it is a buffer of the stack, as the pair changes over to it when it
+ * is transposed.
  *
  * "Rows" are split over the ranks. Layers work on rows only; what concerns columns (incoming edges, ending node) runs
  * on the transposed pair, which on one rank is a view and on several an exchange.
@@ -13,7 +14,8 @@
 
 struct ff_pair {
     struct ff_tensor z;              /* [I, N, c]: rows I of this rank, all columns */
-    struct ff_tensor spare;          /* bytes; contents are free for any layer */
+    struct ff_tensor spare;          /* bytes; several ranks only */
+    int64_t free_bytes;              /* of the operand, that other layers may use instead */
     struct ff_tensor mask;           /* [N, N] float32, any strides; every rank has it whole */
     int64_t n_res;                   /* N */
 };
@@ -22,7 +24,8 @@ struct ff_pair {
  * pushed as large as that must be; with several ranks every z comes from here. */
 struct ff_tensor ff_pair_push_rows(const struct ff_context *ctx, int64_t n_res, int64_t c, int64_t c_extra);
 
-/* Around the rows z of this rank; pushes the spare buffer, large enough for c_extra channels too. */
+/* Around the rows z of this rank; where a spare buffer is wanted, pushes one that is large enough for c_extra channels
+ * too. */
 struct ff_pair ff_pair_make(const struct ff_context *ctx, struct ff_tensor z, struct ff_tensor mask, int64_t c_extra);
 
 /* z and mask transposed. Twice gives back the same memory. */
@@ -31,10 +34,14 @@ void ff_pair_transpose(const struct ff_context *ctx, struct ff_pair *p);
 /* This rank's rows of the mask. */
 struct ff_tensor ff_pair_mask_rows(const struct ff_context *ctx, const struct ff_pair *p);
 
-/* The spare buffer as [c, rows, N] with rows padded to multiples of 8 elements: 16 bytes in bf16, as fast kernels want
- * them. */
-struct ff_tensor ff_pair_scratch(const struct ff_pair *p, int64_t c, int64_t rows);
-/* The same from the arena. */
+/* The context for a layer other than triangle multiplication: its chunks may take the place of the operand, all but
+ * `held` bytes that the layer holds besides, up to ctx->chunk_most. */
+struct ff_context ff_pair_context(const struct ff_context *ctx, const struct ff_pair *p, int64_t held);
+
+/* Room for an operand [c, rows, N] with rows padded to multiples of 8 elements: 16 bytes in bf16, as fast kernels want
+ * them. In the spare buffer, or pushed where there is none. */
+struct ff_tensor ff_pair_scratch(const struct ff_context *ctx, const struct ff_pair *p, int64_t c, int64_t rows);
+/* The same from the arena always. */
 struct ff_tensor ff_pair_push(const struct ff_context *ctx, enum ff_dtype type, int64_t c, int64_t rows, int64_t n);
 
 #endif

@@ -8,7 +8,7 @@
 #include "model/model.h"
 #include "model/weights.h"
 
-enum { CHUNK_MOST = 256 << 20, CHUNK_LEAST = 64 << 10 };
+enum { CHUNK_LEAST = 64 << 10 };
 
 /* Follows the stages of a pass: arena peak and cost of each. */
 struct stage_recorder {
@@ -70,7 +70,8 @@ static void measure(const struct ff_model_config *c, const struct ff_weights *w,
     struct ff_comm *comm = ff_comm_planned(ret->shape.n_rank > 1 ? ret->shape.n_rank : 1, 0);
     const struct ff_dap dap = {.comm = comm, .be = be, .arena = &arena, .chunk_bytes = chunk_bytes};
     struct ff_context ctx = {.be = be, .arena = &arena, .config = c, .dap = &dap, .planning = true,
-                             .chunk_bytes = chunk_bytes, .on_stage = open_stage, .user = &r};
+                             .chunk_bytes = chunk_bytes, .chunk_most = FF_CHUNK_MOST, .on_stage = open_stage,
+                             .user = &r};
     struct ff_batch batch;
     ff_batch_from_shape(&ret->shape, c->multimer, &batch);
     struct ff_forward_state s;
@@ -118,11 +119,14 @@ static ff_status fit(const struct ff_model_config *c, const struct ff_weights *w
                      const struct ff_residue_constants *constants, struct ff_backend *be, struct ff_plan *p)
 {
     const double gib = 1024.0 * 1024.0 * 1024.0;
-    for (int64_t chunk = CHUNK_MOST; chunk >= CHUNK_LEAST; chunk /= 2) {
-        measure(c, w, constants, be, chunk, p);
-        if (p->total_bytes <= p->budget_bytes)
-            return FF_OK;
-    }
+    /* 256, 192, 128, 96, ... MiB */
+    for (int64_t chunk = FF_CHUNK_MOST; chunk >= CHUNK_LEAST; chunk /= 2)
+        for (int quarters = 4; quarters > 2; quarters--) {
+            measure(c, w, constants, be, chunk / 4 * quarters, p);
+            if (p->total_bytes <= p->budget_bytes)
+                return FF_OK;
+        }
+    measure(c, w, constants, be, CHUNK_LEAST, p);
     int most = longest_that_fits(c, w, constants, be, p);
     if (most == 0)
         return ff_fail(FF_EMEMORY,

@@ -70,7 +70,8 @@ void ff_triangle_multiplication(const struct ff_context *ctx, const struct ff_tr
         ff_pair_transpose(ctx, p);
     struct ff_tensor z = p->z, mask = ff_pair_mask_rows(ctx, p);
     int64_t n_row = z.shape[0], n_res = p->n_res, c_i = w->left_projection.w.shape[1];
-    struct ff_tensor right = ff_pair_scratch(p, c_i, n_row);
+    size_t start = ff_arena_mark(ctx->arena);
+    struct ff_tensor right = ff_pair_scratch(ctx, p, c_i, n_row);
     FF_OP(ctx->be, triangle_project, .out = right, .z = z, .mask = mask, .norm = w->layer_norm_input,
           .w = w->right_projection.w, .b = w->right_projection.b, .gate_w = w->right_gate.w, .gate_b = w->right_gate.b);
 
@@ -90,6 +91,7 @@ void ff_triangle_multiplication(const struct ff_context *ctx, const struct ff_tr
         add_products(ctx, w, part, left, right, n_res);
         ff_arena_release(ctx->arena, mark);
     }
+    ff_arena_release(ctx->arena, start);
     if (edges == FF_INCOMING)
         ff_pair_transpose(ctx, p);
 }

@@ -209,16 +209,11 @@ static void walk_outer_product(const struct scope *s, int c_m, int c_z, int n_ou
     int c = n_outer;
     ret->output.w = PUSH(s, t, c * c, c_z);
     ret->output.b = PUSH(s, FF_F32, c_z);
-    ret->left_right.w = PUSH(s, t, c_m, 2 * c);
-    ret->left_right.b = PUSH(s, FF_F32, 2 * c);
     DECLARE(s, "output_b", ret->output.b, c_z);
     DECLARE(s, "output_w", ret->output.w, c, c, c_z);
     walk_norm(s, "layer_norm_input", c_m, &ret->layer_norm_input);
-    struct scope left = scope_sub(s, "left_projection"), right = scope_sub(s, "right_projection");
-    DECLARE(&left, "bias", elements(s, ret->left_right.b, 0, c), c);
-    DECLARE(&left, "weights", columns(s, ret->left_right.w, 0, c), c_m, c);
-    DECLARE(&right, "bias", elements(s, ret->left_right.b, c, c), c);
-    DECLARE(&right, "weights", columns(s, ret->left_right.w, c, c), c_m, c);
+    walk_trunk_linear(s, "left_projection", c_m, c, &ret->left_projection);
+    walk_trunk_linear(s, "right_projection", c_m, c, &ret->right_projection);
 }
 
 /* Left and right [c, n] of a product that multimer v3 stores as one [c, 2 n]. */

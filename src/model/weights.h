@@ -47,7 +47,7 @@ struct ff_transition_weights {
 
 struct ff_outer_product_weights {
     struct ff_norm layer_norm_input;     /* [c_m] */
-    struct ff_linear_weights left_right; /* [c_m, 2 C]: left_projection, right_projection */
+    struct ff_linear_weights left_projection, right_projection; /* [c_m, C] */
     struct ff_linear_weights output;     /* [C C, c_z] */
 };
 

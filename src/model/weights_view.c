@@ -66,7 +66,8 @@ struct ff_block_weights ff_weights_block(const struct ff_block_weights *stack, i
     linear_at(&g->output, i);
     transition_at(&b.msa_transition, i);
     norm_at(&b.outer_product_mean.layer_norm_input, i);
-    linear_at(&b.outer_product_mean.left_right, i);
+    linear_at(&b.outer_product_mean.left_projection, i);
+    linear_at(&b.outer_product_mean.right_projection, i);
     linear_at(&b.outer_product_mean.output, i);
     triangle_at(&b.triangle_multiplication_outgoing, i);
     triangle_at(&b.triangle_multiplication_incoming, i);
