@@ -104,8 +104,9 @@ static ff_status run(const struct ff_config *config, struct ff_source *source, s
     ff_status st = ff_model_open(&config->model, "synthetic", profile, &model);
     if (st == FF_OK) {
         struct clock clock = {0};
-        struct ff_model_run_options options = {.want_logits = true, .on_stage = note_stage, .on_pass = note_pass,
-                                               .user = &clock, .stop = stop};
+        bool logits = source->shape.n_res <= config->output.arrays_max_residues;
+        struct ff_model_run_options options = {.want_logits = logits, .compact_pae = !logits, .on_stage = note_stage,
+                                               .on_pass = note_pass, .user = &clock, .stop = stop};
         struct ff_prediction prediction;
         st = ff_model_run(model, source, &plan, &options, &prediction);
         if (st == FF_OK) {

@@ -57,6 +57,7 @@ struct ff_output_config {
     bool save_representations;
     bool published_chain_ids;        /* output.chain_ids: alphafold starts complexes at B; auto starts at A */
     int pae_json_max_residues;       /* above it the PAE goes to the .npz only */
+    int arrays_max_residues;         /* above it the .npz has no logits and a PAE of one byte each */
 };
 
 struct ff_run_config {

@@ -244,17 +244,23 @@ static ff_status write_arrays(const struct ff_output_prediction *p, struct ff_ou
 static ff_status write_pae(const struct ff_output_prediction *p, struct ff_output_files *files)
 {
     int n_res = p->prediction->n_res;
-    if (ff_arrays_find(&p->prediction->arrays, "predicted_aligned_error") == NULL)
+    int64_t n = (int64_t)n_res * n_res;
+    const struct ff_array *whole = ff_arrays_find(&p->prediction->arrays, "predicted_aligned_error");
+    const struct ff_array *eighths = ff_arrays_find(&p->prediction->arrays, "predicted_aligned_error/eighths");
+    if (whole == NULL && eighths == NULL)
         return FF_OK; /* parameters without the head */
     if (n_res > p->config->pae_json_max_residues) {
         ff_note("no pae_*.json for %d residues (output.pae_json_max_residues is %d); the PAE is in result_*.npz", n_res,
                 p->config->pae_json_max_residues);
         return FF_OK;
     }
-    const float *pae = prediction_array(p->prediction, "predicted_aligned_error", (int64_t)n_res * n_res);
     const float *max_pae = prediction_array(p->prediction, "max_predicted_aligned_error", 1);
+    float *wide = whole == NULL ? FF_NEW_ARRAY(float, (size_t)n) : NULL;
+    for (int64_t i = 0; whole == NULL && i < n; i++)
+        wide[i] = ff_confidence_pae_from_eighths(((const uint8_t *)eighths->data)[i]);
     struct ff_strbuf text = {0};
-    ff_output_pae_json(n_res, pae, *max_pae, &text);
+    ff_output_pae_json(n_res, wide != NULL ? wide : prediction_array(p->prediction, whole->name, n), *max_pae, &text);
+    free(wide);
     return write_text(p, FF_RESULT_PAE, &text, files);
 }
 

@@ -21,6 +21,7 @@ static const struct {
     {"predicted_lddt/logits", 0, 0},
     {"predicted_aligned_error/logits", 0, 1},
     {"predicted_aligned_error", 0, 1},
+    {"predicted_aligned_error/eighths", 0, 1},
     {"plddt", 0, 0},
     {"representations/single", 0, 0},
     {"representations/structure_module", 0, 0},

@@ -354,13 +354,19 @@ ff_status ff_predictor_run(struct ff_predictor *p, const struct ff_predictor_job
     FF_TRY(ff_predictor_plan(p, job->model, &source->shape, &plan));
     FF_TRY(load_params(p, job->model));
 
+    int most = p->config->output.arrays_max_residues;
+    bool large = source->shape.n_res > most;
+    if (large)
+        ff_note("the result file of %d residues has no logits, and its PAE in eighths of an angstrom "
+                "(output.arrays_max_residues is %d)", source->shape.n_res, most);
     struct tap tap;
     tap_init(&tap, source);
     struct progress progress = {.n_pass = n_recycle + 1};
     struct ff_model_run_options options = {
         .num_recycle = n_recycle,
         .want_representations = p->config->output.save_representations,
-        .want_logits = true,
+        .want_logits = !large,
+        .compact_pae = large,
         .on_stage = show_stage,
         .on_pass = show_pass,
         .user = &progress,

@@ -140,6 +140,17 @@ void ff_chain_scores_free(struct ff_chain_scores *s)
     *s = (struct ff_chain_scores){0};
 }
 
+void ff_confidence_pae_eighths(int64_t n, const float *pae, uint8_t *ret)
+{
+    for (int64_t i = 0; i < n; i++)
+        ret[i] = (uint8_t)fminf(rintf(pae[i] * 8.0f), 255.0f);
+}
+
+float ff_confidence_pae_from_eighths(uint8_t eighths)
+{
+    return (float)eighths / 8.0f;
+}
+
 float ff_confidence_max_pae(float max_bin, int n_bin)
 {
     double step = max_bin / (n_bin - 2);

@@ -34,6 +34,10 @@ void ff_confidence_chains(int n_res, const int32_t *asym_id /* [n_res] */, const
                           const float *tm /* [n_res, n_res] or NULL */, struct ff_chain_scores *ret);
 void ff_chain_scores_free(struct ff_chain_scores *s);        /* frees what is inside and resets to {0} */
 
+/* n aligned errors in eighths of an angstrom; more than 31.875 becomes 255. */
+void ff_confidence_pae_eighths(int64_t n, const float *pae, uint8_t *ret);
+float ff_confidence_pae_from_eighths(uint8_t eighths);
+
 /* Largest aligned error that can be reported: the centre of the last bin (31.75 for 64 bins to 31 A). */
 float ff_confidence_max_pae(float max_bin, int n_bin);
 

@@ -329,7 +329,11 @@ static void collect_confidence(struct run *r)
     memcpy(add_f32(r, "plddt", FF_SHAPE(n)), r->plddt, (size_t)n * sizeof(float));
     if (r->pae == NULL)
         return;
-    memcpy(add_f32(r, "predicted_aligned_error", FF_SHAPE(n, n)), r->pae, (size_t)(n * n) * sizeof(float));
+    if (r->options->compact_pae)
+        ff_confidence_pae_eighths(n * n, r->pae, ff_arrays_add(&p->arrays, "predicted_aligned_error/eighths", FF_U8,
+                                                               FF_SHAPE(n, n))->data);
+    else
+        memcpy(add_f32(r, "predicted_aligned_error", FF_SHAPE(n, n)), r->pae, (size_t)(n * n) * sizeof(float));
     *add_f32(r, "max_predicted_aligned_error", 0, NULL) = ff_confidence_max_pae(h->pae_max_error_bin, h->pae_num_bins);
     *add_f32(r, "ptm", 0, NULL) = p->ptm;
     if (r->asym_id != NULL) {

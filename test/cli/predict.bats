@@ -40,6 +40,22 @@ crambin=TTCCPSIVARSNFNVCRLPGTPEAICATYTGCIIIPGATCPGDYAN
     [ "$(printf '%.2f' "$score")" = "$b_factor" ]
 }
 
+@test "results of long targets: no logits, the PAE in eighths, the same pae file to a tenth" {
+    run_code 0 "$FASTFOLD" predict --features $demo/golden_4ot.npz --config $config --recycles 0 -o "$tmp/a"
+    run_code 0 "$FASTFOLD" predict --features $demo/golden_4ot.npz --config $config --recycles 0 -o "$tmp/b" \
+        --set output.arrays_max_residues=50
+    said "eighths of an angstrom" "output.arrays_max_residues is 50"
+    a=$tmp/a/golden_4ot b=$tmp/b/golden_4ot
+    for name in [^_]predicted_aligned_error distogram/logits predicted_aligned_error/logits masked_msa/logits; do
+        grep -qa "$name.npy" "$a/result_demo_pred_0.npz"
+        if grep -qa "$name.npy" "$b/result_demo_pred_0.npz"; then false; fi
+    done
+    grep -qa predicted_aligned_error/eighths.npy "$b/result_demo_pred_0.npz"
+    cmp "$a/ranked_0.pdb" "$b/ranked_0.pdb"
+    paste <(grep -oE '[0-9.]+' "$a/pae_demo_pred_0.json") <(grep -oE '[0-9.]+' "$b/pae_demo_pred_0.json") |
+        awk '{ d = $1 - $2 } d > 0.1001 || d < -0.1001 { bad++ } END { exit bad > 0 || NR != 59 * 59 + 1 }'
+}
+
 @test "parameters without the PAE head give no pae file" {
     run_code 0 "$FASTFOLD" predict "$(fasta crn $crambin)" --config $config --no-msa --recycles 0 --output-dir "$out" \
         --params synthetic --set model.heads.predicted_aligned_error=false
