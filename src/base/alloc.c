@@ -4,10 +4,12 @@
 #include "base/alloc.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/status.h"
 
@@ -44,6 +46,24 @@ void *ff_xcalloc_aligned(size_t align, size_t bytes)
     if (posix_memalign(&p, align, bytes ? bytes : 1) != 0)
         ff_die(FF_EMEMORY, __FILE__, __LINE__, "out of memory: %zu bytes asked for", bytes);
     return memset(p, 0, bytes);
+}
+
+void *ff_alloc_large(size_t bytes)
+{
+    const size_t huge_page = (size_t)2 << 20;
+    bool large = bytes >= 2 * huge_page;
+    void *p = NULL;
+    if (posix_memalign(&p, large ? huge_page : 256, bytes ? bytes : 1) != 0)
+        return NULL;
+    /* Fewer faults when the memory is first written; and rows that lie pages apart stay in the translation cache. */
+    if (large)
+        (void)madvise(p, bytes, MADV_HUGEPAGE);
+    return p;
+}
+
+void *ff_xmalloc_large(size_t bytes)
+{
+    return checked(ff_alloc_large(bytes), bytes);
 }
 
 void *ff_xrealloc(void *p, size_t bytes)

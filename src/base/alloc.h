@@ -9,6 +9,8 @@
 void *ff_xmalloc(size_t bytes);                      /* bytes 0 gives a unique pointer */
 void *ff_xcalloc(size_t count, size_t size);         /* zeroed; checks count * size */
 void *ff_xcalloc_aligned(size_t align, size_t bytes);  /* zeroed; align is a power of two, 8 or more */
+void *ff_xmalloc_large(size_t bytes);                /* on large pages where there are such; contents undefined */
+void *ff_alloc_large(size_t bytes);                  /* the same; NULL when memory runs out */
 void *ff_xrealloc(void *p, size_t bytes);
 void *ff_xreallocarray(void *p, size_t count, size_t size); /* checks count * size */
 char *ff_xstrdup(const char *s);

@@ -20,13 +20,6 @@ uint64_t ff_hash_fnv1a(const void *data, uint64_t len)
     return h;
 }
 
-uint64_t ff_hash_mix(uint64_t z)
-{
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-    return z ^ z >> 31;
-}
-
 /* ---- SHA-256 ---- */
 
 enum { BLOCK = 64 };

@@ -22,4 +22,10 @@ int64_t ff_rng_below(struct ff_rng *r, int64_t n);            /* 0 .. n-1, unbia
 void ff_rng_shuffle(struct ff_rng *r, int64_t *index, int64_t n); /* Fisher-Yates, in place */
 double ff_rng_normal(struct ff_rng *r);                       /* mean 0, variance 1 */
 
+/* Number `index` of the numbers that belong to key, in any order: for large arrays that several threads fill. */
+static inline uint64_t ff_rng_at(uint64_t key, uint64_t index)
+{
+    return ff_hash_mix(key + 0x9E3779B97F4A7C15u * (index + 1));
+}
+
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "compute/op_fill.h"
 
 struct ff_op_call *ff_op_call_create(const struct ff_op_case *c, uint64_t seed, bool round_bf16)
 {
@@ -34,7 +35,7 @@ ff_status ff_op_call_bind(const struct ff_op_call *host, struct ff_backend *be, 
     *call = *host;
     call->backend = be;
     call->memory = memory;
-    uint16_t *half = ff_xmalloc(most * sizeof *half);
+    uint16_t *half = ff_xmalloc_large(most * sizeof *half);
     uintptr_t at = (uintptr_t)memory;
     for (int i = 0; i < host->n_operand; i++) {
         const struct ff_op_operand *o = &host->operand[i];
@@ -42,8 +43,7 @@ ff_status ff_op_call_bind(const struct ff_op_call *host, struct ff_backend *be, 
         struct ff_tensor storage = ff_tensor_make((void *)at, type, FF_SHAPE((int64_t)o->elements));
         const void *from = o->host;
         if (type == FF_BF16) {
-            for (size_t k = 0; k < o->elements; k++)
-                half[k] = ff_f32_to_bf16(((const float *)o->host)[k]);
+            ff_fill_narrow(half, o->host, o->elements);
             from = half;
         }
         be->upload(be, &storage, from);

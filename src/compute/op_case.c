@@ -50,9 +50,7 @@ static struct ff_op_operand *operand(const struct builder *b, struct ff_tensor *
         .elements = (size_t)stride + 2 * GUARD,
         .first = GUARD,
     };
-    uint32_t *storage = ff_xmalloc(o->elements * sizeof *storage + 64);
-    for (size_t i = 0; i < o->elements; i++)
-        storage[i] = FF_OP_CALL_UNUSED;
+    uint32_t *storage = ff_fill_storage(o->elements);
     o->host = storage;
     t->data = storage + o->first;
     ff_fill_tensor(t, kind == OUT ? FF_FILL_NOTHING : how, call->what.op, call->n_operand, call->what.flags, b->seed,

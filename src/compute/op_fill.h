@@ -33,4 +33,9 @@ static inline bool ff_fill_is_int(enum ff_fill how) { return how >= FF_FILL_AATY
 void ff_fill_tensor(const struct ff_tensor *t, enum ff_fill how, enum ff_op op, int number, int flags, uint64_t seed,
                     bool round_bf16);
 
+/* New storage on the host in which no element has been used yet: FF_OP_CALL_UNUSED everywhere. */
+uint32_t *ff_fill_storage(size_t elements);
+/* y [n] = x in bfloat16 */
+void ff_fill_narrow(uint16_t *y, const float *x, size_t n);
+
 #endif

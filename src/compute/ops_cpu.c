@@ -7,7 +7,6 @@
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -17,7 +16,7 @@ struct cpu {
     char *workspace;     /* FF_CPU_SHARED bytes, then FF_CPU_SCRATCH per thread */
 };
 
-enum { CACHE_LINE = 64, HUGE_PAGE = 2 << 20 };
+enum { CACHE_LINE = 64, COPY_STEP = 1 << 20 };
 
 /* BLAS runs on the calling thread, since the callers are threads already. Which library is linked is known only then;
  * the others' symbols stay NULL. */
@@ -53,13 +52,9 @@ static ff_status cpu_alloc(struct ff_backend *be, size_t bytes, void **ret)
     if (available > 0 && bytes > available)
         return ff_fail(FF_EMEMORY, "cpu: %.2f GiB of memory wanted, %.2f GiB available", (double)bytes / (1 << 30),
                        (double)available / (1 << 30));
-    bool large = bytes >= 2 * (size_t)HUGE_PAGE;
-    int err = posix_memalign(ret, large ? HUGE_PAGE : 256, bytes ? bytes : 1);
-    if (err != 0)
-        return ff_fail(FF_EMEMORY, "cpu: %.2f GiB of memory wanted: %s", (double)bytes / (1 << 30), strerror(err));
-    /* Columns of the MSA and of the pair lie pages apart; large pages keep them in the translation cache. */
-    if (large)
-        (void)madvise(*ret, bytes, MADV_HUGEPAGE);
+    *ret = ff_alloc_large(bytes);
+    if (*ret == NULL)
+        return ff_fail(FF_EMEMORY, "cpu: the system could not give %.2f GiB of memory", (double)bytes / (1 << 30));
     return FF_OK;
 }
 
@@ -69,11 +64,22 @@ static void cpu_release(struct ff_backend *be, void *p)
     free(p);
 }
 
+struct copy_bytes {
+    char *to;
+    const char *from;
+};
+
+static void copy_part(void *user, struct ff_scratch *s, int64_t from, int64_t count)
+{
+    const struct copy_bytes *c = user;
+    (void)s;
+    memcpy(c->to + from, c->from + from, (size_t)count);
+}
+
 static void cpu_upload(struct ff_backend *be, const struct ff_tensor *dst, const void *src)
 {
-    (void)be;
     FF_ASSERT(ff_tensor_contiguous(dst));
-    memcpy(dst->data, src, ff_tensor_bytes(dst));
+    ff_cpu_for(be, (int64_t)ff_tensor_bytes(dst), COPY_STEP, copy_part, &(struct copy_bytes){dst->data, src});
 }
 
 static void cpu_download(struct ff_backend *be, void *dst, const struct ff_tensor *src)
@@ -160,13 +166,6 @@ void ff_cpu_rows(struct ff_backend *be, int64_t n, int64_t row_floats, int64_t f
 
 /* --- what the machine reaches --- */
 
-static void copy_part(void *user, struct ff_scratch *s, int64_t from, int64_t count)
-{
-    (void)s;
-    void *const *area = user;
-    memcpy((char *)area[0] + from, (char *)area[1] + from, (size_t)count);
-}
-
 static void cpu_measure(struct ff_backend *be, double *flops_per_second, double *bytes_per_second)
 {
     enum { N = 3072, TIMES = 5 };
@@ -192,7 +191,7 @@ static void cpu_measure(struct ff_backend *be, double *flops_per_second, double 
         memset(area[1], 2, bytes);
         for (int i = 0; i < TIMES; i++) {
             double start = ff_clock_now();
-            ff_cpu_for(be, (int64_t)bytes, 1 << 20, copy_part, area);
+            ff_cpu_for(be, (int64_t)bytes, COPY_STEP, copy_part, &(struct copy_bytes){area[0], area[1]});
             double speed = 2.0 * (double)bytes / (ff_clock_now() - start);
             *bytes_per_second = speed > *bytes_per_second ? speed : *bytes_per_second;
         }
