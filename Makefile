@@ -45,6 +45,8 @@ main_src := main cmd_params cmd_config cmd_doctor cmd_version cmd_predict cmd_fe
 cuda_src := backend gemm layernorm elementwise linear attention attention_bf16 attention_fp32 global_attention \
   template_attention transition transition_fused triangle triangle_fused opm embed ipa geometry heads
 cuda_headers := common device ptx wgmma mma attention transition_fused triangle_fused
+# Where NCCL is.
+nccl_src := comm_nccl
 
 # ---- tests: one program per file ------------------------------------------------------------------------------------
 unit_tests := test_status test_tensor test_arena test_log test_alloc test_strbuf test_clock test_file test_hash \
@@ -76,13 +78,14 @@ bench_programs :=
 prefix ?= /usr/local
 O := build$(if $(asan),/asan)$(if $(debug),/debug)
 
+comma := ,
 lib := $(O)/libfastfold.a
 exe := $(O)/fastfold
 
 rooms := base format bio compute parallel feature model app
 lib_objs = $(foreach r,$(rooms),$(addprefix $(O)/src/$(r)/,$($(r)_src:=.o))) $(O)/gen/builtin_configs.o
 main_objs := $(addprefix $(O)/src/app/,$(main_src:=.o))
-cuda_objs := $(addprefix $(O)/cuda/,$(cuda_src:=.o))
+cuda_objs = $(addprefix $(O)/cuda/,$(addsuffix .o,$(cuda_src) $(if $(have_nccl),$(nccl_src))))
 # The CUDA sources as C++ for an emulated GPU: test/emulator.
 emulated_objs := $(addprefix $(O)/emulated/,$(cuda_src:=.o) emulator.o backend_c.o)
 emulated_headers := $(addprefix $(O)/emulated/,$(addsuffix .cuh,$(filter-out ptx wgmma,$(cuda_headers))))
@@ -116,7 +119,6 @@ CC ?= cc
 NVCC ?= nvcc
 git_version := $(shell git describe --always --dirty --tags --match 'v*' 2>/dev/null)
 
-comma := ,
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wpointer-arith \
         $(if $(werror),-Werror)
 OPT := $(if $(debug),-Og -g3,$(if $(asan),-O1 -g,-O2 -g))
@@ -184,9 +186,9 @@ check-parallel: $(parallel_bins)
 	@FF_TEST_BUILD=$(O) $(run_tests) $(parallel_files)
 check-cli: $(exe)
 	@FASTFOLD=$(exe) $(run_tests) $(cli_files)
-check-gpu: $(exe) $(op_bins) $(golden_bins)
+check-gpu: $(exe) $(op_bins) $(golden_bins) $(parallel_bins)
 	@$(if $(have_cuda),,echo 'check-gpu: this build has no CUDA backend (see the lines above)' >&2; exit 1)
-	@FASTFOLD=$(exe) scripts/gpu_check.sh '$(op_bins)' '$(golden_bins)'
+	@FASTFOLD=$(exe) scripts/gpu_check.sh '$(op_bins)' '$(golden_bins)' '$(parallel_bins)'
 # The CUDA kernels on an emulated GPU: in order, and in both orders of threads that are worst for a missing barrier.
 check-emulated: $(emulated_bins)
 	@export FF_TEST_DEVICE=cuda; for p in fp32 bf16 tf32; do \
@@ -206,7 +208,8 @@ lint:
 # Every file that the lists above name, for lint.
 list-sources:
 	@printf '%s\n' $(foreach r,$(rooms),$(addprefix src/$(r)/,$($(r)_src:=.c))) $(main_src:%=src/app/%.c) \
-	  $(cuda_src:%=cuda/%.cu) $(test_bins:$(O)/%=%.c) $(bench_bins:$(O)/%=%.c) $(test_support:%=test/%.c) $(cli_files)
+	  $(patsubst %,cuda/%.cu,$(cuda_src) $(nccl_src)) $(test_bins:$(O)/%=%.c) $(bench_bins:$(O)/%=%.c) \
+	  $(test_support:%=test/%.c) $(cli_files)
 
 install: $(exe)
 	install -D -m 755 $(exe) $(DESTDIR)$(prefix)/bin/fastfold
@@ -232,7 +235,8 @@ help:
 	@echo '  make lint       house rules: include order, banned functions, file and line lengths, scripts, manuals'
 	@echo '  make install    into prefix=/usr/local (also DESTDIR=); make uninstall takes it away again'
 	@echo '  make clean      removes build/'
-	@echo 'switches: CUDA=0|1  MPI=0|1  asan=1  debug=1  werror=1  V=1  CC=gcc  CFLAGS=...  CUDA_HOME=DIR  prefix=DIR'
+	@echo 'switches: CUDA=0|1  MPI=0|1  asan=1  debug=1  werror=1  V=1  CC=gcc  CFLAGS=...  prefix=DIR  CUDA_HOME=DIR'
+	@echo '          NCCL_HOME=DIR'
 
 # ---- rules ----------------------------------------------------------------------------------------------------------
 # The flags of the last build: a change of switches rebuilds what they concern.

@@ -379,13 +379,19 @@ static void cuda_destroy(struct ff_backend *be)
     delete be;
 }
 
-static ff_status start(struct ff_cuda_device *d)
+static ff_status start(struct ff_cuda_device *d, int index, int count)
 {
     int n = 0;
     cudaError_t err = cudaGetDeviceCount(&n);
     if (err != cudaSuccess || n == 0)
         return explain(err);
-    if ((err = cudaGetDevice(&d->index)) != cudaSuccess || (err = cudaFree(NULL)) != cudaSuccess)
+    if (count > n)
+        return ff_fail(FF_EUSAGE,
+                       "%d ranks on this machine, but %d GPU%s visible; start one rank per GPU (mpirun -np %d), let "
+                       "them see more (CUDA_VISIBLE_DEVICES, or srun without --gpus-per-task), or use --device cpu",
+                       count, n, n == 1 ? " is" : "s are", n);
+    d->index = index;
+    if ((err = cudaSetDevice(index)) != cudaSuccess || (err = cudaFree(NULL)) != cudaSuccess)
         return explain(err);
     FF_CUDA(cudaDeviceGetAttribute(&d->major, cudaDevAttrComputeCapabilityMajor, d->index));
     FF_CUDA(cudaDeviceGetAttribute(&d->minor, cudaDevAttrComputeCapabilityMinor, d->index));
@@ -410,13 +416,13 @@ static ff_status start(struct ff_cuda_device *d)
     return FF_OK;
 }
 
-ff_status ff_backend_cuda_create(enum ff_precision precision, struct ff_backend **ret)
+ff_status ff_backend_cuda_create(enum ff_precision precision, int index, int count, struct ff_backend **ret)
 {
     *ret = NULL;
     struct ff_backend *be = new ff_backend();
     struct ff_cuda_device *d = new ff_cuda_device();
     be->impl = d;
-    ff_status st = start(d);
+    ff_status st = start(d, index, count);
     if (st != FF_OK) {
         (void)cudaGetLastError();
         cuda_destroy(be);

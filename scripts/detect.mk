@@ -2,7 +2,7 @@
 # detect: finds the libraries and compilers of this machine, says what it found and how to get what it did not.
 #
 # In: CC CUDA MPI CUDA_HOME cuda_src parallel_src. Out: found_cflags found_ldflags found_libs found_nvcc_flags NVCC
-# cuda_arch have_cuda have_mpi. A missing required library stops make with the package's name.
+# cuda_arch have_cuda have_mpi have_nccl. A missing required library stops make with the package's name.
 
 # $(call probe,header,flags): "yes" when a program with that header compiles and links.
 probe = $(shell printf '\043include <%s>\nint main(void){return 0;}\n' '$(1)' | \
@@ -101,9 +101,33 @@ else
 cuda_report := nvcc not found on PATH or in /usr/local/cuda, the program runs on the CPU
 endif
 
+# NCCL: for one target on several GPUs, so only with both. In NCCL_HOME, CUDA_HOME or where the compiler looks (CPATH
+# and LIBRARY_PATH); a Python wheel has the library without its plain name.
+have_nccl :=
+ifneq ($(and $(have_cuda),$(have_mpi)),)
+nccl_dirs := $(foreach d,$(NCCL_HOME) $(CUDA_HOME),-L$(d)/lib64 -L$(d)/lib)
+nccl_include := $(addprefix -isystem ,$(addsuffix /include,$(NCCL_HOME) $(CUDA_HOME)))
+nccl_link := $(firstword $(foreach l,-lnccl -l:libnccl.so.2,$(if $(filter yes,$(call probe,nccl.h,\
+               $(nccl_include) $(nccl_dirs) $(l))),$(l))))
+ifneq ($(nccl_link),)
+have_nccl := yes
+nccl_found := $(filter /%,$(foreach f,libnccl.so libnccl.so.2,$(shell $(CC) -print-file-name=$(f))))
+found_cflags += -DHAVE_NCCL
+found_nvcc_flags += $(nccl_include)
+found_libs += $(nccl_dirs) $(addprefix -Wl$(comma)-rpath$(comma),$(sort $(patsubst -L%,%,$(nccl_dirs)) \
+                $(patsubst %/,%,$(dir $(nccl_found))))) $(nccl_link)
+nccl_report := found, one target can use several GPUs
+else
+nccl_report := not found, one target uses one GPU (apt-get install libnccl-dev, or NCCL_HOME=DIR)
+endif
+endif
+
 # Once per make, not again in the makes that it starts.
 ifeq ($(MAKELEVEL)$(MAKE_RESTARTS),0)
 $(info zlib, libyaml, OpenBLAS, OpenMP: found)
 $(info MPI:  $(mpi_report))
 $(info CUDA: $(cuda_report))
+ifneq ($(nccl_report),)
+$(info NCCL: $(nccl_report))
+endif
 endif

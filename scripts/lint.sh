@@ -47,8 +47,13 @@ FNR == 1 { split(FILENAME, part, "/"); from = part[1] == "src" ? part[2] : "" }
 /^#include "/ && from != "" {
     to = $2; gsub(/"/, "", to); split(to, t, "/")
     if (t[1] == "cuda_backend.h") {
-        if (FILENAME != "src/compute/backend.c" && FILENAME != "src/parallel/comm.c")
-            print FILENAME ":" FNR ": only compute/backend.c and parallel/comm.c may include cuda_backend.h"
+        if (FILENAME != "src/compute/backend.c")
+            print FILENAME ":" FNR ": only compute/backend.c may include cuda_backend.h"
+        next
+    }
+    if (t[1] == "comm_nccl.h") {
+        if (FILENAME != "src/parallel/comm.c")
+            print FILENAME ":" FNR ": only parallel/comm.c may include comm_nccl.h"
         next
     }
     if (!(t[1] in rank)) { print FILENAME ":" FNR ": " to " is in no room (write \"room/file.h\")"; next }
@@ -69,8 +74,8 @@ only() {
     grep -nE "$1" "${code[@]}" | grep '^src/' | grep -vE "^($2)" | grep -vE '^[^:]*:[0-9]+: *(\*|/\*|//)' |
         sed -E "s|^([^:]*:[0-9]+):.*|\1: $3|" >>"$found"
 }
-only '\bHAVE_(CUDA|MPI)\b' 'src/compute/backend\.c|src/parallel/comm\.c' \
-    'HAVE_CUDA and HAVE_MPI belong in compute/backend.c and parallel/comm.c'
+only '\bHAVE_CUDA\b' 'src/compute/backend\.c' 'HAVE_CUDA belongs in compute/backend.c'
+only '\bHAVE_(MPI|NCCL)\b' 'src/parallel/comm\.c' 'HAVE_MPI and HAVE_NCCL belong in parallel/comm.c'
 # run.json and what belongs to searches are JSON that these files write themselves.
 only '\bff_yaml_(get|to_|is_null|load|parse)' \
     'src/app/option|src/app/run_record|src/app/search_(record|cache)|src/format/yaml' \

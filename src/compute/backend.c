@@ -8,15 +8,26 @@
 #include "cuda_backend.h"
 #endif
 
+static int place_index, place_count = 1;
+
+void ff_backend_set_place(int index, int count)
+{
+    FF_ASSERT(index >= 0 && index < count);
+    place_index = index;
+    place_count = count;
+}
+
 static ff_status create_cuda(enum ff_precision precision, struct ff_backend **ret)
 {
 #ifdef HAVE_CUDA
-    FF_TRY(ff_backend_cuda_create(precision, ret));
+    FF_TRY(ff_backend_cuda_create(precision, place_index, place_count, ret));
     ff_warn("the CUDA backend has passed its tests on an emulated GPU only; compare a result with --device cpu before "
             "you rely on it");
     return FF_OK;
 #else
     (void)precision;
+    (void)place_index;
+    (void)place_count;
     *ret = NULL;
     return ff_fail(FF_EUSAGE, "this fastfold was built without CUDA; use --device cpu, or build it with 'make CUDA=1'");
 #endif

@@ -40,6 +40,10 @@ ff_status ff_backend_create(enum ff_device device, enum ff_precision precision, 
                             struct ff_backend **ret) FF_MUST_USE;
 void ff_backend_destroy(struct ff_backend *be);         /* NULL is allowed */
 
+/* This process is number `index` of `count` that share this machine's GPUs: the cuda backend takes that GPU of those
+ * visible, and fails with FF_EUSAGE when there are fewer than count. Before the first backend; else 0 of 1. */
+void ff_backend_set_place(int index, int count);
+
 /* What this build and this machine have, for `doctor` and `version`: one line each, "cuda: not built in", ... */
 void ff_backend_describe(void (*line)(void *user, const char *text), void *user);
 

@@ -4,10 +4,14 @@
 #include "parallel/comm.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #ifdef HAVE_MPI
 #include "parallel/comm_mpi.h"
+#endif
+#ifdef HAVE_NCCL
+#include "comm_nccl.h"
 #endif
 
 /* --- one rank: nobody to talk to -------------------------------------------------------------------------------- */
@@ -22,7 +26,7 @@ static void self_barrier(struct ff_comm *c)
     (void)c;
 }
 
-static void self_broadcast(struct ff_comm *c, void *data, size_t bytes, int root)
+static void self_broadcast_host(struct ff_comm *c, void *data, size_t bytes, int root)
 {
     (void)c;
     (void)data;
@@ -33,9 +37,9 @@ static void self_broadcast(struct ff_comm *c, void *data, size_t bytes, int root
 struct ff_comm *ff_comm_self(void)
 {
     struct ff_comm *c = FF_NEW(struct ff_comm);
-    /* Gathers and exchanges are never called on one rank: the callers use the tensor that they have. */
-    *c = (struct ff_comm){.name = "self", .size = 1, .broadcast = self_broadcast, .broadcast_host = self_broadcast,
-                          .barrier = self_barrier, .destroy = self_destroy};
+    /* Collectives are never called on one rank: the callers use the tensor that they have. */
+    *c = (struct ff_comm){.name = "self", .size = 1, .broadcast_host = self_broadcast_host, .barrier = self_barrier,
+                          .update_stats = self_barrier, .destroy = self_destroy};
     return c;
 }
 
@@ -43,6 +47,20 @@ void ff_comm_destroy(struct ff_comm *c)
 {
     if (c != NULL)
         c->destroy(c);
+}
+
+/* --- time limit -------------------------------------------------------------------------------------------------- */
+
+static double time_limit = 600.0;
+
+void ff_comm_set_time_limit(double seconds)
+{
+    time_limit = seconds;
+}
+
+double ff_comm_time_limit(void)
+{
+    return time_limit;
 }
 
 /* --- the world -------------------------------------------------------------------------------------------------- */
@@ -71,6 +89,9 @@ ff_status ff_comm_start(int *argc, char ***argv)
         return FF_OK;
     FF_TRY(ff_comm_mpi_start(argc, argv));
     started = true;
+    int index = 0, count = 1;
+    ff_comm_mpi_device_place(&index, &count);
+    ff_backend_set_place(index, count);
     return FF_OK;
 }
 
@@ -96,11 +117,23 @@ int ff_comm_local_rank(void)
     return started ? ff_comm_mpi_local_rank() : 0;
 }
 
+static ff_status on_gpus(struct ff_backend *be, struct ff_comm *host, struct ff_comm **ret)
+{
+#ifdef HAVE_NCCL
+    return ff_comm_nccl_create(be, host, ret);
+#else
+    (void)be;
+    *ret = NULL;
+    ff_comm_destroy(host);
+    return ff_fail(FF_EUSAGE, "several GPUs for one target need NCCL, and this fastfold was built without it; install "
+                   "libnccl-dev and build it again, or use parallel.dap=1 or --device cpu");
+#endif
+}
+
 ff_status ff_comm_split(struct ff_backend *be, int color, struct ff_comm **ret)
 {
-    (void)be;
     *ret = started ? ff_comm_mpi_split(color) : ff_comm_self();
-    return FF_OK;
+    return (*ret)->size > 1 && strcmp(be->name, "cuda") == 0 ? on_gpus(be, *ret, ret) : FF_OK;
 }
 
 #else

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * comm: collectives among the ranks that work on one target. Three kinds: self (one rank, nothing to do), MPI on host
- * memory, NCCL on GPU memory. comm.c is the only file that knows which of them this build has (HAVE_MPI).
+ * memory, NCCL on GPU memory. comm.c is the only file that knows which of them this build has (HAVE_MPI, HAVE_NCCL).
  *
  * Every rank of the communicator makes the same calls in the same order. Tensors' memory belongs to the backend that
  * the communicator was made for; the host calls take host memory whatever the backend. A failure or a time-out ends
@@ -16,29 +16,40 @@
 #include "compute/backend.h"
 
 enum ff_collective { FF_ALL_GATHER, FF_ALL_TO_ALL, FF_BROADCAST, FF_COLLECTIVE_COUNT };
+enum { FF_COMM_IN_FLIGHT = 16 };            /* collectives begun and not yet waited for, at most */
 
 struct ff_comm_stats {
     int64_t calls[FF_COLLECTIVE_COUNT];
     double bytes[FF_COLLECTIVE_COUNT];      /* sent by this rank to others */
-    double seconds[FF_COLLECTIVE_COUNT];    /* spent inside, waiting included */
+    double seconds[FF_COLLECTIVE_COUNT];    /* from the start of the transfer to its end, other ranks' delay included */
+    double wait[FF_COLLECTIVE_COUNT];       /* of these, what computation stood still for: not hidden behind it */
 };
 
 struct ff_comm {
     const char *name;                       /* "self", "mpi", "nccl" */
     int rank, size;
-    struct ff_comm_stats stats;
+    struct ff_comm_stats stats;             /* up to date after update_stats */
     void *impl;
 
+    /* Collectives on the backend's memory. They begin behind the operations that were given to the backend before, and
+     * run beside those that are given to it afterwards, until wait: operations given to the backend after wait(ticket)
+     * find this collective and all earlier ones done. In between nothing may write to what is sent, nor touch what is
+     * received. The lists of sizes and offsets are the caller's again on return. Returned is the ticket for wait. */
+
     /* recv gets the blocks of all ranks, block r at recv + offset[r], bytes[r] long; send is this rank's block. */
-    void (*all_gather)(struct ff_comm *c, const void *send, void *recv, const size_t *bytes, const size_t *offset);
+    int64_t (*all_gather)(struct ff_comm *c, const void *send, void *recv, const size_t *bytes, const size_t *offset);
     /* Block r of send goes to rank r; block r of recv comes from rank r. */
-    void (*all_to_all)(struct ff_comm *c, const void *send, const size_t *send_bytes, const size_t *send_offset,
-                       void *recv, const size_t *recv_bytes, const size_t *recv_offset);
-    void (*broadcast)(struct ff_comm *c, void *data, size_t bytes, int root);
-    /* Host memory. gather_host: block r to offset[r] of recv on rank 0 (recv is not read elsewhere). */
+    int64_t (*all_to_all)(struct ff_comm *c, const void *send, const size_t *send_bytes, const size_t *send_offset,
+                          void *recv, const size_t *recv_bytes, const size_t *recv_offset);
+    int64_t (*broadcast)(struct ff_comm *c, void *data, size_t bytes, int root);
+    void (*wait)(struct ff_comm *c, int64_t ticket);
+
+    /* Host memory; complete on return. gather_host: block r to offset[r] of recv on rank 0 (recv is not read
+     * elsewhere). */
     void (*gather_host)(struct ff_comm *c, const void *send, void *recv, const size_t *bytes, const size_t *offset);
     void (*broadcast_host)(struct ff_comm *c, void *data, size_t bytes, int root);
     void (*barrier)(struct ff_comm *c);
+    void (*update_stats)(struct ff_comm *c);    /* waits for the collectives that were waited for */
     void (*destroy)(struct ff_comm *c);
 };
 
@@ -55,7 +66,13 @@ int ff_comm_world_rank(void);               /* 0 without MPI */
 int ff_comm_world_size(void);               /* 1 without MPI */
 int ff_comm_local_rank(void);               /* among the ranks of this machine */
 
-/* Splits the world: ranks with the same color form one communicator, in world order. Collective over the world. */
+/* A collective that takes longer than this ends the job: a rank has died or hangs. 0: no limit. For communicators that
+ * are made afterwards. */
+void ff_comm_set_time_limit(double seconds);
+double ff_comm_time_limit(void);
+
+/* Splits the world: ranks with the same color form one communicator, in world order, on the memory of be (which is no
+ * wrapper). Collective over the world. FF_EUSAGE for several GPUs in a build without NCCL. */
 ff_status ff_comm_split(struct ff_backend *be, int color, struct ff_comm **ret) FF_MUST_USE;
 
 #endif

@@ -11,6 +11,11 @@ void ff_comm_mpi_stop(void);
 int ff_comm_mpi_rank(void);
 int ff_comm_mpi_size(void);
 int ff_comm_mpi_local_rank(void);
+/* This rank's number among, and the number of, the ranks of this machine that see the same GPUs: a launcher may give
+ * each rank GPUs of its own. */
+void ff_comm_mpi_device_place(int *ret_index, int *ret_count);
+/* For tests, FF_TEST_LATE=1 in the environment makes collectives as late as they may be: at wait, and what they receive
+ * is NaN before, so that a wait that is missing or too late shows. */
 struct ff_comm *ff_comm_mpi_split(int color);
 
 #endif

@@ -86,7 +86,7 @@ struct ff_tensor ff_dap_gather(const struct ff_dap *d, struct ff_tensor part, in
     }
     if (axis != 0)
         recv = ff_arena_push(d->arena, part.dtype, part.ndim, whole.shape);
-    d->comm->all_gather(d->comm, send.data, recv.data, b.bytes, b.offset);
+    d->comm->wait(d->comm, d->comm->all_gather(d->comm, send.data, recv.data, b.bytes, b.offset));
     for (int r = 0; axis != 0 && r < size; r++) {
         struct ff_tensor to = ff_tensor_slice(whole, axis, ff_dap_from(d, n, r), ff_dap_count(d, n, r));
         copy(d, to, block_at(&b, r, recv, to));
@@ -127,7 +127,8 @@ static void exchange_piece(const struct ff_dap *d, struct ff_tensor x, struct ff
         struct ff_tensor part = ff_tensor_slice(piece, to, ff_dap_from(d, n_to, r), ff_dap_count(d, n_to, r));
         copy(d, block_at(&out, r, send, part), part);
     }
-    d->comm->all_to_all(d->comm, send.data, out.bytes, out.offset, recv.data, in.bytes, in.offset);
+    d->comm->wait(d->comm, d->comm->all_to_all(d->comm, send.data, out.bytes, out.offset, recv.data, in.bytes,
+                                               in.offset));
     for (int r = 0; r < size; r++) {
         int64_t count = piece_count(d, n_from, r, at, rows);
         struct ff_tensor part = ff_tensor_slice(dst, from, count > 0 ? ff_dap_from(d, n_from, r) + at : 0, count);
@@ -161,7 +162,7 @@ struct ff_tensor ff_dap_borrow(const struct ff_dap *d, int root, struct ff_tenso
     if (root == ff_dap_rank(d))
         copy(d, buffer, piece);
     size_t bytes = (size_t)(buffer.shape[0] * buffer.stride[0]) * ff_dtype_size(buffer.dtype);
-    d->comm->broadcast(d->comm, buffer.data, bytes, root);
+    d->comm->wait(d->comm, d->comm->broadcast(d->comm, buffer.data, bytes, root));
     return buffer;
 }
 
@@ -179,18 +180,20 @@ void ff_dap_collect_rows(const struct ff_dap *d, const void *part, void *whole, 
 
 /* --- planning --------------------------------------------------------------------------------------------------- */
 
-static void planned_all_gather(struct ff_comm *c, const void *send, void *recv, const size_t *bytes,
-                               const size_t *offset)
+static int64_t planned_all_gather(struct ff_comm *c, const void *send, void *recv, const size_t *bytes,
+                                  const size_t *offset)
 {
     (void)send;
     (void)recv;
     (void)offset;
     c->stats.calls[FF_ALL_GATHER]++;
     c->stats.bytes[FF_ALL_GATHER] += (double)bytes[c->rank] * (c->size - 1);
+    return 0;
 }
 
-static void planned_all_to_all(struct ff_comm *c, const void *send, const size_t *send_bytes, const size_t *send_offset,
-                               void *recv, const size_t *recv_bytes, const size_t *recv_offset)
+static int64_t planned_all_to_all(struct ff_comm *c, const void *send, const size_t *send_bytes,
+                                  const size_t *send_offset, void *recv, const size_t *recv_bytes,
+                                  const size_t *recv_offset)
 {
     (void)send;
     (void)send_offset;
@@ -200,13 +203,21 @@ static void planned_all_to_all(struct ff_comm *c, const void *send, const size_t
     c->stats.calls[FF_ALL_TO_ALL]++;
     for (int r = 0; r < c->size; r++)
         c->stats.bytes[FF_ALL_TO_ALL] += r != c->rank ? (double)send_bytes[r] : 0.0;
+    return 0;
 }
 
-static void planned_broadcast(struct ff_comm *c, void *data, size_t bytes, int root)
+static int64_t planned_broadcast(struct ff_comm *c, void *data, size_t bytes, int root)
 {
     (void)data;
     c->stats.calls[FF_BROADCAST]++;
     c->stats.bytes[FF_BROADCAST] += root == c->rank ? (double)bytes * (c->size - 1) : 0.0;
+    return 0;
+}
+
+static void planned_wait(struct ff_comm *c, int64_t ticket)
+{
+    (void)c;
+    (void)ticket;
 }
 
 static void planned_gather_host(struct ff_comm *c, const void *send, void *recv, const size_t *bytes,
@@ -241,8 +252,8 @@ struct ff_comm *ff_comm_planned(int size, int rank)
 {
     struct ff_comm *c = FF_NEW(struct ff_comm);
     *c = (struct ff_comm){.name = "planned", .size = size, .rank = rank, .all_gather = planned_all_gather,
-                          .all_to_all = planned_all_to_all, .broadcast = planned_broadcast,
+                          .all_to_all = planned_all_to_all, .broadcast = planned_broadcast, .wait = planned_wait,
                           .gather_host = planned_gather_host, .broadcast_host = planned_broadcast_host,
-                          .barrier = planned_barrier, .destroy = planned_destroy};
+                          .barrier = planned_barrier, .update_stats = planned_barrier, .destroy = planned_destroy};
     return c;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Whole passes on several ranks against one rank and against the published model. Run by mpirun on 1 to 4 ranks
- * (test/parallel/dap.bats); rank 0 compares, and prints the results.
+ * (test/parallel/dap.bats); rank 0 compares, and prints the results. $FF_TEST_DEVICE=cuda: one GPU per rank, NCCL. An
+ * argument names the test to run.
  */
 #include "golden/golden.h"
 
@@ -122,6 +123,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_complex),
         cmocka_unit_test(test_complex_unfused),
     };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     if (ff_comm_world_rank() > 0 && freopen("/dev/null", "w", stdout) == NULL)
         return 1;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

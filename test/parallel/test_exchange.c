@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Splitting, gathering and exchanging tensors among ranks: every value is known from its index. Run by mpirun on 1 to 4
- * ranks (test/parallel/dap.bats).
+ * ranks (test/parallel/dap.bats). $FF_TEST_DEVICE=cuda: one GPU per rank, NCCL.
  */
 #include "unit/testing.h"
 
+#include "base/alloc.h"
 #include "parallel/dap.h"
 
 enum { ARENA = 16 << 20 };
@@ -18,7 +19,9 @@ struct fixture {
 
 static void open_fixture(struct fixture *f, int64_t chunk_bytes)
 {
-    assert_ok(ff_backend_create(FF_DEVICE_CPU, FF_PRECISION_FP32, 1, &f->be));
+    const char *device = getenv("FF_TEST_DEVICE");
+    bool cuda = device != NULL && strcmp(device, "cuda") == 0;
+    assert_ok(ff_backend_create(cuda ? FF_DEVICE_CUDA : FF_DEVICE_CPU, FF_PRECISION_FP32, 1, &f->be));
     assert_ok(ff_comm_split(f->be, 0, &f->comm));
     assert_ok(f->be->alloc(f->be, ARENA, &f->memory));
     ff_arena_init(&f->arena, f->memory, ARENA);
@@ -37,23 +40,35 @@ static float value(int64_t i, int64_t j, int64_t c)
     return (float)(i * 10000 + j * 100 + c);
 }
 
-/* t[i, j, c] of the whole tensor starts at (i0, j0). */
-static void fill(struct ff_tensor t, int64_t i0, int64_t j0)
+/* t[i, j, c] of the whole tensor starts at (i0, j0); t is contiguous. */
+static void fill(struct fixture *f, struct ff_tensor t, int64_t i0, int64_t j0)
 {
+    float *host = FF_NEW_ARRAY(float, (size_t)ff_tensor_count(&t)), *at = host;
     for (int64_t i = 0; i < t.shape[0]; i++)
         for (int64_t j = 0; j < t.shape[1]; j++)
             for (int64_t c = 0; c < t.shape[2]; c++)
-                *FF_AT(float, &t, i, j, c) = value(i0 + i, j0 + j, c);
+                *at++ = value(i0 + i, j0 + j, c);
+    f->be->upload(f->be, &t, host);
+    f->be->sync(f->be);
+    free(host);
 }
 
-static void expect(struct ff_tensor t, int64_t i0, int64_t j0)
+static void expect(struct fixture *f, struct ff_tensor t, int64_t i0, int64_t j0)
 {
+    size_t mark = ff_arena_mark(&f->arena);
+    struct ff_tensor flat = ff_arena_push(&f->arena, FF_F32, 3, t.shape);
+    float *host = FF_NEW_ARRAY(float, (size_t)ff_tensor_count(&t)), *at = host;
+    if (ff_tensor_count(&t) > 0)
+        FF_OP(f->be, copy, .out = flat, .x = t);
+    f->be->download(f->be, host, &flat);
     for (int64_t i = 0; i < t.shape[0]; i++)
         for (int64_t j = 0; j < t.shape[1]; j++)
-            for (int64_t c = 0; c < t.shape[2]; c++)
-                if (*FF_AT(float, &t, i, j, c) != value(i0 + i, j0 + j, c))
-                    fail_msg("[%d, %d, %d] is %g instead of %g", (int)(i0 + i), (int)(j0 + j), (int)c,
-                             *FF_AT(float, &t, i, j, c), value(i0 + i, j0 + j, c));
+            for (int64_t c = 0; c < t.shape[2]; c++, at++)
+                if (*at != value(i0 + i, j0 + j, c))
+                    fail_msg("[%d, %d, %d] is %g instead of %g", (int)(i0 + i), (int)(j0 + j), (int)c, *at,
+                             value(i0 + i, j0 + j, c));
+    free(host);
+    ff_arena_release(&f->arena, mark);
 }
 
 static void test_parts_cover(void **state)
@@ -83,10 +98,10 @@ static void test_gather(void **state)
         int64_t from = ff_dap_from(&f.dap, n[axis], f.comm->rank);
         int64_t shape[3] = {axis == 0 ? own : n[0], axis == 1 ? own : n[1], 3};
         struct ff_tensor part = ff_arena_push(&f.arena, FF_F32, 3, shape);
-        fill(part, axis == 0 ? from : 0, axis == 1 ? from : 0);
+        fill(&f, part, axis == 0 ? from : 0, axis == 1 ? from : 0);
         struct ff_tensor whole = ff_dap_gather(&f.dap, part, axis, n[axis]);
         assert_int_equal(whole.shape[axis], n[axis]);
-        expect(whole, 0, 0);
+        expect(&f, whole, 0, 0);
     }
     close_fixture(&f);
 }
@@ -103,12 +118,12 @@ static void exchange(int64_t n_row, int64_t n_column, int64_t chunk_bytes)
         struct ff_tensor x = ff_arena_push(&f.arena, FF_F32, FF_SHAPE(rows, n_column, 3));
         struct ff_tensor t = ff_arena_push(&f.arena, FF_F32, FF_SHAPE(columns, n_row, 3));
         struct ff_tensor y = ff_arena_push(&f.arena, FF_F32, FF_SHAPE(rows, n_column, 3));
-        fill(x, i0, 0);
+        fill(&f, x, i0, 0);
         struct ff_tensor by_column = ff_tensor_transpose(t, 0, 1);
         ff_dap_exchange(&f.dap, x, by_column, 0, n_row, 1, n_column);
-        expect(by_column, 0, j0);
+        expect(&f, by_column, 0, j0);
         ff_dap_exchange(&f.dap, by_column, y, 1, n_column, 0, n_row);
-        expect(y, i0, 0);
+        expect(&f, y, i0, 0);
     }
     close_fixture(&f);
 }
@@ -129,10 +144,10 @@ static void test_borrow(void **state)
     for (int root = 0; root < f.comm->size; root++) {
         struct ff_tensor own = ff_arena_push(&f.arena, FF_F32, FF_SHAPE(4, 6, 3));
         struct ff_tensor wide = ff_arena_push(&f.arena, FF_F32, FF_SHAPE(4, 2, 8));
-        fill(own, f.comm->rank * 50, 0);
+        fill(&f, own, f.comm->rank * 50, 0);
         struct ff_tensor got =
             ff_dap_borrow(&f.dap, root, ff_tensor_slice(own, 1, 2, 2), ff_tensor_slice(wide, 2, 0, 3));
-        expect(got, root * 50, 2);
+        expect(&f, got, root * 50, 2);
     }
     close_fixture(&f);
 }
