@@ -7,7 +7,7 @@
  */
 #include <algorithm>
 
-#include "common.cuh"
+#include "global_attention_fused.cuh"
 
 namespace {
 
@@ -177,7 +177,7 @@ extern "C" void ff_cuda_global_attention(struct ff_backend *be, const struct ff_
             d = hd / a->n_head;
     FF_ASSERT(a->out.ndim == 3 && a->mask.ndim == 2 && a->mask.shape[0] == n_seq && a->mask.shape[1] == n_col);
     FF_ASSERT(hd % a->n_head == 0 && a->kv_w.shape[1] == 2 * d && a->gate_w.shape[1] == hd && a->o_w.shape[1] == c);
-    if (n_seq == 0 || n_col == 0)
+    if (n_seq == 0 || n_col == 0 || ff_cuda_global_attention_fused(be, a))
         return;
     /* The logits of one head of a column stay in shared memory. */
     size_t shared = (size_t)(n_seq + 2 * hd) * sizeof(float);

@@ -98,6 +98,7 @@ const struct ff_op_case op_cases[] = {
     CASE(global_attention, .s = 37, .i = 9, .c = 64, .h = 8, .d = 8, .flags = EMPTY),
     CASE(global_attention, .s = 301, .i = 11, .c = 64, .h = 8, .d = 8, .flags = EMPTY | GAPS),
     CASE(global_attention, .s = 129, .i = 3, .c = 40, .h = 3, .d = 5, .flags = TR | GAPS | EMPTY),
+    CASE(global_attention, .s = 301, .i = 27, .c = 64, .h = 8, .d = 8, .flags = TR | EMPTY),
     CASE(global_attention, .s = 2000, .i = 2, .c = 64, .h = 8, .d = 8, .flags = TR),
 
     CASE(transition, .i = 15, .j = 17, .c = 128, .n = 512),
