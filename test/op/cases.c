@@ -79,6 +79,8 @@ const struct ff_op_case op_cases[] = {
     CASE(pair_bias, .i = 13, .j = 29, .c = 64, .h = 4, .flags = TR),
     CASE(pair_bias, .i = 29, .j = 13, .c = 37, .h = 3, .flags = TR | GAPS),
     CASE(pair_bias, .i = 5, .j = 301, .c = 128, .h = 4),
+    CASE(pair_bias, .i = 37, .j = 23, .c = 128, .h = 8, .flags = TR | GAPS),
+    CASE(pair_bias, .i = 3, .j = 50, .c = 64, .h = 5),
 
     CASE(attention, .i = 5, .j = 64, .h = 4, .d = 32, .flags = BIAS),
     CASE(attention, .i = 1, .j = 1, .h = 1, .d = 1, .flags = BIAS),
