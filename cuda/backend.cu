@@ -18,8 +18,9 @@
 #include "device.cuh"
 
 enum { MIN_MAJOR = 8 };                              /* first GPUs with bf16 matrix units */
-static const size_t WORKSPACE = (size_t)288 << 20;
-static const size_t RESERVE = (size_t)96 << 20;      /* left to the driver, which needs some for launches and modules */
+static const size_t RESERVE = (size_t)96 << 20;      /* for kernels and libraries, which load at their first use */
+
+static const size_t CONTEXT_MOST = (size_t)768 << 20;
 
 static double gib(size_t bytes) { return (double)bytes / (double)(1 << 30); }
 
@@ -211,6 +212,14 @@ static size_t cuda_free_memory(struct ff_backend *be)
     return available > RESERVE ? available - RESERVE : 0;
 }
 
+static size_t cuda_used_memory(struct ff_backend *be)
+{
+    const struct ff_cuda_device *d = ff_cuda_device_of(be);
+    size_t available = 0, total = 0;
+    FF_CUDA(cudaMemGetInfo(&available, &total));
+    return total - available > d->others ? total - available - d->others : 0;
+}
+
 static ff_status out_of_memory(size_t bytes)
 {
     size_t available = 0, total = 0;
@@ -379,7 +388,18 @@ static void cuda_destroy(struct ff_backend *be)
     delete be;
 }
 
-static ff_status start(struct ff_cuda_device *d, int index, int count)
+/* What the context took. The driver tells of the GPU as a whole: what is more than any context takes are other
+ * programs, and then an average one is reckoned with. */
+static void measure_context(struct ff_cuda_device *d)
+{
+    size_t available = 0;
+    FF_CUDA(cudaMemGetInfo(&available, &d->total));
+    size_t used = d->total - available;
+    d->context = used <= CONTEXT_MOST ? used : FF_BACKEND_GPU_CONTEXT - RESERVE;
+    d->others = used - d->context;
+}
+
+static ff_status start(struct ff_cuda_device *d, int index, int count, size_t memory_limit)
 {
     int n = 0;
     cudaError_t err = cudaGetDeviceCount(&n);
@@ -404,9 +424,11 @@ static ff_status start(struct ff_cuda_device *d, int index, int count)
         return explain(err);
     d->wgmma = attributes.sharedSizeBytes > 0;
     FF_CUDA(cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking));
-    d->workspace_bytes = WORKSPACE;
-    if (cudaMalloc((void **)&d->workspace, WORKSPACE) != cudaSuccess)
-        return out_of_memory(WORKSPACE);
+    measure_context(d);
+    size_t most = memory_limit > 0 ? std::min(memory_limit, d->total) : d->total;
+    d->workspace_bytes = ff_backend_gpu_workspace(most);
+    if (cudaMalloc((void **)&d->workspace, d->workspace_bytes) != cudaSuccess)
+        return out_of_memory(d->workspace_bytes);
     d->products = ff_cuda_products_create();
     if (!d->products)
         return out_of_memory(ff_cuda_products_bytes());
@@ -416,13 +438,14 @@ static ff_status start(struct ff_cuda_device *d, int index, int count)
     return FF_OK;
 }
 
-ff_status ff_backend_cuda_create(enum ff_precision precision, int index, int count, struct ff_backend **ret)
+ff_status ff_backend_cuda_create(enum ff_precision precision, int index, int count, size_t memory_limit,
+                                 struct ff_backend **ret)
 {
     *ret = NULL;
     struct ff_backend *be = new ff_backend();
     struct ff_cuda_device *d = new ff_cuda_device();
     be->impl = d;
-    ff_status st = start(d, index, count);
+    ff_status st = start(d, index, count, memory_limit);
     if (st != FF_OK) {
         (void)cudaGetLastError();
         cuda_destroy(be);
@@ -432,10 +455,12 @@ ff_status ff_backend_cuda_create(enum ff_precision precision, int index, int cou
     be->name = "cuda";
     be->precision = precision == FF_PRECISION_AUTO ? FF_PRECISION_BF16 : precision;
     be->activation = be->precision == FF_PRECISION_BF16 ? FF_BF16 : FF_F32;
-    be->workspace = WORKSPACE + ff_cuda_products_bytes();
+    be->workspace = d->workspace_bytes + ff_cuda_products_bytes();
+    be->context = d->context + RESERVE;
     be->alloc = cuda_alloc;
     be->release = cuda_release;
     be->free_memory = cuda_free_memory;
+    be->used_memory = cuda_used_memory;
     be->upload = cuda_upload;
     be->download = cuda_download;
     be->sync = cuda_sync;

@@ -19,6 +19,7 @@ struct ff_cuda_device {
     cudaStream_t stream;
     char *workspace;
     size_t workspace_bytes, used;
+    size_t total, context, others;           /* bytes of the GPU, of this process at its start, of other programs */
     char *pinned;                            /* FF_CUDA_SLOTS slots */
     cudaEvent_t slot_free[FF_CUDA_SLOTS];    /* recorded behind the last copy out of each slot */
     int slot;

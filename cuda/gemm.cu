@@ -23,7 +23,7 @@
             ff_die(FF_EGPU, __FILE__, __LINE__, "cuBLASLt: %s (%s)", cublasLtGetStatusString(lt_status_), #call); \
     } while (0)
 
-static const size_t LT_WORKSPACE = (size_t)32 << 20;
+static const size_t LT_WORKSPACE = FF_BACKEND_GPU_PRODUCTS;
 
 namespace {
 

@@ -223,6 +223,9 @@ static void print_outcome(const struct ff_target *t, const struct ff_outcome *o)
         printf("  time         %.1f s (search %.1f, features %.1f, network %.1f)\n", o->seconds, o->search_seconds,
                o->features_seconds, o->predict_seconds);
         printf("  peak memory  %.0f MiB\n", (double)o->peak_bytes / (1 << 20));
+        if (o->device_bytes > 0)
+            printf("  GPU memory   %.0f MiB planned, %.0f MiB as the driver tells\n",
+                   (double)o->planned_bytes / (1 << 20), (double)o->device_bytes / (1 << 20));
     }
     printf("  result       %s\n", o->result);
 }

@@ -268,6 +268,7 @@ static ff_status bench(const struct ff_config *config, const struct ff_command_l
     FF_TRY(parse_count("--length", line->length, 4, &b.shape.n_res));
     FF_TRY(parse_count("--msa", line->rows, 1, &b.shape.n_seq));
     FF_TRY(parse_count("--extra", line->extra, 0, &b.shape.n_extra));
+    ff_backend_set_memory_limit(config->run.memory_limit > 0 ? (size_t)config->run.memory_limit : 0);
     FF_TRY(ff_backend_create(config->run.device, config->run.precision, config->run.threads, &b.be));
     struct ff_strbuf text = {0};
     struct ff_json json;

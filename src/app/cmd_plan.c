@@ -22,7 +22,7 @@ struct machine {
     const char *name;            /* backend */
     enum ff_precision precision;
     enum ff_dtype activation;
-    size_t workspace;
+    size_t workspace;            /* ff_backend_overhead */
     size_t budget;               /* SIZE_MAX: not known */
 };
 
@@ -30,21 +30,25 @@ struct machine {
 static ff_status choose_machine(const struct ff_run_config *run, struct machine *ret)
 {
     struct ff_backend *be;
+    size_t limit = run->memory_limit > 0 ? (size_t)run->memory_limit : 0;
+    ff_backend_set_memory_limit(limit);
     ff_status st = ff_backend_create(run->device, run->precision, run->threads, &be);
     if (st == FF_OK) {
         *ret = (struct machine){.name = be->name, .precision = be->precision, .activation = be->activation,
-                                .workspace = be->workspace, .budget = be->free_memory(be)};
+                                .workspace = ff_backend_overhead(be), .budget = ff_backend_budget(be, 0, 0)};
         ff_backend_destroy(be);
     } else if (run->device == FF_DEVICE_CUDA) {
-        ff_note("planned for a GPU that is not here (%s); its workspace is not counted", ff_status_message());
+        ff_note("planned for a GPU that is not here (%s), with the driver's memory of an H100", ff_status_message());
         ff_status_clear();
         bool bf16 = run->precision == FF_PRECISION_BF16;
         *ret = (struct machine){.name = "cuda", .precision = bf16 ? FF_PRECISION_BF16 : FF_PRECISION_FP32,
-                                .activation = bf16 ? FF_BF16 : FF_F32, .budget = SIZE_MAX};
+                                .activation = bf16 ? FF_BF16 : FF_F32, .budget = SIZE_MAX,
+                                .workspace = FF_BACKEND_GPU_CONTEXT + ff_backend_gpu_workspace(limit) +
+                                             FF_BACKEND_GPU_PRODUCTS};
         st = FF_OK;
     }
-    if (run->memory_limit > 0)
-        ret->budget = (size_t)run->memory_limit;
+    if (limit > 0)
+        ret->budget = limit;
     return st;
 }
 
@@ -66,8 +70,9 @@ static void print_text(const char *target, const struct ff_config *c, int n_run,
         printf("  predictions  %d; this is the largest of the networks\n", n_run);
     printf("  features     %d residues, %d clusters, %d extra sequences, %d templates\n", s->n_res, s->n_seq,
            s->n_extra, s->n_template);
-    printf("  memory       %.1f MiB: parameters %.1f, representations and scratch %.1f, workspace %.1f\n",
-           mib(p->total_bytes), mib(p->weight_bytes), mib(p->arena_bytes), mib(p->workspace_bytes));
+    printf("  memory       %.1f MiB: parameters %.1f, representations and scratch %.1f, workspace%s %.1f\n",
+           mib(p->total_bytes), mib(p->weight_bytes), mib(p->arena_bytes),
+           strcmp(m->name, "cuda") == 0 ? " and driver" : "", mib(p->workspace_bytes));
     if (m->budget != SIZE_MAX)
         printf("  available    %.1f MiB\n", mib(m->budget));
     printf("  chunks       %.1f MiB of scratch for one layer\n", mib((size_t)p->chunk_bytes));

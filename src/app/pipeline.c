@@ -384,7 +384,8 @@ static void tell_best(const struct work *w, const struct ff_run_record *r, struc
         ret->mean_plddt = best->mean_plddt;
         ret->ptm = best->ptm;
         ret->iptm = best->iptm;
-        ret->peak_bytes = best->peak_backend_bytes;
+        ret->peak_bytes = ret->planned_bytes = best->peak_backend_bytes;
+        ret->device_bytes = best->device_bytes;
     }
     ret->result = ff_output_ranked_path(w->folder.dir, 0);
 }

@@ -34,6 +34,7 @@ struct ff_outcome {
     double mean_plddt, ptm, iptm;        /* NaN: none */
     double search_seconds, features_seconds, predict_seconds, seconds;
     size_t peak_bytes;           /* most memory in use: backend and host */
+    size_t planned_bytes, device_bytes;  /* of the GPU: foreseen, and told by its driver; 0: on the host */
     char *result;                /* path of what the last stage made: structure, features.npz or msas/ */
 };
 void ff_outcome_free(struct ff_outcome *o);

@@ -98,6 +98,8 @@ ff_status ff_predictor_open(int n_model, const struct ff_config *configs, struct
         p->networks[i].config = &configs[i];
     ff_status st = check_all_params(p);
     if (st == FF_OK)
+        ff_backend_set_memory_limit(configs->run.memory_limit > 0 ? (size_t)configs->run.memory_limit : 0);
+    if (st == FF_OK)
         st = ff_backend_create(configs->run.device, configs->run.precision, configs->run.threads, &p->device);
     if (st == FF_OK)
         st = wrap_backend(p);
@@ -181,10 +183,10 @@ void ff_predictor_shape(const struct ff_config *config, int n_res, int n_row, st
 ff_status ff_predictor_plan(struct ff_predictor *p, int model, const struct ff_input_shape *shape, struct ff_plan *ret)
 {
     int64_t limit = p->config->run.memory_limit;
-    size_t budget = limit > 0 ? (size_t)limit : p->device->free_memory(p->device) + p->held_bytes;
-    const struct ff_backend *be = p->device;
-    return ff_model_plan(&p->networks[model].config->model, shape, be->precision, be->activation, be->workspace, budget,
-                         ret);
+    struct ff_backend *be = p->device;
+    size_t budget = ff_backend_budget(be, limit > 0 ? (size_t)limit : 0, p->held_bytes);
+    return ff_model_plan(&p->networks[model].config->model, shape, be->precision, be->activation,
+                         ff_backend_overhead(be), budget, ret);
 }
 
 /* --- 3. progress and features ----------------------------------------------------------------------------------- */
@@ -304,6 +306,7 @@ static void add_to_record(const struct ff_predictor_job *job, const char *model,
     r->workspace_bytes = plan->workspace_bytes;
     r->chunk_bytes = plan->chunk_bytes;
     r->peak_backend_bytes = prediction->peak_bytes;
+    r->device_bytes = prediction->device_bytes;
 }
 
 /* Chains in the order of the input, unless the published order is asked for. */

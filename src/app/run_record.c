@@ -234,6 +234,7 @@ static void put_prediction(struct ff_json *j, const struct ff_run_prediction *p)
     put_int(j, "workspace_bytes", (int64_t)p->workspace_bytes);
     put_int(j, "chunk_bytes", p->chunk_bytes);
     put_int(j, "peak_backend_bytes", (int64_t)p->peak_backend_bytes);
+    put_int(j, "device_bytes", (int64_t)p->device_bytes);
     ff_json_end_object(j);
     ff_json_end_object(j);
 }
@@ -422,6 +423,7 @@ static void read_prediction(const struct ff_yaml *n, struct ff_run_prediction *p
     p->workspace_bytes = (size_t)get_int(memory, "workspace_bytes", 0);
     p->chunk_bytes = get_int(memory, "chunk_bytes", 0);
     p->peak_backend_bytes = (size_t)get_int(memory, "peak_backend_bytes", 0);
+    p->device_bytes = (size_t)get_int(memory, "device_bytes", 0);
 }
 
 static ff_status read_record(const struct ff_yaml *root, struct ff_run_record *r)

@@ -40,7 +40,8 @@ struct ff_run_prediction {
     double features_seconds, predict_seconds;
     int n_pass;
     struct ff_pass_report *passes;
-    size_t weight_bytes, arena_bytes, workspace_bytes, peak_backend_bytes;
+    size_t weight_bytes, arena_bytes, workspace_bytes;
+    size_t peak_backend_bytes, device_bytes;             /* planned; told by a GPU's driver */
     int64_t chunk_bytes;
 };
 

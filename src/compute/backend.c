@@ -17,10 +17,31 @@ void ff_backend_set_place(int index, int count)
     place_count = count;
 }
 
+static size_t memory_limit;
+
+void ff_backend_set_memory_limit(size_t bytes)
+{
+    memory_limit = bytes;
+}
+
+/* A 32nd of the memory: of little memory little, but not so little that products no longer fill the GPU. */
+size_t ff_backend_gpu_workspace(size_t bytes)
+{
+    const size_t least = (size_t)64 << 20, most = (size_t)288 << 20, unit = (size_t)1 << 20;
+    size_t part = bytes / 32 / unit * unit;
+    return bytes == 0 || part > most ? most : part < least ? least : part;
+}
+
+size_t ff_backend_budget(struct ff_backend *be, size_t limit, size_t held)
+{
+    size_t there = be->free_memory(be) + held + ff_backend_overhead(be);
+    return limit > 0 && (limit < there || be->context == 0) ? limit : there;
+}
+
 static ff_status create_cuda(enum ff_precision precision, struct ff_backend **ret)
 {
 #ifdef HAVE_CUDA
-    FF_TRY(ff_backend_cuda_create(precision, place_index, place_count, ret));
+    FF_TRY(ff_backend_cuda_create(precision, place_index, place_count, memory_limit, ret));
     ff_warn("the CUDA backend has passed its tests on an emulated GPU only; compare a result with --device cpu before "
             "you rely on it");
     return FF_OK;

@@ -17,12 +17,16 @@ struct ff_backend {
     enum ff_precision precision;     /* never AUTO */
     enum ff_dtype activation;        /* type of MSA and pair activations: FF_F32 or FF_BF16 */
     size_t workspace;                /* bytes of scratch that ops use on their own, fixed at creation */
+    size_t context;                  /* bytes of a GPU that go to driver, libraries and kernels, with those that load at
+                                      * their first use; 0 on the host */
     void *impl;                      /* the backend's own data */
 
     /* Memory of this backend. alloc gives FF_EMEMORY with the numbers. Freed by release. */
     ff_status (*alloc)(struct ff_backend *be, size_t bytes, void **ret);
     void (*release)(struct ff_backend *be, void *p);
     size_t (*free_memory)(struct ff_backend *be);       /* bytes that alloc could give now */
+    size_t (*used_memory)(struct ff_backend *be);       /* bytes of the GPU that this process takes now, as the driver
+                                                         * tells; NULL on the host */
 
     /* Host <-> backend copies of contiguous tensors; complete on return. The plan backend copies nothing and takes
      * NULL. */
@@ -43,6 +47,26 @@ void ff_backend_destroy(struct ff_backend *be);         /* NULL is allowed */
 /* This process is number `index` of `count` that share this machine's GPUs: the cuda backend takes that GPU of those
  * visible, and fails with FF_EUSAGE when there are fewer than count. Before the first backend; else 0 of 1. */
 void ff_backend_set_place(int index, int count);
+
+/* Backends created from now on are to leave this much to everything together (0: all there is): on a GPU the workspace
+ * is smaller when that is little. */
+void ff_backend_set_memory_limit(size_t bytes);
+/* Workspace of a GPU of which that much may be taken. */
+size_t ff_backend_gpu_workspace(size_t bytes);
+/* What a backend takes besides what alloc gives. */
+static inline size_t ff_backend_overhead(const struct ff_backend *be)
+{
+    return be->workspace + be->context;
+}
+/* Bytes that everything together may take, overhead included: the limit, or what is free; `held` is what alloc gave
+ * already. On a GPU a limit beyond what is free counts for no more than that; on the host, where caches can go, it
+ * stands. */
+size_t ff_backend_budget(struct ff_backend *be, size_t limit, size_t held);
+
+/* What a GPU that is not here is planned with: bytes of driver, libraries and kernels on an H100. */
+enum { FF_BACKEND_GPU_CONTEXT = 608 << 20 };
+/* Part of every GPU's overhead: workspace of the library of matrix products. */
+enum { FF_BACKEND_GPU_PRODUCTS = 32 << 20 };
 
 /* What this build and this machine have, for `doctor` and `version`: one line each, "cuda: not built in", ... */
 void ff_backend_describe(void (*line)(void *user, const char *text), void *user);

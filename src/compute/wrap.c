@@ -26,6 +26,12 @@ static size_t wrap_free_memory(struct ff_backend *be)
     return inner->free_memory(inner);
 }
 
+static size_t wrap_used_memory(struct ff_backend *be)
+{
+    struct ff_backend *inner = ff_wrap_inner(be);
+    return inner->used_memory(inner);
+}
+
 static void wrap_upload(struct ff_backend *be, const struct ff_tensor *dst, const void *src)
 {
     struct ff_backend *inner = ff_wrap_inner(be);
@@ -60,6 +66,7 @@ struct ff_backend *ff_wrap_create(struct ff_backend *inner, const struct ff_ops 
     be->alloc = wrap_alloc;
     be->release = wrap_release;
     be->free_memory = wrap_free_memory;
+    be->used_memory = inner->used_memory != NULL ? wrap_used_memory : NULL;
     be->upload = wrap_upload;
     be->download = wrap_download;
     be->sync = wrap_sync;

@@ -434,7 +434,8 @@ ff_status ff_model_run(struct ff_model *m, struct ff_source *source, const struc
     }
     collect(&r);
     ret->seconds = ff_clock_now() - start;
-    ret->peak_bytes = m->weight_bytes + plan->arena_bytes + m->be->workspace;
+    ret->peak_bytes = m->weight_bytes + plan->arena_bytes + ff_backend_overhead(m->be);
+    ret->device_bytes = m->be->used_memory != NULL ? m->be->used_memory(m->be) : 0;
 cleanup:
     run_end(&r);
     if (st != FF_OK)

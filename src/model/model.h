@@ -44,7 +44,7 @@ struct ff_plan {
     struct ff_input_shape shape;
     size_t weight_bytes;
     size_t arena_bytes;
-    size_t workspace_bytes;
+    size_t workspace_bytes;      /* what the backend takes besides: ff_backend_overhead */
     size_t total_bytes;          /* sum of the three */
     size_t budget_bytes;         /* what it was fitted to */
     int64_t chunk_bytes;         /* scratch that one layer may use; what shrinks when memory is short */
@@ -108,7 +108,8 @@ struct ff_prediction {
     float ranking_confidence;    /* mean pLDDT, or 0.8 ipTM + 0.2 pTM for complexes */
     struct ff_chain_scores chains;  /* of complexes */
     double seconds;
-    size_t peak_bytes;           /* memory of the backend: weights + arena + workspace */
+    size_t peak_bytes;           /* memory of the backend as planned: weights, arena, workspace, a GPU's context */
+    size_t device_bytes;         /* what the GPU's driver said at the end that this process has; 0 on the host */
 };
 
 ff_status ff_model_run(struct ff_model *m, struct ff_source *source, const struct ff_plan *plan,

@@ -8,7 +8,8 @@
 #include "model/model.h"
 #include "model/weights.h"
 
-enum { CHUNK_LEAST = 64 << 10 };
+/* Eight rows of triangle multiplication in float32, sixteen in bfloat16: with less, a run takes too long. */
+enum { CHUNK_LEAST_PER_RESIDUE = 8 << 10 };
 
 /* Follows the stages of a pass: arena peak and cost of each. */
 struct stage_recorder {
@@ -97,6 +98,11 @@ static void measure(const struct ff_model_config *c, const struct ff_weights *w,
     ret->total_bytes = ret->weight_bytes + ret->arena_bytes + ret->workspace_bytes;
 }
 
+static int64_t least_chunk(const struct ff_plan *p)
+{
+    return (int64_t)p->shape.n_res * CHUNK_LEAST_PER_RESIDUE;
+}
+
 /* Longest chain whose smallest plan fits: for the message when nothing else can be said. */
 static int longest_that_fits(const struct ff_model_config *c, const struct ff_weights *w,
                              const struct ff_residue_constants *constants, struct ff_backend *be,
@@ -106,7 +112,7 @@ static int longest_that_fits(const struct ff_model_config *c, const struct ff_we
     while (high - low > 1) {
         struct ff_plan p = *plan;
         p.shape.n_res = low + (high - low) / 2;
-        measure(c, w, constants, be, CHUNK_LEAST, &p);
+        measure(c, w, constants, be, least_chunk(&p), &p);
         if (p.total_bytes <= plan->budget_bytes)
             low = p.shape.n_res;
         else
@@ -120,13 +126,15 @@ static ff_status fit(const struct ff_model_config *c, const struct ff_weights *w
 {
     const double gib = 1024.0 * 1024.0 * 1024.0;
     /* 256, 192, 128, 96, ... MiB */
-    for (int64_t chunk = FF_CHUNK_MOST; chunk >= CHUNK_LEAST; chunk /= 2)
+    for (int64_t chunk = FF_CHUNK_MOST; chunk > least_chunk(p); chunk /= 2)
         for (int quarters = 4; quarters > 2; quarters--) {
             measure(c, w, constants, be, chunk / 4 * quarters, p);
             if (p->total_bytes <= p->budget_bytes)
                 return FF_OK;
         }
-    measure(c, w, constants, be, CHUNK_LEAST, p);
+    measure(c, w, constants, be, least_chunk(p), p);
+    if (p->total_bytes <= p->budget_bytes)
+        return FF_OK;
     int most = longest_that_fits(c, w, constants, be, p);
     if (most == 0)
         return ff_fail(FF_EMEMORY,
