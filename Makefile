@@ -17,7 +17,7 @@ format_src := array npy npz zip zip_writer gzip json yaml
 
 bio_src := residue msa lines identifiers fasta a3m stockholm stockholm_text structure pdb geometry torsion align \
   mmcif_write mmcif_metadata cif_writer ccd cif_tokens cif_table template_hit hhr hmmsearch_hits mmcif_atoms \
-  mmcif
+  mmcif ssv_filter
 
 compute_src := tensor arena ops backend cost tile tile_kernels attention_tile ops_cpu ops_cpu_general \
   ops_cpu_attention ops_cpu_global_attention ops_cpu_template_attention ops_cpu_transition ops_cpu_triangle \
@@ -56,7 +56,7 @@ unit_tests := test_status test_tensor test_arena test_log test_alloc test_strbuf
   test_geometry test_torsion test_mmcif_write test_options test_raw_features test_msa_cluster \
   test_monomer_features test_source test_jax_random test_assembly test_multimer_features test_hhr \
   test_hmmsearch_hits test_align test_mmcif test_output test_run_record test_template_hits test_template_features \
-  test_target test_search_budget
+  test_target test_search_budget test_ssv_filter
 
 op_tests := test_ops test_edges test_cpu test_backends test_cost
 

@@ -110,6 +110,7 @@ static void report_tools(const struct ff_config *c, struct report *r)
     bool on = c->search.enabled, multimer = c->model.multimer;
     bool fasta = on && (d->uniref90 != NULL || d->mgnify != NULL || d->small_bfd != NULL || d->uniprot != NULL);
     bool mmseqs = fasta && c->search.tool == FF_SEARCH_BY_MMSEQS;
+    bool parts = fasta && !mmseqs && c->search.shards != 1;
     bool hh = on && (d->bfd != NULL || d->uniref30 != NULL);
     bool templates = on && c->search.templates && c->model.templates.enabled && d->template_mmcif_dir != NULL;
     bool pdb70 = templates && !multimer && d->pdb70 != NULL;
@@ -119,10 +120,10 @@ static void report_tools(const struct ff_config *c, struct report *r)
         bool needed;
     } list[] = {
         {"jackhmmer", t->jackhmmer, "hmmer", fasta && !mmseqs},
-        {"phmmer", t->phmmer, "hmmer", fasta && !mmseqs && c->search.shards > 1},
+        {"phmmer", t->phmmer, "hmmer", parts},
         {"hhblits", t->hhblits, "hhsuite", hh},
         {"hhsearch", t->hhsearch, "hhsuite", pdb70},
-        {"hmmbuild", t->hmmbuild, "hmmer", pdb_seqres},
+        {"hmmbuild", t->hmmbuild, "hmmer", pdb_seqres || parts},
         {"hmmsearch", t->hmmsearch, "hmmer", pdb_seqres},
         {"kalign", t->kalign, "kalign", pdb70 || pdb_seqres},
         {"mmseqs", t->mmseqs, "mmseqs2", mmseqs},

@@ -198,8 +198,9 @@ const struct ff_option ff_option_table[] = {
      .help = "most threads of one search program, as far as search.cpus allows"},
     {BYTES("search.memory", search.memory), .flag = "--search-memory", .metavar = "SIZE",
      .help = "memory for all searches together, such as 32GiB; 0: what is free"},
-    {INT("search.shards", search.shards, 1, 256), .flag = "--search-shards", .metavar = "N",
-     .help = "parts of a FASTA database that are searched side by side, with the hits and E-values of one search"},
+    {INT("search.shards", search.shards, 0, 256), .flag = "--search-shards", .metavar = "N",
+     .help = "parts of a FASTA database that are searched side by side, with the hits and E-values of one search; 1: "
+             "whole; 0: as many as there are processors for it, when it is not small"},
     {INT("search.time_limit", search.time_limit, 0, 100000000), .metavar = "SECONDS",
      .help = "seconds that one search program may take; 0: any"},
     {INT("search.ahead", search.ahead, 0, 1000),

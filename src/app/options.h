@@ -41,7 +41,8 @@ struct ff_search_config {
     int cpus;                        /* processors for all searches together; 0: all */
     int threads;                     /* most threads of one search program: 8 as published */
     int64_t memory;                  /* bytes for all searches together; 0: what is free */
-    int shards;                      /* parts of a FASTA database that are searched side by side; 1: whole */
+    int shards;                      /* parts of a FASTA database that are searched side by side; 1: whole, 0: by size
+                                      * and processors */
     int time_limit;                  /* seconds for one program; 0: none */
     int ahead;                       /* targets of a batch that are searched before it is their turn */
     bool templates;                  /* look for templates where the network takes them */

@@ -132,10 +132,16 @@ void ff_searches_describe(const struct ff_searches *s, struct ff_strbuf *out)
 
 /* --- 2. checks ---------------------------------------------------------------------------------------------------- */
 
-bool ff_search_is_split(const struct ff_searches *s, const struct ff_search *item)
+int ff_search_parts(const struct ff_searches *s, const struct ff_search *item, int cpus)
 {
-    return s->config->search.shards > 1 && item->spec->tool == FF_TOOL_JACKHMMER &&
-           ff_search_shard_possible(item->database[0]);
+    enum { SMALL = 16 << 20 };   /* bytes that one program has searched before several have begun */
+    enum { CPUS = 4 };           /* that one program keeps busy, when what it need not see is left out */
+    int shards = s->config->search.shards;
+    if (shards == 1 || (shards == 0 && item->state.bytes < SMALL) || item->spec->tool != FF_TOOL_JACKHMMER ||
+        !ff_search_shard_possible(item->database[0]))
+        return 0;
+    int each = ff_search_shard_filters() ? CPUS : 1;
+    return shards > 0 ? shards : (cpus + each - 1) / each;
 }
 
 static ff_status find_program(struct ff_searches *s, enum ff_tool tool)
@@ -155,9 +161,11 @@ static ff_status look_at_search(struct ff_searches *s, struct ff_search *item)
         FF_TRY(find_program(s, FF_TOOL_HMMBUILD));
     for (int k = 0; k < item->n_database; k++)
         FF_TRY(ff_tool_check_database(tool, item->key[k], item->database[k], &state));
-    if (ff_search_is_split(s, item))
-        FF_TRY(find_program(s, FF_TOOL_PHMMER));
     item->state = state;
+    if (ff_search_parts(s, item, 1) > 0) {
+        FF_TRY(find_program(s, FF_TOOL_PHMMER));
+        FF_TRY(find_program(s, FF_TOOL_HMMBUILD));
+    }
     item->checked = true;
     return FF_OK;
 }

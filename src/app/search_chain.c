@@ -260,7 +260,7 @@ static ff_status search_database(struct task *t, const char *dir, const char *ke
         .profile = t->profile,
         .profile_rows = t->profile != NULL ? s->items[0].max_rows : 0,
         .cpus = t->ticket.cpus,
-        .shards = ff_search_is_split(s, item) ? s->config->search.shards : 1,
+        .shards = ff_search_parts(s, item, t->ticket.cpus),
         .stop = t->chain->q->stop,
     };
     *r = (struct ff_search_record){
@@ -273,7 +273,7 @@ static ff_status search_database(struct task *t, const char *dir, const char *ke
         .max_rows = item->max_rows,
     };
     ff_status st = FF_OK;
-    if (job.shards > 1)
+    if (job.shards > 0)
         st = count_sequences(t, &job.n_sequence);
     if (st == FF_OK)
         st = ff_search_job_run(&job, &text, r);
@@ -400,8 +400,6 @@ static void fill_tickets(struct ff_searches *s, struct task *tasks, int n)
             .cost = ff_tool_cost(item->spec->tool) * (double)item->state.bytes,
             .memory = ff_tool_memory(item->spec->tool, item->state.bytes),
         };
-        if (ff_search_is_split(s, item))
-            tasks[i].ticket.memory *= (size_t)s->config->search.shards;
     }
     for (int i = 0; i < n; i++) {
         if (tasks[i].before != NULL)
@@ -411,11 +409,15 @@ static void fill_tickets(struct ff_searches *s, struct task *tasks, int n)
     }
     for (int i = 0; i < n; i++) {
         struct ff_search_ticket *t = &tasks[i].ticket;
-        int most = threads * (ff_search_is_split(s, tasks[i].item) ? s->config->search.shards : 1);
+        const struct ff_search *item = tasks[i].item;
+        int parts = ff_search_parts(s, item, cpus), most = threads * (parts > 0 ? parts : 1);
         double share = tasks[i].before != NULL || total <= 0 ? 1 : t->cost / total;
         t->cpus = (int)(share * cpus + 0.5);
         t->cpus = t->cpus > most ? most : t->cpus;
         t->cpus = t->cpus > cpus ? cpus : t->cpus < 1 ? 1 : t->cpus;
+        parts = ff_search_parts(s, item, t->cpus);
+        if (parts > 0) /* they see little of the database, and keep names and scores alone */
+            t->memory += (size_t)parts * ff_tool_memory(FF_TOOL_PHMMER, 0);
     }
 }
 

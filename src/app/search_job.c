@@ -135,7 +135,7 @@ static ff_status search_sequences(const struct ff_search_job *job, struct ff_str
         .cpus = job->cpus,
     };
     if (st == FF_OK && job->tool == FF_TOOL_JACKHMMER) {
-        st = job->shards > 1 ? ff_search_shard_run(job, query, text, r) : ff_search_job_jackhmmer(job, &call, text, r);
+        st = job->shards > 0 ? ff_search_shard_run(job, query, text, r) : ff_search_job_jackhmmer(job, &call, text, r);
     } else if (st == FF_OK) {
         st = ff_search_job_call(job, job->tool, &call, NULL, NULL, r);
         if (st == FF_OK)

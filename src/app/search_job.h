@@ -31,7 +31,7 @@ struct ff_search_job {
                                                   * NULL: the query alone */
     int profile_rows;                            /* of it that count; 0: all */
     int cpus;
-    int shards;                                  /* jackhmmer: parts of the database; 1: whole */
+    int shards;                                  /* jackhmmer: parts of the database; 0: whole */
     int64_t n_sequence;                          /* of the whole database, for shards */
     const bool *stop;                            /* may be NULL */
 };

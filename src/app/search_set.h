@@ -55,8 +55,8 @@ struct ff_searches {
 
 /* Looks at tools and databases of one search, once. */
 ff_status ff_search_look(struct ff_searches *s, struct ff_search *item) FF_MUST_USE;
-/* Whether its database is searched in parts. */
-bool ff_search_is_split(const struct ff_searches *s, const struct ff_search *item);
+/* Parts in which its database is searched when it has so many processors, once looked at; 0: it is searched whole. */
+int ff_search_parts(const struct ff_searches *s, const struct ff_search *item, int cpus);
 /* Whether a request asks for this search. */
 bool ff_search_is_for(const struct ff_search *item, const struct ff_search_request *q);
 /* The paths of its databases, joined. Caller frees. */

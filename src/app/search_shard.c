@@ -24,8 +24,9 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "bio/ssv_filter.h"
 
-enum { PIECE = 1 << 20, SPARE_HITS = 4 };
+enum { PIECE = 1 << 20, TURN = 256 << 10, SPARE_HITS = 4 }; /* TURN: bytes that a thread takes of a part at a time */
 
 /* --- 1. places in a FASTA file ---------------------------------------------------------------------------------- */
 
@@ -145,12 +146,17 @@ struct hit {
 struct part {
     const struct ff_search_job *job;
     const char *query;
+    const struct ff_ssv *filter;         /* NULL: everything is searched */
     int cpus;
     int fd;                      /* of the database */
     int64_t from, to;
     char *fifo;
+    int n_feeder;                /* threads that write into the pipe */
+    atomic_llong next;           /* where the next turn begins, from on */
+    int pipe;                    /* its end for writing; -1: phmmer never opened it */
+    pthread_mutex_t lock;        /* of writing, as records go in whole */
     atomic_bool ended;           /* phmmer is not there any more */
-    bool read_failed;
+    atomic_bool read_failed;
     /* results */
     struct hit *hits;
     int n_hit, capacity;
@@ -192,47 +198,117 @@ static bool write_all(struct part *p, int fd, const char *data, size_t len)
     return true;
 }
 
-/* The part with the headers replaced: ">1f3a" is the record at byte 0x1f3a. */
-static void *feed_part(void *user)
+/* Appends the record at byte place of the database, unless HMMER would drop it at once: ">1f3a" is the name of the one
+ * at byte 0x1f3a. The first one of a part always comes, as HMMER takes an empty file for a broken one. */
+static void add_record(const struct part *p, void *scratch, int64_t place, const char *record, size_t len,
+                       struct ff_strbuf *out)
+{
+    const char *stop = memchr(record, '\n', len);
+    size_t header = stop != NULL ? (size_t)(stop + 1 - record) : len;
+    if (p->filter != NULL && place != p->from &&
+        !ff_ssv_may_pass(p->filter, scratch, record + header, len - header))
+        return;
+    ff_strbuf_printf(out, ">%llx\n", (unsigned long long)place);
+    ff_strbuf_append(out, record + header, len - header);
+}
+
+/* End of the record at text: where the next one begins, or NULL. */
+static const char *record_end(const char *text, const char *end)
+{
+    for (const char *q = text + 1; q < end && (q = memchr(q, '>', (size_t)(end - q))) != NULL; q++)
+        if (q[-1] == '\n')
+            return q;
+    return NULL;
+}
+
+/* What a feeding thread has in hands. */
+struct feeder {
+    struct part *p;
+    void *scratch;               /* of the filter */
+    struct ff_strbuf text, out;
+};
+
+/* Writes what was collected. false: there is nobody who reads. */
+static bool flush(struct feeder *f)
+{
+    struct part *p = f->p;
+    pthread_mutex_lock(&p->lock);
+    bool ok = write_all(p, p->pipe, ff_strbuf_cstr(&f->out), f->out.len);
+    pthread_mutex_unlock(&p->lock);
+    ff_strbuf_clear(&f->out);
+    return ok;
+}
+
+/* The records of [from, to), which begins and ends between two. What is left of a piece is the beginning of the next
+ * one. */
+static bool feed_range(struct feeder *f, int64_t from, int64_t to)
+{
+    struct ff_strbuf *text = &f->text;
+    ff_strbuf_clear(text);
+    for (int64_t at = from; at < to;) { /* text is what stands before at */
+        size_t want = to - at < PIECE ? (size_t)(to - at) : PIECE;
+        ff_strbuf_reserve(text, want);
+        ssize_t n = pread(f->p->fd, text->s + text->len, want, at);
+        if (n <= 0) {
+            atomic_store(&f->p->read_failed, true);
+            return false;
+        }
+        text->len += (size_t)n;
+        at += n;
+        const char *record = text->s, *end = text->s + text->len, *next;
+        while ((next = record_end(record, end)) != NULL || (at >= to && record < end)) {
+            next = next != NULL ? next : end;
+            add_record(f->p, f->scratch, at - (end - record), record, (size_t)(next - record), &f->out);
+            record = next;
+        }
+        text->len = (size_t)(end - record);
+        memmove(text->s, record, text->len);
+        if (f->out.len >= PIECE / 16 && !flush(f))
+            return false;
+    }
+    return true;
+}
+
+/* Turn after turn, as the threads of a part come to it. */
+static void *feed_turns(void *user)
 {
     struct part *p = user;
     sigset_t pipe_signal;
     sigemptyset(&pipe_signal);
     sigaddset(&pipe_signal, SIGPIPE); /* a reader that goes away shows as an error of write */
     pthread_sigmask(SIG_BLOCK, &pipe_signal, NULL);
-    int fd = open_fifo(p);
-    if (fd < 0)
-        return NULL;
-    char *buf = ff_xmalloc(PIECE);
-    struct ff_strbuf out = {0};
-    bool line_start = true, in_header = false, go_on = true;
-    for (int64_t at = p->from; at < p->to && go_on;) {
-        size_t want = p->to - at < PIECE ? (size_t)(p->to - at) : PIECE;
-        ssize_t n = pread(p->fd, buf, want, at);
-        if (n <= 0) {
-            p->read_failed = true;
+    struct feeder f = {.p = p, .scratch = p->filter != NULL ? ff_ssv_scratch(p->filter) : NULL};
+    bool go_on = true;
+    while (go_on) {
+        int64_t turn = atomic_fetch_add(&p->next, TURN);
+        if (turn >= p->to)
             break;
-        }
-        ff_strbuf_clear(&out);
-        for (const char *q = buf, *end = buf + n; q < end;) {
-            if (line_start && *q == '>') {
-                ff_strbuf_printf(&out, ">%llx\n", (unsigned long long)(at + (q - buf)));
-                in_header = true;
-            }
-            const char *stop = memchr(q, '\n', (size_t)(end - q));
-            const char *next = stop != NULL ? stop + 1 : end;
-            if (!in_header)
-                ff_strbuf_append(&out, q, (size_t)(next - q));
-            line_start = stop != NULL;
-            in_header = in_header && !line_start;
-            q = next;
-        }
-        go_on = write_all(p, fd, ff_strbuf_cstr(&out), out.len);
-        at += n;
+        int64_t from = next_record(p->fd, turn, p->to);
+        int64_t to = turn + TURN < p->to ? next_record(p->fd, turn + TURN, p->to) : p->to;
+        atomic_store(&p->read_failed, atomic_load(&p->read_failed) || from < 0 || to < 0);
+        go_on = from >= 0 && to >= 0 && feed_range(&f, from, to);
     }
-    ff_strbuf_free(&out);
-    free(buf);
-    close(fd);
+    if (go_on && f.out.len > 0)
+        flush(&f);
+    ff_strbuf_free(&f.out);
+    ff_strbuf_free(&f.text);
+    free(f.scratch);
+    return NULL;
+}
+
+/* Everything of the part into its pipe. */
+static void *feed_part(void *user)
+{
+    struct part *p = user;
+    pthread_t *ids = FF_NEW_ARRAY(pthread_t, (size_t)p->n_feeder);
+    p->pipe = open_fifo(p);
+    for (int i = 0; i < p->n_feeder && p->pipe >= 0; i++)
+        FF_ASSERT(pthread_create(&ids[i], NULL, feed_turns, p) == 0);
+    for (int i = 0; i < p->n_feeder && p->pipe >= 0; i++)
+        pthread_join(ids[i], NULL);
+    if (p->pipe >= 0)
+        close(p->pipe);
+    free(ids);
     return NULL;
 }
 
@@ -272,6 +348,7 @@ static ff_status search_part(struct part *p)
         return ff_fail_errno(FF_EIO, "%s: a pipe cannot be made here; set search.tmp_dir to a folder of a local disk, "
                              "or search.shards to 1", p->fifo);
     pthread_t feeder;
+    pthread_mutex_init(&p->lock, NULL);
     FF_ASSERT(pthread_create(&feeder, NULL, feed_part, p) == 0);
     const char *database = p->fifo;
     struct ff_tool_call call = {.query = p->query, .databases = &database, .n_database = 1, .cpus = p->cpus,
@@ -279,7 +356,8 @@ static ff_status search_part(struct part *p)
     ff_status st = ff_search_job_call(p->job, FF_TOOL_PHMMER, &call, take_table, p, &p->record);
     atomic_store(&p->ended, true);
     pthread_join(feeder, NULL);
-    if (st == FF_OK && p->read_failed)
+    pthread_mutex_destroy(&p->lock);
+    if (st == FF_OK && atomic_load(&p->read_failed))
         st = ff_fail(FF_EIO, "%s cannot be read to its end", p->job->databases[0]);
     if (st == FF_OK && !p->has_end)
         st = ff_fail(FF_ETOOL, "phmmer wrote a table of hits without its end");
@@ -372,8 +450,34 @@ static ff_status align_hits(const struct ff_search_job *job, const char *query, 
     return st;
 }
 
-static ff_status run_parts(const struct ff_search_job *job, const char *query, int fd, int64_t bytes,
-                           struct part *parts, struct ff_search_record *r)
+bool ff_search_shard_filters(void)
+{
+    return ff_ssv_best_isa() != FF_SSV_PLAIN;
+}
+
+/* What HMMER's first filter drops, from the profile that it makes of the query. NULL on a processor without the vectors
+ * that make this worth while. */
+static ff_status make_filter(const struct ff_search_job *job, const char *query, struct ff_search_record *r,
+                             struct ff_ssv **ret)
+{
+    *ret = NULL;
+    if (!ff_search_shard_filters())
+        return FF_OK;
+    char *text = NULL, *path = ff_path_join(job->dir, "query.hmm");
+    size_t len;
+    struct ff_tool_call build = {.query = query, .output = path, .one_sequence = true};
+    ff_status st = ff_search_job_call(job, FF_TOOL_HMMBUILD, &build, NULL, NULL, r);
+    if (st == FF_OK)
+        st = ff_file_read(path, &text, &len);
+    if (st == FF_OK)
+        st = ff_ssv_new("what hmmbuild wrote", text, len, FF_TOOL_FIRST_FILTER, ff_ssv_best_isa(), ret);
+    free(text);
+    free(path);
+    return st == FF_EINPUT ? FF_ETOOL : st;
+}
+
+static ff_status run_parts(const struct ff_search_job *job, const char *query, const struct ff_ssv *filter, int fd,
+                           int64_t bytes, struct part *parts, struct ff_search_record *r)
 {
     pthread_t *ids = FF_NEW_ARRAY(pthread_t, (size_t)job->shards);
     ff_status st = FF_OK;
@@ -382,8 +486,9 @@ static ff_status run_parts(const struct ff_search_job *job, const char *query, i
         int64_t to = i + 1 < job->shards ? next_record(fd, bytes * (i + 1) / job->shards, bytes) : bytes;
         to = to < from ? from : to;
         int cpus = job->cpus * (i + 1) / job->shards - job->cpus * i / job->shards;
-        parts[i] = (struct part){.job = job, .query = query, .fd = fd, .from = from, .to = to,
-                                 .cpus = cpus > 0 ? cpus : 1,
+        parts[i] = (struct part){.job = job, .query = query, .filter = filter, .fd = fd, .from = from, .to = to,
+                                 .cpus = cpus > 0 ? cpus : 1, .next = from,
+                                 .n_feeder = filter != NULL && cpus > 1 ? cpus : 1,
                                  .fifo = ff_xasprintf("%s/part-%d.fasta", job->dir, i + 1)};
         if (to > from) /* a small database may have fewer records than parts */
             FF_ASSERT(pthread_create(&ids[i], NULL, run_part, &parts[i]) == 0);
@@ -400,8 +505,12 @@ static ff_status run_parts(const struct ff_search_job *job, const char *query, i
             st = ff_fail(parts[i].status, "%s", parts[i].message);
     }
     r->seconds += seconds;
-    if (parts[0].record.command != NULL)
-        r->command = ff_xasprintf("%s (%d parts in all)", parts[0].record.command, job->shards);
+    if (parts[0].record.command != NULL) {
+        char *before = r->command;
+        r->command = ff_xasprintf("%s%s%s (%d parts in all)", before != NULL ? before : "", before != NULL ? "; " : "",
+                                  parts[0].record.command, job->shards);
+        free(before);
+    }
     free(ids);
     return st;
 }
@@ -411,9 +520,16 @@ ff_status ff_search_shard_run(const struct ff_search_job *job, const char *query
 {
     int fd;
     int64_t bytes;
-    FF_TRY(open_database(job->databases[0], &fd, &bytes));
+    struct ff_ssv *filter;
+    FF_TRY(make_filter(job, query, r, &filter));
+    ff_status st = open_database(job->databases[0], &fd, &bytes);
+    if (st != FF_OK) {
+        ff_ssv_free(filter);
+        return st;
+    }
     struct part *parts = FF_NEW_ARRAY(struct part, (size_t)job->shards);
-    ff_status st = run_parts(job, query, fd, bytes, parts, r);
+    st = run_parts(job, query, filter, fd, bytes, parts, r);
+    ff_ssv_free(filter);
     struct hit *hits = NULL;
     int n = 0;
     for (int i = 0; i < job->shards; i++) {

@@ -6,7 +6,8 @@
  * jackhmmer does in its only round, with the whole database's Z; parts are ranges of the file that reach phmmer
  * through a pipe, so no copy is written. Then jackhmmer searches the few sequences that were hit, again with that Z:
  * it finds the same hits, which is the right domZ, and writes the alignment. On the way to phmmer names are replaced
- * by the place of the record in the file, which is where the second step takes the sequences from.
+ * by the place of the record in the file, which is where the second step takes the sequences from; and records that
+ * its first filter would drop are left out (bio/ssv_filter.h), as finding those is most of the work of a search.
  */
 #ifndef FF_APP_SEARCH_SHARD_H
 #define FF_APP_SEARCH_SHARD_H
@@ -15,6 +16,10 @@
 
 /* Whether a database can be split: not when it is compressed. */
 bool ff_search_shard_possible(const char *path);
+
+/* Whether what phmmer would drop at once is left out on this processor. Then one phmmer has enough to do for several
+ * processors with what the others, which look for that, hand on. */
+bool ff_search_shard_filters(void);
 
 /* Number of sequences, counted by some threads. FF_EIO, FF_EMISSING; FF_EINTERRUPT when *stop became true. */
 ff_status ff_search_shard_count(const char *path, int threads, const bool *stop, int64_t *ret) FF_MUST_USE;

@@ -65,9 +65,12 @@ char *ff_command_text(const struct ff_command *c)
     return ff_strbuf_detach(&b);
 }
 
+#define FF_TEXT_(x) #x
+#define FF_TEXT(x) FF_TEXT_(x)
+
 /* The filter values make a search of MGnify bearable at the price of some sensitivity; E is the inclusion threshold. */
-static const char *const jackhmmer_fixed[] = {"--noali", "--F1", "0.0005", "--F2", "5e-05", "--F3", "5e-07",
-                                              "--incE", "0.0001", "-E", "0.0001"};
+static const char *const jackhmmer_fixed[] = {"--noali", "--F1", FF_TEXT(FF_TOOL_FIRST_FILTER), "--F2", "5e-05",
+                                              "--F3", "5e-07", "--incE", "0.0001", "-E", "0.0001"};
 
 static void add_size(const struct ff_tool_call *call, struct ff_command *c)
 {
@@ -150,7 +153,11 @@ static void hhsearch_command(const struct ff_tool_call *call, struct ff_command 
 /* Match columns are those of the reference line, so that the profile's columns are the query's residues. */
 static void hmmbuild_command(const struct ff_tool_call *call, struct ff_command *c)
 {
-    add(c, "--hand");
+    static const char *const one_sequence[] = {"--singlemx", "--informat", "afa", "-o", "/dev/null"};
+    if (call->one_sequence)
+        add_all(c, sizeof one_sequence / sizeof *one_sequence, one_sequence);
+    else
+        add(c, "--hand");
     add(c, "--amino");
     add(c, "%s", call->output);
     add(c, "%s", call->query);

@@ -7,6 +7,7 @@
 #ifndef FF_APP_SEARCH_TOOL_H
 #define FF_APP_SEARCH_TOOL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "app/options.h"
@@ -39,6 +40,8 @@ struct ff_tool_database {
 ff_status ff_tool_check_database(enum ff_tool tool, const char *key, const char *path,
                                  struct ff_tool_database *state) FF_MUST_USE;
 
+#define FF_TOOL_FIRST_FILTER 0.0005      /* P-value of the first filter of jackhmmer and phmmer */
+
 /* Arguments as execvp takes them. */
 enum { FF_COMMAND_MAX = 64 };
 struct ff_command {
@@ -53,6 +56,7 @@ struct ff_tool_call {
     const char *const *databases;        /* [n_database] */
     int n_database;
     int cpus;
+    bool one_sequence;                   /* hmmbuild: the query is one sequence in FASTA, as jackhmmer takes it */
     int64_t z;                           /* sequences that the database counts as, jackhmmer and phmmer; 0: as found */
     int64_t dom_z;                       /* the same for domains; 0: as found */
 };

@@ -105,6 +105,15 @@ with_data() {
     run_code 5 "$FASTFOLD" search $demo/4ot.fasta --config $config -o "$out" --search-shards 3 \
         --set tools.phmmer="$tmp/bin/phmmer"
     said "exit code 3" "broken"
+    # The profile that tells which records phmmer need not see.
+    printf '#!/bin/bash\n[ "$1" = -h ] && { echo "# HMMER 9"; exit 0; }\necho nonsense >"${@: -2:1}"\n' \
+        >"$tmp/bin/hmmbuild"
+    chmod +x "$tmp/bin/hmmbuild"
+    if grep -qw avx2 /proc/cpuinfo; then
+        run_code 5 "$FASTFOLD" search $demo/4ot.fasta --config $config -o "$out" --search-shards 3 \
+            --set tools.hmmbuild="$tmp/bin/hmmbuild"
+        said "what hmmbuild wrote" "no profile"
+    fi
     nothing_half_written "$out"
 }
 
