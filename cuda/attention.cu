@@ -92,6 +92,8 @@ extern "C" void ff_cuda_attention(struct ff_backend *be, const struct ff_attenti
     }
     /* Heads start at multiples of d numbers: of 16 bytes where d is. */
     bool fast = j.d % vector == 0 && ff_cuda_aligned(&a->qkvg, vector) && ff_cuda_aligned(&a->out, vector);
+    if (fast && a->qkvg.dtype == FF_BF16 && ff_cuda_has_wgmma(be) && ff_cuda_attention_wgmma(&j))
+        return;
     if (fast && (a->qkvg.dtype == FF_BF16 ? ff_cuda_attention_bf16(&j)
                                           : ff_cuda_attention_fp32(&j, be->precision == FF_PRECISION_TF32)))
         return;

@@ -23,6 +23,7 @@ struct ff_cuda_attention_job {
 
 /* Each returns false when it has no kernel for this head size. All strides of qkvg and out are multiples of 16 bytes.
  */
+bool ff_cuda_attention_wgmma(const struct ff_cuda_attention_job *j);     /* bf16, where ff_cuda_has_wgmma */
 bool ff_cuda_attention_bf16(const struct ff_cuda_attention_job *j);
 bool ff_cuda_attention_fp32(const struct ff_cuda_attention_job *j, bool tf32);
 

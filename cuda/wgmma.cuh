@@ -88,27 +88,6 @@ template <int n> __device__ __forceinline__ void wgmma_use(float (&d)[n])
 
 template <int N> struct wgmma_product;
 
-/* Operands behind the REGS of D: a descriptor (or four registers), b, and whether to add to D. */
-#define FF_WGMMA(N, REGS, A, B, ADD, A0, A1, A2, A3, RB, RADD)                                                        \
-    template <> struct wgmma_product<N> {                                                                             \
-        template <int a_major, int b_major>                                                                           \
-        static __device__ __forceinline__ void ss(float (&d)[REGS], uint64_t a, uint64_t b, bool add)                 \
-        {                                                                                                             \
-            asm volatile("{ .reg .pred p; setp.ne.b32 p, " ADD ", 0; "                                                \
-                         "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32.bf16.bf16 {" FF_R##REGS "}, " A ", " B       \
-                         ", p, 1, 1, %c" A3 ", %c" A2 "; }"                                                           \
-                         : FF_D##REGS(0)                                                                              \
-                         : "l"(a), "l"(b), "r"((int)add), "n"(b_major), "n"(a_major));                                \
-        }                                                                                                             \
-        template <int b_major>                                                                                        \
-        static __device__ __forceinline__ void rs(float (&d)[REGS], const unsigned (&a)[4], uint64_t b, bool add)     \
-        {                                                                                                             \
-            asm volatile("");                                                                                         \
-        }                                                                                                             \
-    };
-
-template <int N> struct wgmma_product;
-
 /* REGS registers of D; then, for ss, the descriptions of A and B, for rs four registers and B; then whether to add. */
 #define FF_WGMMA(N, REGS, S0, S1, S2, S3, S4, S5, S6)                                                                 \
     template <> struct wgmma_product<N> {                                                                             \

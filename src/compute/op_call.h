@@ -44,6 +44,7 @@ enum ff_op_case_flags {
     FF_CASE_BF16_IN = 1 << 18,       /* copy: type of x, of out */
     FF_CASE_BF16_OUT = 1 << 19,
     FF_CASE_INT = 1 << 20,           /* copy, fill: int32 */
+    FF_CASE_LATE = 1 << 21,          /* the first half of the columns of every mask is 0 */
 };
 
 /* Sizes by the letters of ops.h; an op uses those that occur in its shapes. B, R and N of ops.h are i, L is j. */

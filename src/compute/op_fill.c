@@ -141,6 +141,8 @@ static void fill_mask(uint64_t key, const struct ff_tensor *t, int flags)
         bool on = below(&d, 5) != 0 || (flags & FF_CASE_UNMASKED);
         if ((flags & FF_CASE_EMPTY) && (i < first || i % columns == columns - 1))
             on = false;
+        if ((flags & FF_CASE_LATE) && i % columns < columns / 2)
+            on = false;
         ((float *)t->data)[offset(t, t->ndim, i)] = on ? 1.0f : 0.0f;
     }
 }

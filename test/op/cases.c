@@ -93,6 +93,8 @@ const struct ff_op_case op_cases[] = {
     CASE(attention, .i = 3, .j = 200, .h = 3, .d = 13, .flags = BIAS),
     CASE(attention, .i = 2, .j = 700, .h = 2, .d = 8, .flags = BIAS | EMPTY),
     CASE(attention, .i = 2, .j = 1100, .h = 1, .d = 32, .flags = FULL),
+    CASE(attention, .i = 3, .j = 200, .h = 1, .d = 32, .flags = BIAS | FF_CASE_LATE),
+    CASE(attention, .i = 3, .j = 200, .h = 2, .d = 16, .flags = FF_CASE_LATE | EMPTY),
     CASE(attention, .i = 5, .j = 33, .h = 1, .d = 130, .flags = BIAS),
 
     CASE(global_attention, .s = 40, .i = 20, .c = 64, .h = 8, .d = 8),
@@ -219,6 +221,7 @@ const char *op_case_text(const struct ff_op_case *c, char *buf, size_t size)
     static const char *const flag[] = {
         "transposed", "gaps", "unmasked", "empty", "norm", "bias", "mask", "relu_input", "relu", "accumulate",
         "in_place", "left", "chains", "unit", "mask_all", "clamp", "more", "x", "bf16_in", "bf16_out", "int",
+        "late",
     };
     struct ff_strbuf s = {0};
     ff_strbuf_puts(&s, ff_op_name[c->op]);

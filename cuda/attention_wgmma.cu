@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * attention_wgmma: gated attention of bf16 activations on the matrix units of sm_90a, without ever writing a logit.
+ *
+ * Maths: out[b, i, h] = sigmoid(gate) sum_j softmax_j(q.k / sqrt(d) + bias[h, i, j]) v[b, j, h]; d 8, 16 or 32.
+ * Work: a block has QUERIES queries of one head in two batch rows, a warpgroup per row, so that a tile of the bias
+ *   serves both rows and a tile of keys all queries. Keys pass by in tiles of KEYS, two in flight. Logits are made by
+ *   units of 64 queries and UNIT keys, as one product from shared memory, one unit ahead of the exponentials, which are
+ *   made in registers, whose layout is that of the second product's left operand. Two blocks per multiprocessor.
+ *   Neighbouring blocks share keys, so that those stay in the second-level cache; the bias of one head does too.
+ * Softmax: relative to a reference per query that is the largest logit of the first unit. Larger logits later on do no
+ *   harm until a sum leaves the range of numbers; that shows at the end, and the block then starts again with a
+ *   reference that rises with every unit. In between there is nothing to compare and nothing to rescale.
+ * Shared memory: queries 16 KiB, per stage keys and values 8 KiB each and bias 16 KiB (d 32): 80 KiB.
+ * Cost: 4 d flops and one exponential per logit; bound by the exponentials (16 per clock and multiprocessor).
+ * Numerics: logits, sums and values in float32; exponentials rounded to bf16 for the second product.
+ * Reference: ops_cpu_attention.c.
+ */
+#include "attention.cuh"
+#include "mma.cuh"
+#include "wgmma.cuh"
+
+namespace {
+
+enum { QUERIES = 128, KEYS = 64, ROWS = 2, THREADS = 128 * ROWS, STAGES = 2 };
+/* A tile is worked on in units of 64 queries and UNIT keys. */
+enum { UNIT = 32, PARTS = QUERIES / 64, UNITS = PARTS * (KEYS / UNIT) };
+constexpr float MOST = 1e30f;            /* of a sum of exponentials, far below what float32 holds */
+
+template <int D> struct shape {
+    static constexpr int ROW = D < 16 ? 32 : 2 * D;      /* bytes of a query or key: at least one product deep */
+    static constexpr int V_ROW = 2 * D;
+    static constexpr int Q_BYTES = ROWS * QUERIES * ROW, K_BYTES = ROWS * KEYS * ROW, V_BYTES = ROWS * KEYS * V_ROW;
+    static constexpr int BIAS_BYTES = QUERIES * KEYS * 2;
+    static constexpr int STAGE[2] = {K_BYTES + V_BYTES, K_BYTES + V_BYTES + BIAS_BYTES};   /* without and with a bias */
+};
+
+__device__ __forceinline__ float low_half(unsigned v) { return __uint_as_float(v << 16); }
+__device__ __forceinline__ float high_half(unsigned v) { return __uint_as_float(v & 0xffff0000u); }
+
+/* Which keys of 32 there are (inside) and which of these count (valid), one bit each. */
+struct key_bits {
+    unsigned valid, inside;
+};
+
+#ifdef FF_HAVE_WGMMA
+
+/* 64 queries and what has been summed of them. A thread has two of them. */
+template <int D, bool BIAS> struct queries {
+    float value[D / 2];                  /* [64, D] as the products leave it */
+    float minus_top[2], sum[2];
+
+    __device__ __forceinline__ void clear()
+    {
+#pragma unroll
+        for (int i = 0; i < D / 2; i++)
+            value[i] = 0.0f;
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            minus_top[r] = INFINITY;
+            sum[r] = 0.0f;
+        }
+    }
+
+    __device__ __forceinline__ static float pick(float x, float masked, key_bits bits, int key)
+    {
+        return bits.valid >> key & 1 ? x : bits.inside >> key & 1 ? masked : -INFINITY;
+    }
+
+    /* f(k, i, x, y, b) for every pair of neighbouring logits of a unit: k its sixteen of keys, i & 1 the thread's
+     * query, i >> 1 the half of the sixteen, b the pair's bias. */
+    template <class F> __device__ __forceinline__ static void each(const float (&s)[UNIT / 2], unsigned bias, F &&f)
+    {
+#pragma unroll
+        for (int k = 0; k < UNIT / 16; k++) {
+            unsigned b[4] = {0, 0, 0, 0};
+            if (BIAS)
+                ldmatrix_x4(b, bias ^ k * 32u);
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                const int at = 4 * (2 * k + (i >> 1)) + 2 * (i & 1);
+                f(k, i, s[at], s[at + 1], b[i]);
+            }
+        }
+    }
+
+    /* Raises the reference to the largest logit of this unit and brings what was summed to it. */
+    __device__ __forceinline__ void raise(const float (&s)[UNIT / 2], unsigned bias, key_bits bits)
+    {
+        const float scale = FF_LOG2E * rsqrtf((float)D);
+        float top[2] = {-INFINITY, -INFINITY};
+        each(s, bias, [&](int k, int i, float x, float y, unsigned b) {
+            const int key = 8 * (2 * k + (i >> 1)) + 2 * ((int)threadIdx.x % 4);
+            x = fmaf(x, scale, BIAS ? low_half(b) * FF_LOG2E : 0.0f);
+            y = fmaf(y, scale, BIAS ? high_half(b) * FF_LOG2E : 0.0f);
+            x = pick(x, FF_MASKED, bits, key);
+            y = pick(y, FF_MASKED, bits, key + 1);
+            top[i & 1] = fmaxf(top[i & 1], fmaxf(x, y));
+        });
+        wgmma_use(value);
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            top[r] = fmaxf(top[r], __shfl_xor_sync(0xffffffffu, top[r], 1));
+            top[r] = fmaxf(top[r], __shfl_xor_sync(0xffffffffu, top[r], 2));
+            top[r] = fmaxf(top[r], -minus_top[r]);
+            float factor = exp2_fast(-minus_top[r] - top[r]);
+            minus_top[r] = -top[r];
+            sum[r] *= factor;
+#pragma unroll
+            for (int n = 0; n < D / 8; n++) {
+                value[4 * n + 2 * r] *= factor;
+                value[4 * n + 2 * r + 1] *= factor;
+            }
+        }
+    }
+
+    /* Exponentials relative to the reference, packed for the next product, and added to the sums. */
+    template <bool MASKED>
+    __device__ __forceinline__ void exponentials(unsigned (&p)[UNIT / 16][4], const float (&s)[UNIT / 2], unsigned bias,
+                                                 key_bits bits)
+    {
+        const float scale = FF_LOG2E * rsqrtf((float)D);
+        each(s, bias, [&](int k, int i, float x, float y, unsigned b) {
+            const int r = i & 1, key = 8 * (2 * k + (i >> 1)) + 2 * ((int)threadIdx.x % 4);
+            x = fmaf(x, scale, BIAS ? fmaf(low_half(b), FF_LOG2E, minus_top[r]) : minus_top[r]);
+            y = fmaf(y, scale, BIAS ? fmaf(high_half(b), FF_LOG2E, minus_top[r]) : minus_top[r]);
+            if (MASKED) {
+                x = pick(x, FF_MASKED + minus_top[r], bits, key);
+                y = pick(y, FF_MASKED + minus_top[r], bits, key + 1);
+            }
+            x = exp2_fast(x);
+            y = exp2_fast(y);
+            sum[r] += x;
+            sum[r] += y;
+            p[k][i] = pack2(x, y);
+        });
+    }
+
+    /* Adds a unit whose logits are there; v: its values. The product is under way on return. plain: no key is masked,
+     * and the reference stays. */
+    __device__ __forceinline__ void add(const float (&s)[UNIT / 2], uint64_t v, unsigned bias, const key_bits &bits,
+                                        bool plain, bool raised)
+    {
+        unsigned p[UNIT / 16][4];
+        if (plain) {
+            exponentials<false>(p, s, bias, key_bits());
+        } else {
+            const key_bits masks = bits;
+            if (raised)
+                raise(s, bias, masks);
+            exponentials<true>(p, s, bias, masks);
+        }
+        wgmma_fence();
+#pragma unroll
+        for (int n = 0; n < UNIT / 16; n++)
+            wgmma_rs<D, WGMMA_MN_MAJOR>(value, p[n], wgmma_advance(v, n * 16 * shape<D>::V_ROW));
+        wgmma_commit();
+    }
+
+    /* The sums of whole rows. True when they can be divided by. */
+    __device__ __forceinline__ bool total()
+    {
+        bool good = true;
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            sum[r] += __shfl_xor_sync(0xffffffffu, sum[r], 1);
+            sum[r] += __shfl_xor_sync(0xffffffffu, sum[r], 2);
+            good = good && sum[r] <= MOST;
+        }
+        return good;
+    }
+
+    /* out = value / sum * sigmoid(gate), rows from `query` on */
+    __device__ __forceinline__ void finish(bf16 *out, int64_t out_l, const bf16 *gate, int64_t gate_l, int query,
+                                           int length) const
+    {
+        const int lane = (int)threadIdx.x % 32, t = lane % 4;
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            int row = query + (int)threadIdx.x / 32 % 4 * 16 + r * 8 + lane / 4;
+            if (row >= length)
+                continue;
+            float inverse = 1.0f / sum[r];
+#pragma unroll
+            for (int n = 0; n < D / 8; n++) {
+                unsigned w = *(const unsigned *)(gate + row * gate_l + n * 8 + 2 * t);
+                float x = value[4 * n + 2 * r] * inverse / (1.0f + exp2_fast(-FF_LOG2E * low_half(w)));
+                float y = value[4 * n + 2 * r + 1] * inverse / (1.0f + exp2_fast(-FF_LOG2E * high_half(w)));
+                *(unsigned *)(out + row * out_l + n * 8 + 2 * t) = pack2(x, y);
+            }
+        }
+    }
+};
+
+/* The logits of a unit before scale and bias; under way on return. */
+template <int D> __device__ __forceinline__ void logits(float (&s)[UNIT / 2], uint64_t q, uint64_t k)
+{
+    wgmma_fence();
+#pragma unroll
+    for (int at = 0; at < shape<D>::ROW; at += 32)
+        wgmma_ss<UNIT, WGMMA_K_MAJOR, WGMMA_K_MAJOR>(s, wgmma_advance(q, at), wgmma_advance(k, at), at > 0);
+    wgmma_commit();
+}
+
+/* What a block reads: its queries once, tiles of keys, values and bias one after the other. A thread's part of every
+ * tile lies at the same place of it. */
+template <int D, bool BIAS> struct reader {
+    using S = shape<D>;
+    static constexpr int CHUNKS = D / 8, BIAS_CHUNKS = KEYS / 8;     /* 16 bytes each, of a head, of a row of bias */
+    static constexpr int AT_ONCE = THREADS / (KEYS * CHUNKS);        /* batch rows that the threads cover together */
+    static_assert(AT_ONCE >= 1, "a thread has one key of a batch row at most");
+    const struct ff_cuda_attention_job &j;
+    const int row, head, query;
+    const bf16 *first_key, *first_bias;
+
+    __device__ __forceinline__ const bf16 *at(int b, int l) const
+    {
+        return (const bf16 *)j.qkvg + (row + b) * j.qkvg_b + l * j.qkvg_l + head * D;
+    }
+
+    __device__ __forceinline__ reader(const struct ff_cuda_attention_job &job, int r, int h, int q)
+        : j(job), row(r), head(h), query(q)
+    {
+        const int key = (int)threadIdx.x / CHUNKS % KEYS, m = (int)threadIdx.x / BIAS_CHUNKS;
+        first_key = at((int)threadIdx.x / (KEYS * CHUNKS), key) + j.n_head * D + (int)threadIdx.x % CHUNKS * 8;
+        first_bias = (const bf16 *)j.bias + head * j.bias_h;
+        if (BIAS && j.bias_aligned)
+            first_bias += (query + m) * j.bias_i + (int)threadIdx.x % BIAS_CHUNKS * 8;
+    }
+
+    __device__ __forceinline__ void queries(char *to) const
+    {
+#pragma unroll 1
+        for (int u = (int)threadIdx.x; u < ROWS * QUERIES * CHUNKS; u += THREADS) {
+            int c = u % CHUNKS, l = u / CHUNKS % QUERIES, b = u / CHUNKS / QUERIES;
+            bool there = query + l < j.length && row + b < j.n_row;
+            copy16_async(to + wgmma_swizzled<S::ROW>((b * QUERIES + l) * S::ROW + c * 16),
+                         there ? at(b, query + l) + c * 8 : (const bf16 *)j.qkvg, there);
+        }
+    }
+
+    /* Keys, values and bias from `key` on into a stage. */
+    __device__ __forceinline__ void keys(char *stage, int key) const
+    {
+        char *k = stage, *v = stage + S::K_BYTES;
+        const int hd = j.n_head * D, l = (int)threadIdx.x / CHUNKS % KEYS, c = (int)threadIdx.x % CHUNKS;
+        const int first = (int)threadIdx.x / (KEYS * CHUNKS);
+        const unsigned k_to = wgmma_swizzled<S::ROW>(l * S::ROW + c * 16),
+                       v_to = wgmma_swizzled<S::V_ROW>(l * S::V_ROW + c * 16);
+        const bf16 *from_key = first_key + key * j.qkvg_l;
+#pragma unroll
+        for (int i = 0; i < ROWS; i += AT_ONCE) {
+            const int b = first + i;
+            if (AT_ONCE > ROWS && b >= ROWS)
+                break;
+            bool there = key + l < j.length && row + b < j.n_row;
+            const bf16 *from = there ? from_key + i * j.qkvg_b : (const bf16 *)j.qkvg;
+            copy16_async(k + b * KEYS * S::ROW + k_to, from, there);
+            copy16_async(v + b * KEYS * S::V_ROW + v_to, there ? from + hd : from, there);
+        }
+        bf16 *to = (bf16 *)(stage + S::K_BYTES + S::V_BYTES);
+        if (BIAS && j.bias_aligned) {
+            const int m = (int)threadIdx.x / BIAS_CHUNKS, at = (int)threadIdx.x % BIAS_CHUNKS * 8;
+            const unsigned bias_to = wgmma_swizzled<2 * KEYS>((m * KEYS + at) * 2);
+            const bf16 *from = first_bias + key;
+#pragma unroll
+            for (int i = 0; i < QUERIES; i += THREADS / BIAS_CHUNKS) {
+                /* The last piece of a row may reach past its keys, not past the row's distance: that is a multiple
+                 * of 8. */
+                bool there = query + m + i < j.length && key + at < j.length;
+                copy16_async((char *)to + i * 2 * KEYS + bias_to, there ? from + i * j.bias_i : (const bf16 *)j.bias,
+                             there);
+            }
+        } else if (BIAS) {
+#pragma unroll 1
+            for (int u = (int)threadIdx.x; u < QUERIES * KEYS; u += THREADS) {
+                int m = u / KEYS, n = u % KEYS;
+                bool there = query + m < j.length && key + n < j.length;
+                to[wgmma_swizzled<2 * KEYS>((m * KEYS + n) * 2) / 2] =
+                    there ? first_bias[(query + m) * j.bias_i + key + n] : __float2bfloat16(0.0f);
+            }
+        }
+        copy_commit();
+    }
+};
+
+#endif /* FF_HAVE_WGMMA */
+
+template <int D, bool BIAS>
+__global__ void __launch_bounds__(THREADS, 2) kernel(const __grid_constant__ struct ff_cuda_attention_job j, int n_tile)
+{
+#ifdef FF_HAVE_WGMMA
+    using S = shape<D>;
+    extern __shared__ __align__(1024) char shared[];
+    constexpr int STAGE = S::STAGE[BIAS], AT_KEYS = S::Q_BYTES;
+    auto *bits = (key_bits(*)[ROWS][KEYS / UNIT])(shared + AT_KEYS + STAGES * STAGE);      /* [STAGES] */
+    /* The shuffle tells the compiler that the whole warp has the same number. */
+    const int lane = (int)threadIdx.x % 32, warp = __shfl_sync(0xffffffffu, (int)threadIdx.x / 32, 0), own = warp / 4;
+    const int n_query = (j.length + QUERIES - 1) / QUERIES;
+    const int row = (int)blockIdx.x / n_query * ROWS, query = (int)blockIdx.x % n_query * QUERIES, head = blockIdx.y;
+    const reader<D, BIAS> read(j, row, head, query);
+
+    /* Heads smaller than the depth of a product: zeros behind queries and keys, which no copy touches. */
+    if (S::ROW > 2 * D)
+        for (int u = (int)threadIdx.x; u < ROWS * (QUERIES + STAGES * KEYS); u += THREADS) {
+            bool q = u < ROWS * QUERIES;
+            int l = q ? u : (u - ROWS * QUERIES) % (ROWS * KEYS), stage = q ? 0 : (u - ROWS * QUERIES) / (ROWS * KEYS);
+            char *to = shared + (q ? 0 : AT_KEYS + stage * STAGE);
+            *(uint4 *)(to + wgmma_swizzled<S::ROW>(l * S::ROW + 2 * D)) = make_uint4(0, 0, 0, 0);
+        }
+    read.queries(shared);
+
+    /* The first warps, ROWS * KEYS / 32 of them, look after the mask: one thread per key. */
+    const int mask_row = min(row + warp / (KEYS / 32), j.n_row - 1), mask_key = warp % (KEYS / 32) * 32 + lane;
+    auto mask_at = [&](int tile) {
+        const int key = tile * KEYS + mask_key;
+        return warp < ROWS * KEYS / 32 && key < j.length ? j.mask[mask_row * j.mask_b + key * j.mask_l] : 0.0f;
+    };
+    auto keep_mask = [&](int tile, float m) {
+        unsigned valid = __ballot_sync(0xffffffffu, m != 0.0f);
+        unsigned inside = __ballot_sync(0xffffffffu, tile * KEYS + mask_key < j.length);
+        if (warp < ROWS * KEYS / 32 && lane == 0)
+            bits[tile % STAGES][warp / (KEYS / 32)][warp % (KEYS / 32)] = {valid, inside};
+    };
+
+    const uint64_t q_at = wgmma_operand<S::ROW>(shared_address(shared) + own * QUERIES * S::ROW, 0, 8 * S::ROW);
+    const uint64_t k_at = wgmma_operand<S::ROW>(shared_address(shared) + AT_KEYS + own * KEYS * S::ROW, 0, 8 * S::ROW);
+    const uint64_t v_at = wgmma_operand<S::V_ROW>(
+        shared_address(shared) + AT_KEYS + S::K_BYTES + own * KEYS * S::V_ROW, 8 * S::V_ROW, 8 * S::V_ROW);
+    const unsigned bias_at = shared_address(shared) + AT_KEYS + S::K_BYTES + S::V_BYTES +
+                             wgmma_swizzled<2 * KEYS>((warp % 4 * 16 + lane % 16) * 2 * KEYS + lane / 16 * 16);
+    auto unit_logits = [&](float (&s)[UNIT / 2], int stage, int unit) {
+        logits<D>(s, wgmma_advance(q_at, unit % PARTS * 64 * S::ROW),
+                  wgmma_advance(k_at, stage * STAGE + unit / PARTS * UNIT * S::ROW));
+    };
+    queries<D, BIAS> part[PARTS];
+    for (bool careful = false;; careful = true) {
+#pragma unroll
+        for (int m = 0; m < PARTS; m++)
+            part[m].clear();
+        read.keys(shared + AT_KEYS, 0);
+        keep_mask(0, mask_at(0));
+#pragma unroll 1
+        for (int tile = 0; tile < n_tile; tile++) {
+            const int stage = tile % STAGES;
+            float s[2][UNIT / 2], mask;
+            copy_wait<0>();
+            shared_fence();
+            wgmma_wait<0>();             /* the last tile's values are no longer read */
+            __syncthreads();
+            unit_logits(s[0], stage, 0);
+            read.keys(shared + AT_KEYS + (stage ^ 1) * STAGE, (tile + 1) * KEYS);
+            mask = mask_at(tile + 1);
+            bool plain[KEYS / UNIT];
+#pragma unroll
+            for (int i = 0; i < KEYS / UNIT; i++)
+                plain[i] = bits[stage][own][i].valid == 0xffffffffu && !careful;
+            /* The next unit's logits are under way while this one is worked on. */
+#pragma unroll
+            for (int u = 0; u < UNITS; u++) {
+                if (u + 1 < UNITS) {
+                    unit_logits(s[(u + 1) % 2], stage, u + 1);
+                    wgmma_wait<1>();
+                } else {
+                    wgmma_wait<0>();
+                }
+                wgmma_use(s[u % 2]);
+                part[u % PARTS].add(
+                    s[u % 2], wgmma_advance(v_at, stage * STAGE + u / PARTS * UNIT * S::V_ROW),
+                    (bias_at + stage * STAGE + u % PARTS * 64 * 2 * KEYS) ^ (unsigned)(u / PARTS * UNIT * 2),
+                    bits[stage][own][u / PARTS], plain[u / PARTS] && (tile > 0 || u >= PARTS),
+                    careful || (tile == 0 && u < PARTS));
+            }
+            keep_mask(tile + 1, mask);
+        }
+        wgmma_wait<0>();
+        copy_wait<0>();
+        bool good = true;
+#pragma unroll
+        for (int m = 0; m < PARTS; m++) {
+            wgmma_use(part[m].value);
+            good = part[m].total() && good;
+        }
+        if (!__syncthreads_or(!good) || careful)
+            break;
+    }
+    if (row + own >= j.n_row)
+        return;
+#pragma unroll
+    for (int m = 0; m < PARTS; m++)
+        part[m].finish((bf16 *)j.out + (row + own) * j.out_b + head * D, j.out_l, read.at(own, 0) + 3 * j.n_head * D,
+                       j.qkvg_l, query + m * 64, j.length);
+#endif
+}
+
+template <int D, bool BIAS> void launch(const struct ff_cuda_attention_job *j)
+{
+    constexpr int bytes =
+        shape<D>::Q_BYTES + STAGES * (shape<D>::STAGE[BIAS] + ROWS * (KEYS / UNIT) * (int)sizeof(key_bits));
+    FF_CUDA(cudaFuncSetAttribute(kernel<D, BIAS>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+    dim3 grid(ff_blocks(j->length, QUERIES) * ff_blocks(j->n_row, ROWS), (unsigned)j->n_head);
+    kernel<D, BIAS><<<grid, THREADS, bytes, j->stream>>>(*j, (j->length + KEYS - 1) / KEYS);
+    FF_CUDA_LAUNCHED();
+}
+
+template <int D> void launch_biased_or_not(const struct ff_cuda_attention_job *j)
+{
+    if (j->bias)
+        launch<D, true>(j);
+    else
+        launch<D, false>(j);
+}
+
+}  // namespace
+
+bool ff_cuda_attention_wgmma(const struct ff_cuda_attention_job *j)
+{
+    if (j->d == 32)
+        launch_biased_or_not<32>(j);
+    else if (j->d == 16)
+        launch_biased_or_not<16>(j);
+    else if (j->d == 8)
+        launch_biased_or_not<8>(j);
+    else
+        return false;
+    return true;
+}
