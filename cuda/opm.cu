@@ -5,18 +5,18 @@
  * Shapes: a [S, I, C], b [S, J, C] with any strides on S and I or J (as a rule two halves of one projection), W
  * [C C, c_z]. For a tile of ti x tj pairs one product over the sequences gives all outer products p[(i, c), (j, e)],
  * which stay in the second-level cache; a second product with W finds those of one pair as C pieces of C numbers. In
- * bf16 with C = 32 and c_z = 128 that second product is mean_kernel, which reads the pieces where they lie and adds
- * the result to z; otherwise they are put in order first and multiplied by the library. The sums of masks are counts
- * of common bits.
+ * bf16 with C = 32 and c_z = 128 that second product is mean_kernel, or that of opm_wgmma.cu, which read the pieces
+ * where they lie and add the result to z; otherwise they are put in order first and multiplied by the library. The sums
+ * of masks are counts of common bits.
  * Cost: 2 C C (S + c_z) flops per pair; bound by the products. Numerics: sums in float32, p in the type of a.
  *
  * Source: Jumper et al. 2021, Suppl. Alg. 10; AlphaFold model/modules.py OuterProductMean. Reference: ops_cpu_opm.c.
  */
-#include "mma.cuh"
+#include "opm.cuh"
 
 namespace {
 
-constexpr int threads = 256;
+constexpr int threads = opm_threads;
 
 /* --- sums of masks --- */
 
@@ -32,19 +32,6 @@ __global__ void mask_bits_kernel(unsigned *bits, const float *mask, int64_t stri
         word |= (mask[s * stride_s + r * stride_r] != 0.0f ? 1u : 0u) << (s - s0);
     bits[(int64_t)blockIdx.y * n_r + r] = word;
 }
-
-struct mask_bits {
-    const unsigned *a, *b;       /* [words, I], [words, J] */
-    int words, n_i, n_j;
-    /* 1 / (1e-3 + number of sequences that have both) */
-    __device__ __forceinline__ float factor(int i, int j) const
-    {
-        int count = 0;
-        for (int w = 0; w < words; w++)
-            count += __popc(a[(int64_t)w * n_i + i] & b[(int64_t)w * n_j + j]);
-        return 1.0f / (1e-3f + (float)count);
-    }
-};
 
 const unsigned *make_bits(struct ff_backend *be, const struct ff_tensor *mask)
 {
@@ -87,46 +74,32 @@ __global__ void add_mean_kernel(T *z, int64_t z_i, int64_t z_j, const float *y, 
 
 /* --- bf16, C = 32, c_z = 128 --- */
 
-constexpr int outer = 32, channels = 128, rows = 128, k_step = 64, stages = 3;
-constexpr int p_pitch = k_step + 8, w_pitch = channels + 8, y_pitch = channels + 8;
-
-struct mean_args {
-    bf16 *z;                     /* the tile's first pair */
-    int64_t z_i, z_j;
-    const bf16 *p;               /* [ti * 32, ld] */
-    int ld;
-    const bf16 *w;               /* [1024, 128] */
-    const float *bias;
-    mask_bits bits;
-    int i0, j0, n_i, n_j;        /* the tile */
-};
+constexpr int k_step = 64, stages = 3;
+constexpr int p_pitch = k_step + 8, w_pitch = opm_channels + 8;
 
 struct mean_stage {
-    bf16 p[rows * p_pitch];      /* [128 pairs, 64 products] */
+    bf16 p[opm_rows * p_pitch];  /* [128 pairs, 64 products] */
     bf16 w[k_step * w_pitch];    /* [64 products, 128] */
 };
 
 /* A block makes 128 pairs, numbered i * n_j + j within the tile, and all channels: 16 steps of 64 products (two
  * values of c, of each pair two pieces of 64 bytes), three stages deep. Warp w has rows 32 (w % 4) .. + 31 and half
  * of the channels. The result passes through shared memory so that whole rows of z are added to. */
-__global__ void __launch_bounds__(threads, 2) mean_kernel(const __grid_constant__ mean_args a)
+__global__ void __launch_bounds__(threads, 2) mean_kernel(const __grid_constant__ opm_mean_args a)
 {
     extern __shared__ uint4 shared_memory[];
     mean_stage *stage = (mean_stage *)shared_memory;
-    float *y = (float *)shared_memory;           /* [128, y_pitch] at the end */
-    __shared__ float factor[rows];
+    float *y = (float *)shared_memory;           /* [128, opm_pitch] at the end */
+    __shared__ float factor[opm_rows];
     int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32;
-    int pair0 = (int)blockIdx.x * rows, n_pair = a.n_i * a.n_j;
+    int pair0 = (int)blockIdx.x * opm_rows;
 
     /* Thread t copies piece t % 8 of the rows t / 8 + 32 r: 16 bytes of the second or first c. */
-    constexpr int row_copies = rows / (threads / 8);
+    constexpr int row_copies = opm_rows / (threads / 8);
     int piece = (int)threadIdx.x % 8, from[row_copies];
 #pragma unroll
-    for (int r = 0; r < row_copies; r++) {
-        int pair = pair0 + (int)threadIdx.x / 8 + r * (threads / 8);
-        int i = pair / a.n_j, j = pair - i * a.n_j;
-        from[r] = pair < n_pair ? (i * outer + piece / 4) * a.ld + j * outer + piece % 4 * 8 : -1;
-    }
+    for (int r = 0; r < row_copies; r++)
+        from[r] = opm_row(a, pair0 + (int)threadIdx.x / 8 + r * (threads / 8), piece);
     auto load = [&](int step) {
         mean_stage &s = stage[step % stages];
 #pragma unroll
@@ -135,24 +108,21 @@ __global__ void __launch_bounds__(threads, 2) mean_kernel(const __grid_constant_
             int row = (int)threadIdx.x / 8 + r * (threads / 8);
             copy16_async(s.p + row * p_pitch + piece * 8, a.p + at, from[r] >= 0);
         }
-        const bf16 *w = a.w + step * k_step * channels;
+        const bf16 *w = a.w + step * k_step * opm_channels;
 #pragma unroll
-        for (int r = 0; r < k_step * channels / 8 / threads; r++) {
+        for (int r = 0; r < k_step * opm_channels / 8 / threads; r++) {
             int u = (int)threadIdx.x + r * threads;
-            copy16_async(s.w + u / (channels / 8) * w_pitch + u % (channels / 8) * 8, w + u * 8, true);
+            copy16_async(s.w + u / (opm_channels / 8) * w_pitch + u % (opm_channels / 8) * 8, w + u * 8, true);
         }
     };
 
-    constexpr int steps = outer * outer / k_step;
+    constexpr int steps = opm_outer * opm_outer / k_step;
 #pragma unroll
     for (int s = 0; s < stages - 1; s++) {
         load(s);
         copy_commit();
     }
-    if (threadIdx.x < rows) {
-        int pair = pair0 + (int)threadIdx.x, i = pair / a.n_j, j = pair - i * a.n_j;
-        factor[threadIdx.x] = pair < n_pair ? a.bits.factor(a.i0 + i, a.j0 + j) : 0.0f;
-    }
+    opm_load_factors(factor, a, pair0);
 
     int row0 = warp % 4 * 32, column0 = warp / 4 * 64;
     float sum[2][8][4] = {};
@@ -192,31 +162,12 @@ __global__ void __launch_bounds__(threads, 2) mean_kernel(const __grid_constant_
             for (int half = 0; half < 2; half++) {
                 int row = row0 + 16 * m + 8 * half + lane / 4;
                 float f = factor[row];
-                *(float2 *)(y + row * y_pitch + c) =
+                *(float2 *)(y + row * opm_pitch + c) =
                     make_float2((sum[m][n][2 * half] + b0) * f, (sum[m][n][2 * half + 1] + b1) * f);
             }
     }
     __syncthreads();
-    int c = (int)threadIdx.x % 16 * 8;
-#pragma unroll 4
-    for (int row = (int)threadIdx.x / 16; row < rows; row += threads / 16) {
-        int pair = pair0 + row, i = pair / a.n_j, j = pair - i * a.n_j;
-        if (pair >= n_pair)
-            break;
-        uint4 *to = (uint4 *)(a.z + i * a.z_i + j * a.z_j + c);
-        float x[8];
-        unpack8(x, *to);
-        float4 lo = load4(y + row * y_pitch + c), hi = load4(y + row * y_pitch + c + 4);
-        x[0] += lo.x;
-        x[1] += lo.y;
-        x[2] += lo.z;
-        x[3] += lo.w;
-        x[4] += hi.x;
-        x[5] += hi.y;
-        x[6] += hi.z;
-        x[7] += hi.w;
-        *to = pack8(x);
-    }
+    opm_add_rows(a, y, pair0);
 }
 
 /* False where the GPU has not the shared memory. */
@@ -261,8 +212,8 @@ extern "C" void ff_cuda_outer_product_mean(struct ff_backend *be, const struct f
     mask_bits bits = {make_bits(be, &a->mask_a), nullptr, (int)((n_s + 31) / 32), (int)n_i, (int)n_j};
     bits.b = make_bits(be, &a->mask_b);
 
-    bool fused = type == FF_BF16 && ff_is_bf16(&a->out) && n_c == outer && c_z == channels &&
-                 ff_cuda_aligned(&a->out, 8) && ((uintptr_t)w & 15) == 0 && prepare_mean();
+    bool fused = type == FF_BF16 && ff_is_bf16(&a->out) && n_c == opm_outer && c_z == opm_channels &&
+                 ff_cuda_aligned(&a->out, 8) && ((uintptr_t)w & 15) == 0 && (ff_cuda_has_wgmma(be) || prepare_mean());
     /* Tile: p in the second-level cache, and with the operands' panels never more than half of what is left. Without
      * the fused kernel it goes through memory anyway; then it is square, and large enough that float32 operands are
      * worth splitting for the tensor cores. */
@@ -310,10 +261,14 @@ extern "C" void ff_cuda_outer_product_mean(struct ff_backend *be, const struct f
 
             int64_t pairs = ni * nj;
             if (fused) {
-                mean_args m = {(bf16 *)a->out.data + i0 * a->out.stride[0] + j0 * a->out.stride[1], a->out.stride[0],
-                               a->out.stride[1], (const bf16 *)p, (int)(nj * n_c), (const bf16 *)w,
-                               (const float *)a->bias.data, bits, (int)i0, (int)j0, (int)ni, (int)nj};
-                mean_kernel<<<ff_blocks(pairs, rows), threads, stages * sizeof(mean_stage), ff_cuda_stream(be)>>>(m);
+                opm_mean_args m = {(bf16 *)a->out.data + i0 * a->out.stride[0] + j0 * a->out.stride[1],
+                                   a->out.stride[0], a->out.stride[1], (const bf16 *)p, (int)(nj * n_c),
+                                   (const bf16 *)w, (const float *)a->bias.data, bits, (int)i0, (int)j0, (int)ni,
+                                   (int)nj};
+                if (ff_cuda_opm_mean_wgmma(be, &m))
+                    continue;
+                mean_kernel<<<ff_blocks(pairs, opm_rows), threads, stages * sizeof(mean_stage),
+                              ff_cuda_stream(be)>>>(m);
                 FF_CUDA_LAUNCHED();
                 continue;
             }
