@@ -60,7 +60,7 @@ unit_tests := test_status test_tensor test_arena test_log test_alloc test_strbuf
 
 op_tests := test_ops test_edges test_cpu test_backends test_cost
 
-golden_tests := test_layers test_passes test_command test_complex_features
+golden_tests := test_layers test_passes test_memory test_command test_complex_features
 
 parallel_tests := test_exchange test_dap
 

@@ -98,8 +98,9 @@ static ff_status run(const struct ff_config *config, struct ff_source *source, s
 {
     struct ff_plan plan;
     size_t limit = config->run.memory_limit > 0 ? (size_t)config->run.memory_limit : 0;
-    FF_TRY(ff_model_plan(&config->model, &source->shape, be->precision, be->activation, ff_backend_overhead(be),
-                         ff_backend_budget(be, limit, 0), &plan));
+    struct ff_plan_memory memory = {.overhead = ff_backend_overhead(be), .budget = ff_backend_budget(be, limit, 0),
+                                    .host = config->run.offload ? ff_backend_host_budget(be) : 0};
+    FF_TRY(ff_model_plan(&config->model, &source->shape, be->precision, be->activation, &memory, &plan));
     struct ff_model *model;
     struct ff_backend *profile = ff_backend_profile_create(be);
     ff_status st = ff_model_open(&config->model, "synthetic", profile, &model);

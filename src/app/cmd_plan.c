@@ -24,6 +24,7 @@ struct machine {
     enum ff_dtype activation;
     size_t workspace;            /* ff_backend_overhead */
     size_t budget;               /* SIZE_MAX: not known */
+    size_t host;                 /* for what does not fit there */
 };
 
 /* The machine at hand, or a GPU of which only the precision is known. */
@@ -35,7 +36,8 @@ static ff_status choose_machine(const struct ff_run_config *run, struct machine 
     ff_status st = ff_backend_create(run->device, run->precision, run->threads, &be);
     if (st == FF_OK) {
         *ret = (struct machine){.name = be->name, .precision = be->precision, .activation = be->activation,
-                                .workspace = ff_backend_overhead(be), .budget = ff_backend_budget(be, 0, 0)};
+                                .workspace = ff_backend_overhead(be), .budget = ff_backend_budget(be, 0, 0),
+                                .host = ff_backend_host_budget(be)};
         ff_backend_destroy(be);
     } else if (run->device == FF_DEVICE_CUDA) {
         ff_note("planned for a GPU that is not here (%s), with the driver's memory of an H100", ff_status_message());
@@ -44,7 +46,8 @@ static ff_status choose_machine(const struct ff_run_config *run, struct machine 
         *ret = (struct machine){.name = "cuda", .precision = bf16 ? FF_PRECISION_BF16 : FF_PRECISION_FP32,
                                 .activation = bf16 ? FF_BF16 : FF_F32, .budget = SIZE_MAX,
                                 .workspace = FF_BACKEND_GPU_CONTEXT + ff_backend_gpu_workspace(limit) +
-                                             FF_BACKEND_GPU_PRODUCTS};
+                                             FF_BACKEND_GPU_PRODUCTS,
+                                .host = SIZE_MAX};
         st = FF_OK;
     }
     if (limit > 0)
@@ -76,6 +79,8 @@ static void print_text(const char *target, const struct ff_config *c, int n_run,
     if (m->budget != SIZE_MAX)
         printf("  available    %.1f MiB\n", mib(m->budget));
     printf("  chunks       %.1f MiB of scratch for one layer\n", mib((size_t)p->chunk_bytes));
+    if (p->host_bytes > 0)
+        printf("  on the host  %.1f MiB: weights of the Evoformer\n", mib(p->host_bytes));
     printf("  work         %.2f TFLOP: %d passes of %.2f\n", p->flops_per_pass * passes * 1e-12, passes,
            p->flops_per_pass * 1e-12);
     printf("  %-28s %12s %12s %12s\n", "stage", "peak MiB", "GFLOP", "GB moved");
@@ -110,6 +115,7 @@ static void print_json(struct ff_json *j, const char *target, const struct ff_co
     put_bytes(j, "arena_bytes", p->arena_bytes);
     put_bytes(j, "workspace_bytes", p->workspace_bytes);
     put_bytes(j, "chunk_bytes", (size_t)p->chunk_bytes);
+    put_bytes(j, "host_bytes", p->host_bytes);
     ff_json_key(j, "budget_bytes");
     if (m->budget == SIZE_MAX)
         ff_json_null(j);
@@ -172,7 +178,8 @@ static ff_status plan_target(const struct planner *p, const char *name, const ch
         struct ff_input_shape shape;
         struct ff_plan one;
         FF_TRY(find_shape(c, features, n_res, n_row, &shape));
-        ff_status st = ff_model_plan(&c->model, &shape, m->precision, m->activation, m->workspace, m->budget, &one);
+        struct ff_plan_memory memory = {m->workspace, m->budget, c->run.offload ? m->host : 0};
+        ff_status st = ff_model_plan(&c->model, &shape, m->precision, m->activation, &memory, &one);
         if (st != FF_OK)
             return ff_context(st, "%s", name);
         if (largest != NULL && one.total_bytes <= plan.total_bytes)

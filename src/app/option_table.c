@@ -39,6 +39,9 @@ static const struct ff_choice db_presets[] = {
 static const struct ff_choice search_tools[] = {
     {"hmmer", FF_SEARCH_BY_HMMER}, {"mmseqs2", FF_SEARCH_BY_MMSEQS}, {NULL, 0},
 };
+static const struct ff_choice offloads[] = {
+    {"auto", true}, {"never", false}, {NULL, 0},
+};
 static const struct ff_choice chain_ids[] = {
     {"auto", false}, {"alphafold", true}, {NULL, 0},
 };
@@ -81,6 +84,8 @@ const struct ff_option ff_option_table[] = {
      .help = "predictions by each network, each with a seed of its own"},
     {BYTES("run.memory_limit", run.memory_limit), .flag = "--memory-limit", .metavar = "SIZE",
      .help = "memory that a prediction may use, such as 8GiB; 0: what is free when it starts"},
+    {CHOICE("run.offload", bool, run.offload, offloads), .flag = "--offload", .metavar = "NAME",
+     .help = "what a GPU's memory cannot hold: auto keeps it in the host's memory, never refuses"},
     {STRING("run.params", PARAMS, run.params), .flag = "--params", .metavar = "PATH",
      .help = "parameters: a .npz file, a folder of params_<model>.npz, or the word synthetic (values made up, for "
              "tests)"},

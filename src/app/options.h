@@ -68,6 +68,7 @@ struct ff_run_config {
     int64_t seed;
     int num_seeds;                   /* predictions by each network */
     int64_t memory_limit;            /* bytes; 0: what is free */
+    bool offload;                    /* auto: what a GPU cannot hold may lie in the host's memory */
     char *params;                    /* file, directory, or "synthetic" */
     char *dump;                      /* write every op's output to this .npz */
     bool profile;

@@ -38,7 +38,6 @@ struct ff_predictor {
     struct ff_model *model;          /* NULL until the first run */
     int loaded;                      /* whose parameters it has; -1: none */
     size_t held_bytes;               /* of the backend, kept by the model from target to target */
-    size_t arena_bytes, weight_bytes;    /* parts of them */
 };
 
 /* --- 1. backend and parameters ---------------------------------------------------------------------------------- */
@@ -184,9 +183,12 @@ ff_status ff_predictor_plan(struct ff_predictor *p, int model, const struct ff_i
 {
     int64_t limit = p->config->run.memory_limit;
     struct ff_backend *be = p->device;
-    size_t budget = ff_backend_budget(be, limit > 0 ? (size_t)limit : 0, p->held_bytes);
-    return ff_model_plan(&p->networks[model].config->model, shape, be->precision, be->activation,
-                         ff_backend_overhead(be), budget, ret);
+    struct ff_plan_memory memory = {
+        .overhead = ff_backend_overhead(be),
+        .budget = ff_backend_budget(be, limit > 0 ? (size_t)limit : 0, p->held_bytes),
+        .host = p->config->run.offload ? ff_backend_host_budget(be) : 0,
+    };
+    return ff_model_plan(&p->networks[model].config->model, shape, be->precision, be->activation, &memory, ret);
 }
 
 /* --- 3. progress and features ----------------------------------------------------------------------------------- */
@@ -378,9 +380,7 @@ ff_status ff_predictor_run(struct ff_predictor *p, const struct ff_predictor_job
     struct ff_prediction prediction = {0};
     ff_status st = ff_model_run(p->model, &tap.base, &plan, &options, &prediction);
     ff_progress_end(progress.bar, "stopped");
-    p->arena_bytes = p->arena_bytes > plan.arena_bytes ? p->arena_bytes : plan.arena_bytes;
-    p->weight_bytes = p->weight_bytes > plan.weight_bytes ? p->weight_bytes : plan.weight_bytes;
-    p->held_bytes = p->weight_bytes + p->arena_bytes;
+    p->held_bytes = ff_model_held(p->model);
     if (st == FF_OK) {
         order_chains(p, job, &tap, &prediction);
         st = write_results(p, job, &tap, &prediction, record);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "compute/backend.h"
 
+#include "base/clock.h"
 #include "compute/ops_cpu.h"
 
 #ifdef HAVE_CUDA
@@ -36,6 +37,11 @@ size_t ff_backend_budget(struct ff_backend *be, size_t limit, size_t held)
 {
     size_t there = be->free_memory(be) + held + ff_backend_overhead(be);
     return limit > 0 && (limit < there || be->context == 0) ? limit : there;
+}
+
+size_t ff_backend_host_budget(const struct ff_backend *be)
+{
+    return be->context == 0 ? 0 : ff_clock_available_memory() / 4 * 3;
 }
 
 static ff_status create_cuda(enum ff_precision precision, struct ff_backend **ret)

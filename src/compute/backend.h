@@ -63,6 +63,9 @@ static inline size_t ff_backend_overhead(const struct ff_backend *be)
  * stands. */
 size_t ff_backend_budget(struct ff_backend *be, size_t limit, size_t held);
 
+/* Bytes of the host that may hold what a GPU cannot: most of what is free; 0 where the host computes. */
+size_t ff_backend_host_budget(const struct ff_backend *be);
+
 /* What a GPU that is not here is planned with: bytes of driver, libraries and kernels on an H100. */
 enum { FF_BACKEND_GPU_CONTEXT = 608 << 20 };
 /* Part of every GPU's overhead: workspace of the library of matrix products. */

@@ -22,6 +22,8 @@ struct ff_context {
     const struct ff_dap *dap;        /* the ranks that share the representations; NULL: one rank */
     bool planning;                   /* be is the plan backend: there are no values and no host memory */
     int64_t chunk_bytes;             /* scratch of one layer's loop over rows */
+    bool stream_blocks;              /* the Evoformer's weights come from the host, block by block */
+    const char *blocks;              /* there, packed; NULL while planning */
     int64_t chunk_most;              /* more than that is never of use; 0: as chunk_bytes */
     /* Told at the start of every block or stage; the planner and the progress line listen. May be NULL. */
     void (*on_stage)(void *user, const char *stage, int block, int n_block);

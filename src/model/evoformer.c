@@ -89,6 +89,18 @@ void ff_evoformer_block(const struct ff_context *ctx, const struct ff_block_weig
     transition(ctx, &w->pair_transition, pair->z);
 }
 
+/* Weights of a block. From the host they come in one piece, which is on its way while the blocks before are computed. */
+static struct ff_block_weights block_weights(const struct ff_context *ctx, const struct ff_block_weights *stack,
+                                             enum ff_stack_kind kind, int i)
+{
+    if (!ctx->stream_blocks || kind != FF_STACK_EVOFORMER)
+        return ff_weights_block(stack, i);
+    int64_t bytes = (int64_t)ff_weights_packed_bytes(stack);
+    struct ff_tensor memory = FF_PUSH(ctx, FF_U8, bytes);
+    ctx->be->upload(ctx->be, &memory, ctx->blocks != NULL ? ctx->blocks + i * bytes : NULL);
+    return ff_weights_packed(stack, memory.data);
+}
+
 void ff_evoformer_stack(const struct ff_context *ctx, const struct ff_block_weights *stack,
                         const struct ff_stack_config *config, enum ff_stack_kind kind, const char *stage,
                         struct ff_tensor m, struct ff_tensor msa_mask, struct ff_tensor z, struct ff_tensor pair_mask)
@@ -97,8 +109,10 @@ void ff_evoformer_stack(const struct ff_context *ctx, const struct ff_block_weig
     struct ff_pair pair = ff_pair_make(ctx, z, pair_mask, config->triangle_multiplication_channel);
     for (int i = 0; i < config->num_block && !ff_context_stopped(ctx); i++) {
         ff_context_stage(ctx, stage, i, config->num_block);
-        struct ff_block_weights w = ff_weights_block(stack, i);
+        size_t start = ff_arena_mark(ctx->arena);
+        struct ff_block_weights w = block_weights(ctx, stack, kind, i);
         ff_evoformer_block(ctx, &w, config, kind, m, msa_mask, &pair);
+        ff_arena_release(ctx->arena, start);
     }
     FF_ASSERT(pair.z.data == z.data); /* transposed an even number of times */
     ff_arena_release(ctx->arena, mark);

@@ -19,42 +19,135 @@ struct ff_model {
     struct ff_backend *be;               /* the caller's */
     struct ff_weights weights;
     struct ff_residue_constants constants;
-    void *weight_memory;                 /* of the backend; weights and constants */
+    void *weight_memory;                 /* of the backend: weights but for the Evoformer's blocks, and constants */
     size_t weight_bytes;                 /* of weight_memory */
+    void *block_memory;                  /* of the backend: weights of the blocks; NULL when they are packed */
+    size_t block_bytes;
+    char *packed;                        /* the blocks in host memory, one after the other; NULL: they are not there */
     void *arena_memory;                  /* kept from target to target, replaced by a larger one when needed */
     size_t arena_bytes;
 };
 
 /* --- opening ---------------------------------------------------------------------------------------------------- */
 
-static void lay_out(struct ff_model *m, struct ff_arena *arena)
+static void lay_out(struct ff_model *m, struct ff_arena *arena, struct ff_arena *blocks, struct ff_weights *ret)
 {
-    ff_weights_walk(&(struct ff_weights_walker){.config = &m->config, .arena = arena,
-                                                .trunk_dtype = m->be->activation}, &m->weights);
+    ff_weights_walk(&(struct ff_weights_walker){.config = &m->config, .arena = arena, .block_arena = blocks,
+                                                .trunk_dtype = m->be->activation}, ret);
 }
 
-/* Bytes of the weights alone, and with the constants. */
-static void measure(struct ff_model *m, size_t *ret_weights, size_t *ret_total)
+/* Bytes of the weights without the Evoformer's blocks, of these, and of the constants. */
+static void measure(struct ff_model *m, size_t *ret_rest, size_t *ret_blocks, size_t *ret_constants)
 {
     struct ff_backend *plan = ff_backend_plan_create(m->be->precision, m->be->activation, 0);
-    struct ff_arena arena;
+    struct ff_arena arena, blocks;
+    struct ff_weights w;
     ff_arena_init_measuring(&arena);
-    lay_out(m, &arena);
-    *ret_weights = arena.used;
+    ff_arena_init_measuring(&blocks);
+    lay_out(m, &arena, &blocks, &w);
+    *ret_rest = arena.used;
+    *ret_blocks = blocks.used;
     ff_structure_constants(plan, &arena, &m->constants);
-    *ret_total = arena.used;
+    *ret_constants = arena.used - *ret_rest;
     ff_backend_destroy(plan);
 }
 
-/* Parameters are read and packed in host memory and go to the backend in one copy. */
-static ff_status upload_weights(struct ff_model *m, const char *params, size_t bytes)
+static void upload(struct ff_model *m, void *to, const char *from, size_t bytes)
 {
-    char *staging = ff_xcalloc_aligned(FF_ARENA_ALIGN, bytes);
-    ff_status st = ff_params_load(params, &m->config, m->be->activation, staging, bytes);
-    if (st == FF_OK) {
+    int64_t count = (int64_t)bytes;
+    struct ff_tensor all = ff_tensor_make(to, FF_U8, 1, &count);
+    m->be->upload(m->be, &all, from);
+}
+
+/* At least bytes of memory of the backend; what is there is kept if it is large enough. */
+static ff_status reserve(struct ff_model *m, size_t bytes, void **memory, size_t *size)
+{
+    if (*size >= bytes)
+        return FF_OK;
+    if (*memory != NULL)
+        m->be->release(m->be, *memory);
+    *memory = NULL;
+    *size = 0;
+    FF_TRY(m->be->alloc(m->be, bytes, memory));
+    *size = bytes;
+    return FF_OK;
+}
+
+static void release_blocks(struct ff_model *m)
+{
+    if (m->block_memory != NULL)
+        m->be->release(m->be, m->block_memory);
+    m->block_memory = NULL;
+    m->block_bytes = 0;
+    free(m->packed);
+    m->packed = NULL;
+}
+
+/* The weights as laid out now: those of the blocks in block_memory, or nowhere but packed on the host. */
+static void set_weights(struct ff_model *m)
+{
+    struct ff_arena arena, blocks;
+    ff_arena_init(&arena, m->weight_memory, m->weight_bytes);
+    if (m->packed == NULL)
+        ff_arena_init(&blocks, m->block_memory, m->block_bytes);
+    else
+        ff_arena_init_measuring(&blocks);
+    lay_out(m, &arena, &blocks, &m->weights);
+    ff_structure_constants(m->be, &arena, &m->constants);
+}
+
+/* Blocks laid out in host memory. */
+static struct ff_weights host_blocks(struct ff_model *m, char *memory, size_t bytes)
+{
+    struct ff_arena rest, blocks;
+    struct ff_weights w;
+    ff_arena_init_measuring(&rest);
+    ff_arena_init(&blocks, memory, bytes);
+    lay_out(m, &rest, &blocks, &w);
+    return w;
+}
+
+/* Brings the weights of the Evoformer's blocks to the host, or back to the backend. */
+static ff_status place_blocks(struct ff_model *m, bool on_host)
+{
+    if (on_host == (m->packed != NULL))
+        return FF_OK;
+    size_t rest, bytes, constants;
+    measure(m, &rest, &bytes, &constants);
+    char *memory = ff_xcalloc_aligned(FF_ARENA_ALIGN, bytes);
+    struct ff_weights w = host_blocks(m, memory, bytes);
+    int n_block = m->config.evoformer.num_block;
+    ff_status st = FF_OK;
+    if (on_host) {
         int64_t count = (int64_t)bytes;
-        struct ff_tensor all = ff_tensor_make(m->weight_memory, FF_U8, 1, &count);
-        m->be->upload(m->be, &all, staging);
+        struct ff_tensor all = ff_tensor_make(m->block_memory, FF_U8, 1, &count);
+        m->be->download(m->be, memory, &all);
+        release_blocks(m);
+        m->packed = ff_xmalloc(ff_weights_packed_bytes(&w.evoformer) * (size_t)n_block);
+        ff_weights_pack(&w.evoformer, n_block, m->packed);
+    } else {
+        ff_weights_unpack(&w.evoformer, n_block, m->packed);
+        st = reserve(m, bytes, &m->block_memory, &m->block_bytes);
+        if (st == FF_OK) {
+            upload(m, m->block_memory, memory, bytes);
+            free(m->packed);
+            m->packed = NULL;
+        }
+    }
+    free(memory);
+    if (st == FF_OK)
+        set_weights(m);
+    return st;
+}
+
+/* Parameters are read and packed in host memory and go to the backend from there. */
+static ff_status upload_weights(struct ff_model *m, const char *params, size_t rest, size_t blocks)
+{
+    char *staging = ff_xcalloc_aligned(FF_ARENA_ALIGN, rest + blocks);
+    ff_status st = ff_params_load(params, &m->config, m->be->activation, staging, rest + blocks);
+    if (st == FF_OK) {
+        upload(m, m->weight_memory, staging, rest);
+        upload(m, m->block_memory, staging + rest, blocks);
     }
     free(staging);
     return st;
@@ -74,33 +167,19 @@ ff_status ff_model_open(const struct ff_model_config *c, const char *params, str
     return st;
 }
 
-/* At least bytes of memory for weights; what is there is kept if it is large enough. */
-static ff_status reserve_weights(struct ff_model *m, size_t bytes)
-{
-    if (m->weight_bytes >= bytes)
-        return FF_OK;
-    if (m->weight_memory != NULL)
-        m->be->release(m->be, m->weight_memory);
-    m->weight_memory = NULL;
-    m->weight_bytes = 0;
-    FF_TRY(m->be->alloc(m->be, bytes, &m->weight_memory));
-    m->weight_bytes = bytes;
-    return FF_OK;
-}
-
 ff_status ff_model_reload(struct ff_model *m, const struct ff_model_config *c, const char *params)
 {
     FF_TRY(ff_model_config_check(c));
     m->config = *c;
     m->weights = (struct ff_weights){0};
-    size_t weight_bytes, total;
-    measure(m, &weight_bytes, &total);
-    FF_TRY(reserve_weights(m, total));
-    FF_TRY(upload_weights(m, params, weight_bytes));
-    struct ff_arena arena;
-    ff_arena_init(&arena, m->weight_memory, m->weight_bytes);
-    lay_out(m, &arena);
-    ff_structure_constants(m->be, &arena, &m->constants);
+    size_t rest, blocks, constants;
+    measure(m, &rest, &blocks, &constants);
+    free(m->packed);
+    m->packed = NULL;
+    FF_TRY(reserve(m, rest + constants, &m->weight_memory, &m->weight_bytes));
+    FF_TRY(reserve(m, blocks, &m->block_memory, &m->block_bytes));
+    FF_TRY(upload_weights(m, params, rest, blocks));
+    set_weights(m);
     return FF_OK;
 }
 
@@ -112,20 +191,18 @@ void ff_model_close(struct ff_model *m)
         m->be->release(m->be, m->arena_memory);
     if (m->weight_memory != NULL)
         m->be->release(m->be, m->weight_memory);
+    release_blocks(m);
     free(m);
 }
 
 static ff_status reserve_arena(struct ff_model *m, size_t bytes)
 {
-    if (m->arena_bytes >= bytes)
-        return FF_OK;
-    if (m->arena_memory != NULL)
-        m->be->release(m->be, m->arena_memory);
-    m->arena_memory = NULL;
-    m->arena_bytes = 0;
-    FF_TRY(m->be->alloc(m->be, bytes, &m->arena_memory));
-    m->arena_bytes = bytes;
-    return FF_OK;
+    return reserve(m, bytes, &m->arena_memory, &m->arena_bytes);
+}
+
+size_t ff_model_held(const struct ff_model *m)
+{
+    return m->weight_bytes + m->block_bytes + m->arena_bytes;
 }
 
 /* --- one run ---------------------------------------------------------------------------------------------------- */
@@ -390,6 +467,7 @@ static void run_begin(struct run *r)
     ff_arena_init(&r->arena, r->m->arena_memory, r->plan->arena_bytes);
     r->ctx = (struct ff_context){.be = r->m->be, .arena = &r->arena, .config = &r->m->config, .dap = &r->dap,
                                  .chunk_bytes = r->plan->chunk_bytes, .chunk_most = FF_CHUNK_MOST,
+                                 .stream_blocks = r->plan->stream_blocks, .blocks = r->m->packed,
                                  .on_stage = on_stage, .user = r,
                                  /* ranks can only stop together */
                                  .stop = ff_dap_size(&r->dap) == 1 ? r->options->stop : NULL};
@@ -414,6 +492,7 @@ ff_status ff_model_run(struct ff_model *m, struct ff_source *source, const struc
     if (source->shape.n_pass > 0 && source->shape.n_pass < n_pass)
         return ff_fail(FF_EINPUT, "%d recycles need %d sets of features; the input holds %d; lower --recycles",
                        options->num_recycle, n_pass, source->shape.n_pass);
+    FF_TRY(place_blocks(m, plan->stream_blocks));
     FF_TRY(reserve_arena(m, plan->arena_bytes));
     double start = ff_clock_now();
     struct run r = {.m = m, .source = source, .plan = plan, .options = options, .p = ret, .n_pass = n_pass};
@@ -434,7 +513,7 @@ ff_status ff_model_run(struct ff_model *m, struct ff_source *source, const struc
     }
     collect(&r);
     ret->seconds = ff_clock_now() - start;
-    ret->peak_bytes = m->weight_bytes + plan->arena_bytes + ff_backend_overhead(m->be);
+    ret->peak_bytes = m->weight_bytes + m->block_bytes + plan->arena_bytes + ff_backend_overhead(m->be);
     ret->device_bytes = m->be->used_memory != NULL ? m->be->used_memory(m->be) : 0;
 cleanup:
     run_end(&r);

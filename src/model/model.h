@@ -48,16 +48,26 @@ struct ff_plan {
     size_t total_bytes;          /* sum of the three */
     size_t budget_bytes;         /* what it was fitted to */
     int64_t chunk_bytes;         /* scratch that one layer may use; what shrinks when memory is short */
+    bool stream_blocks;          /* the Evoformer's weights stay on the host, and each block's come when it begins */
+    size_t host_bytes;           /* of the host, for what lies there */
     struct ff_plan_stage stages[FF_PLAN_MAX_STAGE];
     int n_stage;
     double flops_per_pass;       /* of this rank */
     double sent_bytes_per_pass;  /* to other ranks, by the rank with the largest part */
 };
 
-/* Runs the model's own code on the plan backend for shrinking chunks until the peak fits budget (bytes). Needs neither
- * parameters nor a GPU. FF_EMEMORY when nothing fits: the message has the numbers and the longest chain that would. */
+/* What a plan may take. */
+struct ff_plan_memory {
+    size_t overhead;             /* ff_backend_overhead: taken already */
+    size_t budget;               /* bytes of all together, overhead included */
+    size_t host;                 /* of the host, for what does not fit; 0: nothing may lie there */
+};
+
+/* Runs the model's own code on the plan backend for shrinking chunks until the peak fits the budget; where large chunks
+ * do not fit and the host may hold something, with the Evoformer's weights there. Needs neither parameters nor a GPU.
+ * FF_EMEMORY when nothing fits: the message has the numbers and the longest chain that would. */
 ff_status ff_model_plan(const struct ff_model_config *c, const struct ff_input_shape *shape,
-                        enum ff_precision precision, enum ff_dtype activation, size_t workspace, size_t budget,
+                        enum ff_precision precision, enum ff_dtype activation, const struct ff_plan_memory *memory,
                         struct ff_plan *ret) FF_MUST_USE;
 
 /* --- running --------------------------------------------------------------------------------------------------- */
@@ -69,6 +79,7 @@ ff_status ff_model_open(const struct ff_model_config *c, const char *params, str
  * failure m can only be closed. */
 ff_status ff_model_reload(struct ff_model *m, const struct ff_model_config *c, const char *params) FF_MUST_USE;
 void ff_model_close(struct ff_model *m);        /* NULL is allowed */
+size_t ff_model_held(const struct ff_model *m); /* bytes of the backend that it keeps between runs */
 
 struct ff_pass_report {
     int pass;                    /* 0-based */

@@ -8,6 +8,8 @@
 #include "model/model.h"
 #include "model/weights.h"
 
+/* Chunks that large are not worth a slower way. */
+enum { GOOD_CHUNK = 96 << 20 };
 /* Eight rows of triangle multiplication in float32, sixteen in bfloat16: with less, a run takes too long. */
 enum { CHUNK_LEAST_PER_RESIDUE = 8 << 10 };
 
@@ -56,12 +58,21 @@ static void open_stage(void *user, const char *stage, int block, int n_block)
     r->arena->peak = r->arena->used;
 }
 
+/* What all plans of one network share. */
+struct sizes {
+    const struct ff_model_config *config;
+    struct ff_backend *be;
+    struct ff_weights w;             /* imaginary */
+    struct ff_residue_constants constants;
+    size_t rest_bytes, block_bytes;  /* weights of the Evoformer's blocks, all others and constants */
+};
+
 /* One pass with scratch limited to chunk_bytes: fills arena_bytes, stages and flops of ret. An ensemble's later members
  * cost the same as its first; they are counted, but not listed as stages of their own. */
-static void measure(const struct ff_model_config *c, const struct ff_weights *w,
-                    const struct ff_residue_constants *constants, struct ff_backend *be, int64_t chunk_bytes,
-                    struct ff_plan *ret)
+static void measure(const struct sizes *z, int64_t chunk_bytes, struct ff_plan *ret)
 {
+    const struct ff_model_config *c = z->config;
+    struct ff_backend *be = z->be;
     struct ff_arena arena;
     ff_arena_init_measuring(&arena);
     ff_backend_plan_reset(be);
@@ -72,18 +83,18 @@ static void measure(const struct ff_model_config *c, const struct ff_weights *w,
     const struct ff_dap dap = {.comm = comm, .be = be, .arena = &arena, .chunk_bytes = chunk_bytes};
     struct ff_context ctx = {.be = be, .arena = &arena, .config = c, .dap = &dap, .planning = true,
                              .chunk_bytes = chunk_bytes, .chunk_most = FF_CHUNK_MOST, .on_stage = open_stage,
-                             .user = &r};
+                             .user = &r, .stream_blocks = ret->stream_blocks};
     struct ff_batch batch;
     ff_batch_from_shape(&ret->shape, c->multimer, &batch);
     struct ff_forward_state s;
     const struct ff_forward_out out = {.logits = true};
     ff_forward_begin(&ctx, &batch, &s);
     size_t state = arena.used;
-    ff_forward_trunk(&ctx, w, &batch, 0, c->num_ensemble, &s, &out);
+    ff_forward_trunk(&ctx, &z->w, &batch, 0, c->num_ensemble, &s, &out);
     close_stage(&r);
     double trunk, bytes;
     totals(be, &trunk, &bytes);
-    ff_forward_structure(&ctx, w, constants, &s, &out);
+    ff_forward_structure(&ctx, &z->w, &z->constants, &s, &out);
     close_stage(&r);
     totals(be, &ret->flops_per_pass, &bytes);
     ret->flops_per_pass += trunk * (c->num_ensemble - 1);
@@ -95,6 +106,8 @@ static void measure(const struct ff_model_config *c, const struct ff_weights *w,
     for (int k = 0; k < FF_COLLECTIVE_COUNT; k++)
         ret->sent_bytes_per_pass += comm->stats.bytes[k];
     ff_comm_destroy(comm);
+    ret->weight_bytes = z->rest_bytes + (ret->stream_blocks ? 0 : z->block_bytes);
+    ret->host_bytes = ret->stream_blocks ? z->block_bytes : 0;
     ret->total_bytes = ret->weight_bytes + ret->arena_bytes + ret->workspace_bytes;
 }
 
@@ -104,15 +117,13 @@ static int64_t least_chunk(const struct ff_plan *p)
 }
 
 /* Longest chain whose smallest plan fits: for the message when nothing else can be said. */
-static int longest_that_fits(const struct ff_model_config *c, const struct ff_weights *w,
-                             const struct ff_residue_constants *constants, struct ff_backend *be,
-                             const struct ff_plan *plan)
+static int longest_that_fits(const struct sizes *z, const struct ff_plan *plan)
 {
     int low = 0, high = plan->shape.n_res;
     while (high - low > 1) {
         struct ff_plan p = *plan;
         p.shape.n_res = low + (high - low) / 2;
-        measure(c, w, constants, be, least_chunk(&p), &p);
+        measure(z, least_chunk(&p), &p);
         if (p.total_bytes <= plan->budget_bytes)
             low = p.shape.n_res;
         else
@@ -121,25 +132,28 @@ static int longest_that_fits(const struct ff_model_config *c, const struct ff_we
     return low;
 }
 
-static ff_status fit(const struct ff_model_config *c, const struct ff_weights *w,
-                     const struct ff_residue_constants *constants, struct ff_backend *be, struct ff_plan *p)
+/* Chunks of 256, 192, 128, 96, ... MiB down to least. */
+static bool try_chunks(const struct sizes *z, int64_t least, struct ff_plan *p)
+{
+    for (int64_t chunk = FF_CHUNK_MOST; chunk > least; chunk /= 2)
+        for (int quarters = 4; quarters > 2; quarters--) {
+            measure(z, chunk / 4 * quarters, p);
+            if (p->total_bytes <= p->budget_bytes)
+                return true;
+        }
+    measure(z, least, p);
+    return p->total_bytes <= p->budget_bytes;
+}
+
+static ff_status refuse(const struct sizes *z, const struct ff_plan *p)
 {
     const double gib = 1024.0 * 1024.0 * 1024.0;
-    /* 256, 192, 128, 96, ... MiB */
-    for (int64_t chunk = FF_CHUNK_MOST; chunk > least_chunk(p); chunk /= 2)
-        for (int quarters = 4; quarters > 2; quarters--) {
-            measure(c, w, constants, be, chunk / 4 * quarters, p);
-            if (p->total_bytes <= p->budget_bytes)
-                return FF_OK;
-        }
-    measure(c, w, constants, be, least_chunk(p), p);
-    if (p->total_bytes <= p->budget_bytes)
-        return FF_OK;
-    int most = longest_that_fits(c, w, constants, be, p);
+    int most = longest_that_fits(z, p);
     if (most == 0)
         return ff_fail(FF_EMEMORY,
                        "%s: %.2f GiB for parameters and workspace alone, %.2f GiB are there; give more memory",
-                       c->name, (double)(p->weight_bytes + p->workspace_bytes) / gib, (double)p->budget_bytes / gib);
+                       z->config->name, (double)(p->weight_bytes + p->workspace_bytes) / gib,
+                       (double)p->budget_bytes / gib);
     return ff_fail(
         FF_EMEMORY,
         "%d residues with %d + %d sequences need %.2f GiB (parameters %.2f, representations and "
@@ -149,24 +163,38 @@ static ff_status fit(const struct ff_model_config *c, const struct ff_weights *w
         (double)p->arena_bytes / gib, (double)p->budget_bytes / gib, most);
 }
 
+/* Weights that come block by block cost less time than small chunks. */
+static ff_status fit(const struct sizes *z, size_t host, struct ff_plan *p)
+{
+    bool may_stream = host >= z->block_bytes && z->config->evoformer.num_block > 1;
+    int64_t least = least_chunk(p);
+    if (try_chunks(z, may_stream && least < GOOD_CHUNK ? GOOD_CHUNK : least, p))
+        return FF_OK;
+    p->stream_blocks = may_stream;
+    if (may_stream && try_chunks(z, least, p))
+        return FF_OK;
+    return refuse(z, p);
+}
+
 ff_status ff_model_plan(const struct ff_model_config *c, const struct ff_input_shape *shape,
-                        enum ff_precision precision, enum ff_dtype activation, size_t workspace, size_t budget,
+                        enum ff_precision precision, enum ff_dtype activation, const struct ff_plan_memory *memory,
                         struct ff_plan *ret)
 {
     FF_TRY(ff_model_config_check(c));
     if (shape->n_rank > shape->n_res)
         return ff_fail(FF_EUSAGE, "%d ranks for a target of %d residues; use at most one rank per residue",
                        shape->n_rank, shape->n_res);
-    struct ff_backend *be = ff_backend_plan_create(precision, activation, workspace);
-    struct ff_arena arena;
-    ff_arena_init_measuring(&arena);
-    struct ff_weights w;
-    ff_weights_walk(&(struct ff_weights_walker){.config = c, .arena = &arena, .trunk_dtype = activation}, &w);
-    struct ff_residue_constants constants;
-    ff_structure_constants(be, &arena, &constants);
-    *ret = (struct ff_plan){.shape = *shape, .weight_bytes = arena.used, .workspace_bytes = workspace,
-                            .budget_bytes = budget};
-    ff_status st = fit(c, &w, &constants, be, ret);
-    ff_backend_destroy(be);
+    struct sizes z = {.config = c, .be = ff_backend_plan_create(precision, activation, memory->overhead)};
+    struct ff_arena rest, blocks;
+    ff_arena_init_measuring(&rest);
+    ff_arena_init_measuring(&blocks);
+    ff_weights_walk(&(struct ff_weights_walker){.config = c, .arena = &rest, .block_arena = &blocks,
+                                                .trunk_dtype = activation}, &z.w);
+    ff_structure_constants(z.be, &rest, &z.constants);
+    z.rest_bytes = rest.used;
+    z.block_bytes = blocks.used;
+    *ret = (struct ff_plan){.shape = *shape, .workspace_bytes = memory->overhead, .budget_bytes = memory->budget};
+    ff_status st = fit(&z, memory->host, ret);
+    ff_backend_destroy(z.be);
     return st;
 }

@@ -500,12 +500,17 @@ void ff_weights_walk(struct ff_weights_walker *k, struct ff_weights *ret)
     struct scope e = scope_sub(&s, "extra_msa_stack");
     e.n_block = c->extra_msa_stack.num_block;
     walk_stack(&e, FF_STACK_EXTRA_MSA, c_e, c_z, &c->extra_msa_stack, &ret->extra_msa_stack);
-    e = scope_sub(&s, "evoformer_iteration");
-    e.n_block = c->evoformer.num_block;
-    walk_stack(&e, FF_STACK_EVOFORMER, c_m, c_z, &c->evoformer, &ret->evoformer);
     e = scope_sub(&top, "structure_module");
     walk_structure(&e, &ret->structure);
     walk_heads(&top, &ret->heads);
+    /* Last, as they are most of all and may lie elsewhere. */
+    struct ff_arena *rest = k->arena;
+    if (k->block_arena != NULL)
+        k->arena = k->block_arena;
+    e = scope_sub(&s, "evoformer_iteration");
+    e.n_block = c->evoformer.num_block;
+    walk_stack(&e, FF_STACK_EVOFORMER, c_m, c_z, &c->evoformer, &ret->evoformer);
+    k->arena = rest;
 }
 
 /* --- parts by themselves ---------------------------------------------------------------------------------------- */

@@ -127,6 +127,7 @@ struct ff_weight_decl {
 struct ff_weights_walker {
     const struct ff_model_config *config;
     struct ff_arena *arena;              /* where the tensors are pushed (measuring or real) */
+    struct ff_arena *block_arena;        /* the same for the blocks of the Evoformer; NULL: behind the others */
     enum ff_dtype trunk_dtype;           /* matrices of the MSA and pair stacks; the rest is float32 */
     void (*visit)(void *user, const struct ff_weight_decl *decl); /* may be NULL */
     void *user;
@@ -158,6 +159,14 @@ void ff_weights_walk_structure(struct ff_weights_walker *k, const char *scope, s
 
 /* Views of block i of a stack. */
 struct ff_block_weights ff_weights_block(const struct ff_block_weights *stack, int i);
+
+/* The same in one piece of memory for each block, as blocks travel that lie in host memory until they are used. */
+size_t ff_weights_packed_bytes(const struct ff_block_weights *stack);        /* of one block */
+/* Block by block from a stack in host memory to packed and back. */
+void ff_weights_pack(const struct ff_block_weights *stack, int n_block, char *packed);
+void ff_weights_unpack(const struct ff_block_weights *stack, int n_block, const char *packed);
+/* A block that lies packed at base. */
+struct ff_block_weights ff_weights_packed(const struct ff_block_weights *stack, void *base);
 
 /* Copies C-ordered float32 values of a published array into its place; dst must be host memory. */
 void ff_weights_store(const struct ff_weight_decl *decl, const float *values);

@@ -42,6 +42,20 @@ value() {
     run_code 7 "$FASTFOLD" plan $demo/6kwc.fasta --model model_1_ptm --memory-limit 1MiB
 }
 
+@test "little memory of a GPU: weights on the host, unless that is not allowed" {
+    gpu="$demo/6kwc.fasta --model model_5_ptm --device cuda --precision fp32 --json"
+    run_code 0 "$FASTFOLD" plan $gpu
+    [ "$(value host_bytes)" = 0 ]
+    limit=$(($(value total_bytes) - 100000000))
+    run_code 0 "$FASTFOLD" plan $gpu --memory-limit $limit
+    [ "$(value host_bytes)" -gt 300000000 ]
+    [ "$(value total_bytes)" -le $limit ]
+    run_code 0 "$FASTFOLD" plan $gpu --memory-limit 64GiB --offload never
+    limit=$(($(value weight_bytes) + $(value workspace_bytes) + 10000000))
+    run_code 7 "$FASTFOLD" plan $gpu --memory-limit $limit --offload never
+    said "residues fit"
+}
+
 @test "what is planned is what a run takes" {
     run_code 0 "$FASTFOLD" plan --features $demo/golden_4ot.npz --config $config --json
     total=$(value total_bytes)

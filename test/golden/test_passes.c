@@ -76,7 +76,8 @@ static void whole_pass(const char *file, const char *model, const char *const *s
     else
         assert_ok(ff_source_from_processed(file, &inputs, &options, &source));
     struct ff_plan plan;
-    assert_ok(ff_model_plan(c, &source->shape, g->be->precision, g->be->activation, g->be->workspace, SIZE_MAX, &plan));
+    const struct ff_plan_memory memory = {.overhead = g->be->workspace, .budget = SIZE_MAX};
+    assert_ok(ff_model_plan(c, &source->shape, g->be->precision, g->be->activation, &memory, &plan));
     struct ff_model *m = NULL;
     assert_ok(ff_model_open(c, params, g->be, &m));
     struct ff_model_run_options run = {.num_recycle = num_recycle, .want_representations = true, .want_logits = true};

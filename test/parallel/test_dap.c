@@ -23,7 +23,8 @@ static void run(struct golden *g, const char *file, int num_recycle, struct ff_c
         assert_ok(ff_source_from_processed(file, &inputs, &options, &source));
     struct ff_plan plan;
     source->shape.n_rank = comm != NULL ? comm->size : 1;
-    assert_ok(ff_model_plan(c, &source->shape, g->be->precision, g->be->activation, g->be->workspace, SIZE_MAX, &plan));
+    const struct ff_plan_memory memory = {.overhead = g->be->workspace, .budget = SIZE_MAX};
+    assert_ok(ff_model_plan(c, &source->shape, g->be->precision, g->be->activation, &memory, &plan));
     if (comm != NULL)
         plan.chunk_bytes = 256 << 10; /* many pieces; the arena was planned for larger ones */
     struct ff_model *m = NULL;
