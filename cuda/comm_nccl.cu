@@ -11,6 +11,7 @@
  * looks at them as well: it ends the job when a collective that has started, or a call into NCCL, exceeds the time
  * limit, or when NCCL reports an error, so that nothing waits for ever for a rank that is gone.
  */
+#include <stdio.h>
 #include <nccl.h>
 #include <stdlib.h>
 #include <unistd.h>
