@@ -46,12 +46,12 @@ value() {
     gpu="$demo/6kwc.fasta --model model_5_ptm --device cuda --precision fp32 --json"
     run_code 0 "$FASTFOLD" plan $gpu
     [ "$(value host_bytes)" = 0 ]
-    limit=$(($(value total_bytes) - 100000000))
+    run_code 0 "$FASTFOLD" plan $gpu --memory-limit 1400MiB
+    limit=$(($(value weight_bytes) + $(value workspace_bytes) + 90000000))
     run_code 0 "$FASTFOLD" plan $gpu --memory-limit $limit
     [ "$(value host_bytes)" -gt 300000000 ]
     [ "$(value total_bytes)" -le $limit ]
-    run_code 0 "$FASTFOLD" plan $gpu --memory-limit 64GiB --offload never
-    limit=$(($(value weight_bytes) + $(value workspace_bytes) + 10000000))
+    limit=$((limit - 80000000))
     run_code 7 "$FASTFOLD" plan $gpu --memory-limit $limit --offload never
     said "residues fit"
 }
