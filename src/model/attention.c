@@ -27,21 +27,48 @@ static void gated_attention(const struct ff_context *ctx, const struct ff_attent
     ff_arena_release(ctx->arena, mark);
 }
 
-/* The bias of all ranks' rows: every query needs the bias of all pairs. */
-static struct ff_tensor pair_bias(const struct ff_context *ctx, const struct ff_attention_weights *w,
-                                  const struct ff_pair *p)
+/* x += gated self-attention along axis 0, which is split over the ranks, for every index of axis 1, of which each rank
+ * takes its part: its rows come here a piece at a time, while attention works on the piece before. The bias is made
+ * from the pair in the layout that it has (x of pair_bias), and gathered along the axis that this splits. */
+static void visiting_attention(const struct ff_context *ctx, const struct ff_attention_weights *w,
+                               struct ff_tensor x /* [I, B, c] */, int64_t len, struct ff_tensor mask /* [B, L] */,
+                               struct ff_tensor pair, int axis)
 {
-    struct ff_tensor rows = FF_PUSH(ctx, p->z.dtype, w->num_head, p->z.shape[0], p->n_res);
-    FF_OP(ctx->be, pair_bias, .out = rows, .x = p->z, .norm = w->pair_norm, .w = w->pair_bias);
-    return ff_dap_gather(ctx->dap, rows, 1, p->n_res); /* [H, N, N] */
+    int64_t n_row = x.shape[1], most = ff_dap_count(ctx->dap, n_row, 0);
+    struct ff_context part = *ctx;
+    if (ff_dap_size(ctx->dap) > 1)
+        part.chunk_bytes /= 2; /* the other half is for pieces under way, eight of them and the one that is here */
+    int64_t rows = ff_context_rows(&part, most, 9 * len * x.shape[2] * (int64_t)ff_dtype_size(x.dtype));
+    size_t mark = ff_arena_mark(ctx->arena);
+    struct ff_tensor own = FF_PUSH(ctx, pair.dtype, w->num_head, pair.shape[0], pair.shape[1]);
+    struct ff_tensor whole = ff_dap_push_whole(ctx->dap, own, axis, len);
+    struct ff_dap_visit v;
+    ff_dap_visit_open(ctx->dap, x, len, rows, (struct ff_tensor){0}, &v);
+    size_t loop = ff_arena_mark(ctx->arena);
+
+    FF_OP(ctx->be, pair_bias, .out = own, .x = pair, .norm = w->pair_norm, .w = w->pair_bias);
+    struct ff_dap_gathering g = ff_dap_gather_begin(ctx->dap, own, axis, whole);
+    ff_dap_visit_fetch(&v, 0);
+    struct ff_tensor bias = ff_dap_gather_end(ctx->dap, &g); /* [H, L, L] */
+    ff_arena_release(ctx->arena, loop);
+    struct ff_tensor own_mask = ff_dap_part(ctx->dap, mask, 0);
+    for (int64_t k = 0; k < v.n_piece; k++) {
+        ff_dap_visit_fetch(&v, k + 1);
+        struct ff_tensor part_rows = ff_dap_visit_rows(&v, k);
+        if (part_rows.shape[0] > 0)
+            gated_attention(&part, w, part_rows, ff_tensor_slice(own_mask, 0, k * rows, part_rows.shape[0]), bias);
+        ff_dap_visit_return(&v, k);
+        ff_dap_visit_end(&v, k - 1);
+    }
+    ff_dap_visit_end(&v, v.n_piece - 1);
+    ff_dap_visit_close(&v);
+    ff_arena_release(ctx->arena, mark);
 }
 
 void ff_attention_msa_row(const struct ff_context *ctx, const struct ff_attention_weights *w, struct ff_tensor m,
                           struct ff_tensor msa_mask, const struct ff_pair *pair)
 {
-    size_t mark = ff_arena_mark(ctx->arena);
-    gated_attention(ctx, w, m, msa_mask, pair_bias(ctx, w, pair));
-    ff_arena_release(ctx->arena, mark);
+    visiting_attention(ctx, w, ff_tensor_transpose(m, 0, 1), pair->n_res, msa_mask, pair->z, 1);
 }
 
 void ff_attention_msa_column(const struct ff_context *ctx, const struct ff_attention_weights *w, struct ff_tensor m,
@@ -58,14 +85,21 @@ void ff_attention_msa_column_global(const struct ff_context *ctx, const struct f
           .n_head = w->num_head);
 }
 
+static void starting_node(const struct ff_context *ctx, const struct ff_attention_weights *w, struct ff_pair *p)
+{
+    size_t mark = ff_arena_mark(ctx->arena);
+    struct ff_tensor own = FF_PUSH(ctx, p->z.dtype, w->num_head, p->z.shape[0], p->n_res);
+    FF_OP(ctx->be, pair_bias, .out = own, .x = p->z, .norm = w->pair_norm, .w = w->pair_bias);
+    gated_attention(ctx, w, p->z, ff_pair_mask_rows(ctx, p), ff_dap_gather(ctx->dap, own, 1, p->n_res));
+    ff_arena_release(ctx->arena, mark);
+}
+
 void ff_attention_triangle(const struct ff_context *ctx, const struct ff_attention_weights *w,
                            enum ff_triangle_node node, struct ff_pair *p)
 {
-    if (node == FF_ENDING_NODE)
-        ff_pair_transpose(ctx, p);
-    size_t mark = ff_arena_mark(ctx->arena);
-    gated_attention(ctx, w, p->z, ff_pair_mask_rows(ctx, p), pair_bias(ctx, w, p));
-    ff_arena_release(ctx->arena, mark);
-    if (node == FF_ENDING_NODE)
-        ff_pair_transpose(ctx, p);
+    if (node == FF_STARTING_NODE)
+        starting_node(ctx, w, p);
+    else
+        visiting_attention(ctx, w, p->z, p->n_res, ff_tensor_transpose(p->mask, 0, 1),
+                           ff_tensor_transpose(p->z, 0, 1), 2);
 }

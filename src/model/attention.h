@@ -8,11 +8,11 @@
 #include "model/pair.h"
 #include "model/weights.h"
 
-/* Sequences S and columns R of m are this rank's: of the sequences some and of the columns all, or the reverse. */
+/* Columns R of m are this rank's, of N. */
 
-/* m += row attention biased by the pair, R = N. Alg. 7. */
+/* m += row attention biased by the pair. Alg. 7. */
 void ff_attention_msa_row(const struct ff_context *ctx, const struct ff_attention_weights *w,
-                          struct ff_tensor m /* [S, N, c_m] */, struct ff_tensor msa_mask /* [S, N] */,
+                          struct ff_tensor m /* [S, R, c_m] */, struct ff_tensor msa_mask /* [S, N] */,
                           const struct ff_pair *pair);
 
 /* m += column attention. Alg. 8. */

@@ -13,28 +13,11 @@ static void transition(const struct ff_context *ctx, const struct ff_transition_
           .w2 = w->transition2.w, .b2 = w->transition2.b);
 }
 
-/* Row attention needs whole rows: the MSA changes over to sequences of this rank and back. */
-static void row_attention(const struct ff_context *ctx, const struct ff_attention_weights *w, struct ff_tensor m,
-                          struct ff_tensor msa_mask, const struct ff_pair *pair)
-{
-    if (ff_dap_size(ctx->dap) == 1) {
-        ff_attention_msa_row(ctx, w, m, msa_mask, pair);
-        return;
-    }
-    int64_t n_seq = m.shape[0], n_res = pair->n_res;
-    size_t mark = ff_arena_mark(ctx->arena);
-    struct ff_tensor rows = FF_PUSH(ctx, m.dtype, ff_context_part(ctx, n_seq), n_res, m.shape[2]);
-    ff_dap_exchange(ctx->dap, m, rows, 1, n_res, 0, n_seq);
-    ff_attention_msa_row(ctx, w, rows, ff_dap_part(ctx->dap, msa_mask, 0), pair);
-    ff_dap_exchange(ctx->dap, rows, m, 0, n_seq, 1, n_res);
-    ff_arena_release(ctx->arena, mark);
-}
-
 static void msa_updates(const struct ff_context *ctx, const struct ff_block_weights *w, enum ff_stack_kind kind,
                         struct ff_tensor m, struct ff_tensor msa_mask, const struct ff_pair *pair)
 {
     struct ff_tensor own_mask = ff_dap_part(ctx->dap, msa_mask, 1);
-    row_attention(ctx, &w->msa_row_attention_with_pair_bias, m, msa_mask, pair);
+    ff_attention_msa_row(ctx, &w->msa_row_attention_with_pair_bias, m, msa_mask, pair);
     if (kind == FF_STACK_EXTRA_MSA)
         ff_attention_msa_column_global(ctx, &w->msa_column_global_attention, m, own_mask);
     else

@@ -10,11 +10,18 @@ static int64_t padded(int64_t n)
     return (n + ROW_UNIT - 1) / ROW_UNIT * ROW_UNIT;
 }
 
-/* Bytes of a buffer that holds rows of the pair or one operand of triangle multiplication, whichever is larger. */
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Bytes of a buffer that holds this rank's rows of the pair, or this rank's channels of one operand of triangle
+ * multiplication for all rows, whichever is larger. */
 static int64_t buffer_bytes(const struct ff_context *ctx, enum ff_dtype dtype, int64_t n_res, int64_t c,
                             int64_t c_extra)
 {
-    return (c > c_extra ? c : c_extra) * ff_context_part(ctx, n_res) * padded(n_res) * (int64_t)ff_dtype_size(dtype);
+    int64_t wide = larger(c * ff_context_part(ctx, n_res), ff_context_part(ctx, c_extra) * n_res);
+    return wide * padded(n_res) * (int64_t)ff_dtype_size(dtype);
 }
 
 /* Only where the pair changes over to it must the spare buffer outlive the layers. */
@@ -52,7 +59,7 @@ void ff_pair_transpose(const struct ff_context *ctx, struct ff_pair *p)
         return;
     }
     struct ff_tensor z = ff_tensor_make(p->spare.data, p->z.dtype, 3, p->z.shape);
-    ff_dap_exchange(ctx->dap, p->z, ff_tensor_transpose(z, 0, 1), 0, p->n_res, 1, p->n_res);
+    ff_dap_turn(ctx->dap, p->z, p->n_res, z);
     p->spare.data = p->z.data;
     p->z = z;
 }

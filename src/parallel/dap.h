@@ -39,15 +39,56 @@ struct ff_tensor ff_dap_part(const struct ff_dap *d, struct ff_tensor whole, int
 /* The whole of a tensor that is split on axis (n long in all); pushed on the arena, or part itself on one rank. */
 struct ff_tensor ff_dap_gather(const struct ff_dap *d, struct ff_tensor part, int axis, int64_t n);
 
-/* Changes the split axis: x has part of axis `from` (n_from long in all) and all of axis `to`; dst gets all of `from`
- * and its part of `to` (n_to long in all). dst must not overlap x. Several ranks only. */
-void ff_dap_exchange(const struct ff_dap *d, struct ff_tensor x, struct ff_tensor dst, int from, int64_t n_from, int to,
-                     int64_t n_to);
+/* The same beside other work: begin with room for the whole from ff_dap_push_whole (absent on one rank) and scratch
+ * pushed on the arena, both kept until end, which gives the whole. part stays as it is until then. */
+struct ff_dap_gathering {
+    struct ff_tensor whole, recv;
+    int axis;
+    int64_t ticket;
+};
+struct ff_tensor ff_dap_push_whole(const struct ff_dap *d, struct ff_tensor part, int axis, int64_t n);
+struct ff_dap_gathering ff_dap_gather_begin(const struct ff_dap *d, struct ff_tensor part, int axis,
+                                            struct ff_tensor whole);
+struct ff_tensor ff_dap_gather_end(const struct ff_dap *d, const struct ff_dap_gathering *g);
 
-/* A piece that rank root has, for all ranks: piece itself on one rank; else what root has in piece, sent into buffer.
- * buffer has the shape of the piece and the same on all ranks; its rows may be padded (the padding travels along).
- * piece is read on the root only. */
-struct ff_tensor ff_dap_borrow(const struct ff_dap *d, int root, struct ff_tensor piece, struct ff_tensor buffer);
+/* to[r] goes to rank r, from[r] comes from it; this rank's own entries are left alone. Begins; ff_dap_wait with the
+ * ticket ends. Tensors may have padded rows (the padding travels along) and be empty; to may name one tensor several
+ * times. Nothing happens on one rank. */
+int64_t ff_dap_swap(const struct ff_dap *d, const struct ff_tensor *to, const struct ff_tensor *from);
+void ff_dap_wait(const struct ff_dap *d, int64_t ticket);
+
+/* An axis of n in pieces of `most` indices of every rank's part: how many rank has in the piece from its index at. */
+int64_t ff_dap_piece(const struct ff_dap *d, int64_t n, int rank, int64_t at, int64_t most);
+
+/* A visit of x [I, J, c], split on I over the ranks, to the layout that is split on J: this rank's rows J with all of
+ * I, a piece of rows at a time, while the pieces before and after are on their way:
+ *
+ *     fetch(0);
+ *     for each k: fetch(k + 1); rows(k), work on them in place; return(k); end(k - 1);
+ *     end(n_piece - 1);
+ *
+ * fetch and return begin, rows and end wait. Pieces that do not exist are no pieces: nothing happens. With `there`
+ * [own J, n_split, c] the rows stay there and nothing is returned; without it they lie in a buffer, until the next
+ * piece. On one rank there is one piece, x itself transposed. Buffers are pushed on the arena by open. */
+struct ff_dap_visit {
+    const struct ff_dap *dap;
+    struct ff_tensor x, there;
+    bool passing;                    /* there holds one piece */
+    int64_t n_split, rows, n_piece;
+    void *memory[4][2];              /* blocks: fetch out and in, return out and in; of even and odd pieces */
+    struct ff_tensor *blocks[2];     /* [size] each */
+    int64_t ticket[2][2];            /* fetch, return; even, odd */
+};
+void ff_dap_visit_open(const struct ff_dap *d, struct ff_tensor x, int64_t n_split, int64_t rows,
+                       struct ff_tensor there, struct ff_dap_visit *v);
+void ff_dap_visit_fetch(struct ff_dap_visit *v, int64_t k);
+struct ff_tensor ff_dap_visit_rows(struct ff_dap_visit *v, int64_t k);   /* [rows, n_split, c]; rows may be 0 */
+void ff_dap_visit_return(struct ff_dap_visit *v, int64_t k);
+void ff_dap_visit_end(struct ff_dap_visit *v, int64_t k);
+void ff_dap_visit_close(struct ff_dap_visit *v);
+
+/* All of x, split on its first axis, to there [own J, n_split, c]. Several ranks only; no overlap. */
+void ff_dap_turn(const struct ff_dap *d, struct ff_tensor x, int64_t n_split, struct ff_tensor there);
 
 /* Rows of a host array [n, row_bytes] from all ranks to rank 0: part holds this rank's rows, whole is read on rank 0.
  * Both NULL while planning. On one rank part and whole must be the same memory. */
