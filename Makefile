@@ -73,7 +73,7 @@ cli_tests := help config bench params doctor search databases predict bad_input 
 test_support := golden/golden op/cases op/ref_general op/ref_attention op/ref_triangle op/ref_embed op/ref_structure \
   op/ref_heads
 
-bench_programs :=
+bench_programs := ranks
 
 # ---- where things go ------------------------------------------------------------------------------------------------
 prefix ?= /usr/local
@@ -167,7 +167,7 @@ check: deps
 	@$(again) all tests
 	@$(again) check-all
 
-tests: $(test_bins) $(emulated_bins)
+tests: $(test_bins) $(bench_bins) $(emulated_bins)
 
 # The CUDA code alone, as a machine without a GPU can build it.
 cuda-objects: $(cuda_objs)

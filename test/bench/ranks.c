@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Times whole passes on the ranks of mpirun: random features, synthetic parameters; on the GPU where there is one.
+ * usage: mpirun -np N build/test/bench/ranks LENGTH [fp32|bf16] [model] [passes] [device] [chunk MiB]
+ *
+ * Rank 0 prints the time of every pass, memory, and for each collective the bytes sent, the time, the rate and what of
+ * the time was not hidden behind computation. Every rank's features are the same.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/options.h"
+#include "base/clock.h"
+#include "base/rng.h"
+#include "model/model.h"
+
+struct bench {
+    struct ff_config config;
+    struct ff_backend *be;
+    struct ff_comm *comm;
+    struct ff_model *model;
+    struct ff_plan plan;
+};
+
+/* --- features --------------------------------------------------------------------------------------------------- */
+
+static float *add(struct ff_arrays *a, const char *name, int ndim, const int64_t *shape)
+{
+    return ff_arrays_add(a, name, FF_F32, ndim, shape)->data;
+}
+
+static int32_t *add_int(struct ff_arrays *a, const char *name, int ndim, const int64_t *shape)
+{
+    return ff_arrays_add(a, name, FF_I32, ndim, shape)->data;
+}
+
+static void ones(float *p, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        p[i] = 1.0f;
+}
+
+static ff_status next(struct ff_source *self, int pass, int member, struct ff_arrays *ret)
+{
+    (void)pass;
+    (void)member;
+    const struct ff_model_config *c = self->impl;
+    int64_t n = self->shape.n_res, s = self->shape.n_seq, e = self->shape.n_extra;
+    struct ff_rng r;
+    ff_rng_init(&r, 1, "ranks", 0);
+    int32_t *aatype = add_int(ret, "aatype", FF_SHAPE(n)), *index = add_int(ret, "residue_index", FF_SHAPE(n));
+    for (int64_t i = 0; i < n; i++) {
+        aatype[i] = (int32_t)ff_rng_below(&r, 20);
+        index[i] = (int32_t)i;
+    }
+    ones(add(ret, "seq_mask", FF_SHAPE(n)), n);
+    float *target = add(ret, "target_feat", FF_SHAPE(n, c->target_feat_dim));
+    for (int64_t i = 0; i < n; i++)
+        target[i * c->target_feat_dim + aatype[i]] = 1.0f;
+    float *msa = add(ret, "msa_feat", FF_SHAPE(s, n, c->msa_feat_dim));
+    for (int64_t i = 0; i < s * n; i++)
+        msa[i * c->msa_feat_dim + (int64_t)ff_rng_below(&r, 20)] = 1.0f;
+    ones(add(ret, "msa_mask", FF_SHAPE(s, n)), s * n);
+    int32_t *extra = add_int(ret, "extra_msa", FF_SHAPE(e, n));
+    for (int64_t i = 0; i < e * n; i++)
+        extra[i] = (int32_t)ff_rng_below(&r, 20);
+    add(ret, "extra_has_deletion", FF_SHAPE(e, n));
+    add(ret, "extra_deletion_value", FF_SHAPE(e, n));
+    ones(add(ret, "extra_msa_mask", FF_SHAPE(e, n)), e * n);
+    return FF_OK;
+}
+
+/* --- report ----------------------------------------------------------------------------------------------------- */
+
+static void note_pass(void *user, const struct ff_pass_report *p)
+{
+    const struct bench *b = user;
+    if (b->comm->rank == 0)
+        printf("pass %d: %.3f s, mean pLDDT %.6f\n", p->pass, p->seconds, p->mean_plddt);
+    fflush(stdout);
+}
+
+static void print_collectives(const struct bench *b, int passes)
+{
+    static const char *const names[FF_COLLECTIVE_COUNT] = {"all_gather", "all_to_all", "broadcast"};
+    const struct ff_comm_stats *s = &b->comm->stats;
+    for (int k = 0; k < FF_COLLECTIVE_COUNT; k++)
+        if (s->calls[k] > 0)
+            printf("  %-10s %7lld calls %9.3f GB sent, %7.3f s, %6.1f GB/s, not hidden %7.3f s; per pass\n", names[k],
+                   (long long)(s->calls[k] / passes), s->bytes[k] * 1e-9 / passes, s->seconds[k] / passes,
+                   s->seconds[k] > 0 ? s->bytes[k] * 1e-9 / s->seconds[k] : 0.0, s->wait[k] / passes);
+}
+
+static ff_status run(struct bench *b, int n_res, enum ff_precision precision, int passes, enum ff_device device,
+                     int64_t chunk)
+{
+    FF_TRY(ff_backend_create(device, precision, 0, &b->be));
+    FF_TRY(ff_comm_split(b->be, 0, &b->comm));
+    struct ff_source source = {.shape = {.n_res = n_res, .n_seq = 512, .n_extra = 1024, .n_rank = b->comm->size},
+                               .next = next, .impl = &b->config.model};
+    const struct ff_plan_memory memory = {.overhead = b->be->workspace, .budget = SIZE_MAX};
+    FF_TRY(ff_model_plan(&b->config.model, &source.shape, b->be->precision, b->be->activation, &memory, &b->plan));
+    if (chunk > 0 && chunk < b->plan.chunk_bytes)
+        b->plan.chunk_bytes = chunk;
+    FF_TRY(ff_model_open(&b->config.model, "synthetic", b->be, &b->model));
+    if (b->comm->rank == 0)
+        printf("%d ranks on %s (%s), %d residues, %s: %.0f MiB of representations and scratch, chunks of %.0f MiB, "
+               "%.2f GB to send per pass\n", b->comm->size, b->be->name, b->comm->name, n_res,
+               b->config.model.name, (double)b->plan.arena_bytes / 1048576, (double)b->plan.chunk_bytes / 1048576,
+               b->plan.sent_bytes_per_pass * 1e-9);
+    struct ff_model_run_options o = {.num_recycle = 0, .on_pass = note_pass, .user = b, .comm = b->comm};
+    for (int i = 0; i < 2; i++) { /* the first warms up */
+        struct ff_prediction p;
+        b->comm->update_stats(b->comm);
+        b->comm->stats = (struct ff_comm_stats){0};
+        o.num_recycle = i == 0 ? 0 : passes - 1;
+        b->comm->barrier(b->comm);
+        double start = ff_clock_now();
+        FF_TRY(ff_model_run(b->model, &source, &b->plan, &o, &p));
+        if (b->comm->rank == 0 && i > 0)
+            printf("%.3f s per pass of %d\n", (ff_clock_now() - start) / passes, passes);
+        ff_prediction_free(&p);
+    }
+    b->comm->update_stats(b->comm);
+    if (b->comm->rank == 0)
+        print_collectives(b, passes);
+    return FF_OK;
+}
+
+int main(int argc, char **argv)
+{
+    struct bench b = {0};
+    struct ff_command_line line;
+    if (argc < 2) {
+        fprintf(stderr, "usage: ranks LENGTH [fp32|bf16] [model] [passes] [device] [chunk MiB]\n");
+        return 2;
+    }
+    int n_res = (int)strtol(argv[1], NULL, 10), passes = argc > 4 ? (int)strtol(argv[4], NULL, 10) : 1;
+    bool fp32 = argc > 2 && strcmp(argv[2], "fp32") == 0, cpu = argc > 5 && strcmp(argv[5], "cpu") == 0;
+    char *options[] = {"--model", argc > 3 ? argv[3] : "model_5_ptm"};
+    ff_status st = ff_comm_start(&argc, &argv);
+    if (st == FF_OK)
+        st = ff_options_parse(2, options, "config", &b.config, &line);
+    if (st == FF_OK) {
+        st = run(&b, n_res, fp32 || cpu ? FF_PRECISION_FP32 : FF_PRECISION_BF16, passes,
+                 cpu ? FF_DEVICE_CPU : FF_DEVICE_CUDA, argc > 6 ? (int64_t)strtol(argv[6], NULL, 10) << 20 : 0);
+        ff_command_line_free(&line);
+    }
+    if (st != FF_OK)
+        fprintf(stderr, "rank %d: %s\n", ff_comm_world_rank(), ff_status_message());
+    ff_model_close(b.model);
+    ff_comm_destroy(b.comm);
+    ff_backend_destroy(b.be);
+    ff_config_free(&b.config);
+    ff_comm_stop();
+    return (int)st;
+}
