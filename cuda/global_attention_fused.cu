@@ -63,38 +63,6 @@ struct tile_rows {
     }
 };
 
-/* LN of a row of which four lanes have 16 channels each; scale and offset of all channels. */
-__device__ __forceinline__ void norm_quarter(float (&x)[16], const uint4 (&raw)[2], const float *scale,
-                                             const float *offset, int t)
-{
-    float half[2][8], sum = 0.0f, square = 0.0f;
-    unpack8(half[0], raw[0]);
-    unpack8(half[1], raw[1]);
-#pragma unroll
-    for (int k = 0; k < 8; k++)
-        sum += half[0][k] + half[1][k];
-    sum += __shfl_xor_sync(0xffffffffu, sum, 1);
-    sum += __shfl_xor_sync(0xffffffffu, sum, 2);
-    float mean = sum * (1.0f / channels);
-#pragma unroll
-    for (int k = 0; k < 16; k++) {
-        x[k] = half[k / 8][k % 8] - mean;
-        square += x[k] * x[k];
-    }
-    square += __shfl_xor_sync(0xffffffffu, square, 1);
-    square += __shfl_xor_sync(0xffffffffu, square, 2);
-    float inverse = rsqrtf(square * (1.0f / channels) + 1e-5f);
-#pragma unroll
-    for (int k = 0; k < 16; k += 4) {
-        int c = k / 8 * 32 + t * 8 + k % 8;
-        float4 s = load4(scale + c), o = load4(offset + c);
-        x[k] = x[k] * inverse * s.x + o.x;
-        x[k + 1] = x[k + 1] * inverse * s.y + o.y;
-        x[k + 2] = x[k + 2] * inverse * s.z + o.z;
-        x[k + 3] = x[k + 3] * inverse * s.w + o.w;
-    }
-}
-
 /* The rows as operand A of four products over 16 channels each, `own` order. */
 __device__ __forceinline__ void operand_of(unsigned (&x)[4][4], const float (&row)[2][16])
 {
@@ -159,7 +127,7 @@ __global__ void __launch_bounds__(threads, 2) collect_kernel(const __grid_consta
         next.load(a, r, s + step, t);
 #pragma unroll
         for (int e = 0; e < 2; e++) {
-            norm_quarter(x[e], now.raw[e], scale, offset, t);
+            norm_quarter<channels>(x[e], now.raw[e], scale, offset, t);
             count += mask[e];
 #pragma unroll
             for (int k = 0; k < 16; k++)
@@ -324,8 +292,8 @@ __global__ void __launch_bounds__(threads, 2) apply_kernel(const __grid_constant
         unsigned x[4][4], y[4][4];
         {
             float row[2][16];
-            norm_quarter(row[0], now.raw[0], scale, offset, t);
-            norm_quarter(row[1], now.raw[1], scale, offset, t);
+            norm_quarter<channels>(row[0], now.raw[0], scale, offset, t);
+            norm_quarter<channels>(row[1], now.raw[1], scale, offset, t);
             operand_of(x, row);
         }
         /* Two heads of gates make 16 channels of the next operand. */

@@ -88,4 +88,43 @@ __device__ __forceinline__ uint4 norm_row(uint4 raw, const float *scale, const f
     return pack8(x);
 }
 
+/* LN of one row of C bf16 channels of which four lanes have a quarter each: lane t pieces of eight, from 8 t, 32 + 8 t
+ * and so on. Scale and offset of all channels. */
+template <int C>
+__device__ __forceinline__ void norm_quarter(float (&x)[C / 4], const uint4 (&raw)[C / 32], const float *scale,
+                                             const float *offset, int t)
+{
+    float sum = 0.0f, square = 0.0f;
+#pragma unroll
+    for (int p = 0; p < C / 32; p++) {
+        float piece[8];
+        unpack8(piece, raw[p]);
+#pragma unroll
+        for (int k = 0; k < 8; k++) {
+            x[8 * p + k] = piece[k];
+            sum += piece[k];
+        }
+    }
+    sum += __shfl_xor_sync(0xffffffffu, sum, 1);
+    sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+    float mean = sum * (1.0f / C);
+#pragma unroll
+    for (int k = 0; k < C / 4; k++) {
+        x[k] -= mean;
+        square += x[k] * x[k];
+    }
+    square += __shfl_xor_sync(0xffffffffu, square, 1);
+    square += __shfl_xor_sync(0xffffffffu, square, 2);
+    float inverse = rsqrtf(square * (1.0f / C) + 1e-5f);
+#pragma unroll
+    for (int k = 0; k < C / 4; k += 4) {
+        int c = k / 8 * 32 + t * 8 + k % 8;
+        float4 s = load4(scale + c), o = load4(offset + c);
+        x[k] = x[k] * inverse * s.x + o.x;
+        x[k + 1] = x[k + 1] * inverse * s.y + o.y;
+        x[k + 2] = x[k + 2] * inverse * s.z + o.z;
+        x[k + 3] = x[k + 3] * inverse * s.w + o.w;
+    }
+}
+
 #endif

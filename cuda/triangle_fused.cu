@@ -26,22 +26,8 @@ namespace {
 
 constexpr int threads = 256;
 
-/* How the tiles lie on the pairs. */
-struct tiling {
-    int n_i, n_j, shift, tiles_j;        /* tj = 1 << shift */
-    unsigned tiles;
-    __device__ __forceinline__ void origin(unsigned tile, int rows, int &i0, int &j0) const
-    {
-        int a = (int)(tile / (unsigned)tiles_j);
-        i0 = a * (rows >> shift);
-        j0 = (int)(tile - (unsigned)a * (unsigned)tiles_j) << shift;
-    }
-    __device__ __forceinline__ int i_of(int row) const { return row >> shift; }
-    __device__ __forceinline__ int j_of(int row) const { return row & ((1 << shift) - 1); }
-};
-
 /* The widest tile whose waste is within a twentieth of the least. */
-tiling tiling_of(int64_t n_i, int64_t n_j, int rows)
+triangle_tiling tiling_of(int64_t n_i, int64_t n_j, int rows)
 {
     auto count = [&](int shift) {
         int64_t tj = 1 << shift, ti = rows / tj;
@@ -78,19 +64,6 @@ __device__ __forceinline__ void load_floats(float *to, const float *from, int n)
 
 /* --- projection --- */
 
-struct project_args {
-    bf16 *out;
-    int64_t out_c, out_i;
-    const bf16 *z;
-    int64_t z_i, z_k;
-    const float *mask;
-    int64_t mask_i, mask_k;
-    const bf16 *w, *gate_w;
-    const float *scale, *offset, *b, *gate_b;
-    tiling t;
-    bool wide;                           /* out may be written 16 bytes at a time */
-};
-
 constexpr int project_rows = 128;
 
 template <int CZ, int CI>
@@ -103,7 +76,7 @@ struct project_shared {
 };
 
 template <int CZ, int CI>
-__global__ void __launch_bounds__(threads, 2) triangle_project_kernel(const __grid_constant__ project_args a)
+__global__ void __launch_bounds__(threads, 2) triangle_project_kernel(const __grid_constant__ triangle_project_job a)
 {
     extern __shared__ uint4 shared_memory[];
     auto &s = *(project_shared<CZ, CI> *)shared_memory;
@@ -215,17 +188,6 @@ __global__ void __launch_bounds__(threads, 2) triangle_project_kernel(const __gr
 
 /* --- output --- */
 
-struct output_args {
-    bf16 *z;
-    int64_t z_i, z_j;
-    const bf16 *x;
-    int64_t x_c, x_i;
-    const bf16 *o_w, *gate_w;
-    const float *center_scale, *center_offset, *scale, *offset, *o_b, *gate_b;
-    tiling t;
-    bool wide;                           /* x may be read 16 bytes at a time */
-};
-
 constexpr int output_rows = 64;
 
 template <int CI, int CZ>
@@ -239,7 +201,7 @@ struct output_shared {
 };
 
 template <int CI, int CZ>
-__global__ void __launch_bounds__(threads, 2) triangle_output_kernel(const __grid_constant__ output_args a)
+__global__ void __launch_bounds__(threads, 2) triangle_output_kernel(const __grid_constant__ triangle_output_job a)
 {
     extern __shared__ uint4 shared_memory[];
     auto &s = *(output_shared<CI, CZ> *)shared_memory;
@@ -470,7 +432,7 @@ bool ff_cuda_triangle_project_fused(struct ff_backend *be, const struct ff_trian
     const bf16 *w = weights_of(be, &a->w), *gate_w = weights_of(be, &a->gate_w);
     if (!aligned16(w) || !aligned16(gate_w))
         return false;
-    project_args p = {
+    triangle_project_job p = {
         (bf16 *)a->out.data, a->out.stride[0], a->out.stride[1],
         (const bf16 *)a->z.data, a->z.stride[0], a->z.stride[1],
         (const float *)a->mask.data, a->mask.stride[0], a->mask.stride[1],
@@ -479,6 +441,10 @@ bool ff_cuda_triangle_project_fused(struct ff_backend *be, const struct ff_trian
         (const float *)a->b.data, (const float *)a->gate_b.data,
         tiling_of(a->z.shape[0], a->z.shape[1], project_rows), channel_first_aligned(&a->out),
     };
+    if (ff_cuda_has_wgmma(be)) {
+        p.t = tiling_of(a->z.shape[0], a->z.shape[1], triangle_wgmma_rows);
+        return ff_cuda_triangle_project_wgmma(be, (int)c_z, (int)c_i, &p);
+    }
     if (c_z == 128 && c_i == 128)
         return launch<project_shared<128, 128>>(be, triangle_project_kernel<128, 128>, p);
     if (c_z == 128)
@@ -498,7 +464,7 @@ bool ff_cuda_triangle_output_fused(struct ff_backend *be, const struct ff_triang
     const bf16 *o_w = weights_of(be, &a->o_w), *gate_w = weights_of(be, &a->gate_w);
     if (!aligned16(o_w) || !aligned16(gate_w))
         return false;
-    output_args p = {
+    triangle_output_job p = {
         (bf16 *)a->out.data, a->out.stride[0], a->out.stride[1],
         (const bf16 *)a->x.data, a->x.stride[0], a->x.stride[1],
         o_w, gate_w,
