@@ -294,6 +294,52 @@ static void cuda_download(struct ff_backend *be, void *dst, const struct ff_tens
     }
 }
 
+/* --- memory of the host that the GPU reaches --- */
+
+static ff_status cuda_alloc_host(struct ff_backend *be, size_t bytes, void **ret)
+{
+    (void)be;
+    if (cudaHostAlloc(ret, bytes ? bytes : 256, cudaHostAllocDefault) == cudaSuccess)
+        return FF_OK;
+    (void)cudaGetLastError();
+    return ff_fail(FF_EMEMORY,
+                   "the host gives no %.2f GiB of memory that the GPU reaches; give more, or use --offload never",
+                   gib(bytes));
+}
+
+static void cuda_release_host(struct ff_backend *be, void *p)
+{
+    FF_CUDA(cudaStreamSynchronize(ff_cuda_device_of(be)->copies));
+    FF_CUDA(cudaFreeHost(p));
+}
+
+static void copy_beside(struct ff_backend *be, void *to, const void *from, size_t bytes, cudaMemcpyKind kind)
+{
+    struct ff_cuda_device *d = ff_cuda_device_of(be);
+    FF_CUDA(cudaEventRecord(d->issued, d->stream));
+    FF_CUDA(cudaStreamWaitEvent(d->copies, d->issued, 0));
+    FF_CUDA(cudaMemcpyAsync(to, from, bytes, kind, d->copies));
+    FF_CUDA(cudaEventRecord(d->copied, d->copies));
+}
+
+static void cuda_store(struct ff_backend *be, void *host, const struct ff_tensor *src)
+{
+    FF_ASSERT(ff_tensor_contiguous(src));
+    copy_beside(be, host, src->data, ff_tensor_bytes(src), cudaMemcpyDeviceToHost);
+}
+
+static void cuda_fetch(struct ff_backend *be, const struct ff_tensor *dst, const void *host)
+{
+    FF_ASSERT(ff_tensor_contiguous(dst));
+    copy_beside(be, dst->data, host, ff_tensor_bytes(dst), cudaMemcpyHostToDevice);
+}
+
+static void cuda_settle(struct ff_backend *be)
+{
+    struct ff_cuda_device *d = ff_cuda_device_of(be);
+    FF_CUDA(cudaStreamWaitEvent(d->stream, d->copied, 0));
+}
+
 /* --- ceilings of this GPU --- */
 
 template <class F> static double seconds_of(struct ff_backend *be, int repeats, F &&run)
@@ -382,8 +428,12 @@ static void cuda_destroy(struct ff_backend *be)
             (void)cudaEventDestroy(e);
     (void)cudaFreeHost(d->pinned);
     (void)cudaFree(d->workspace);
-    if (d->stream)
-        (void)cudaStreamDestroy(d->stream);
+    for (cudaEvent_t e : {d->issued, d->copied})
+        if (e)
+            (void)cudaEventDestroy(e);
+    for (cudaStream_t stream : {d->copies, d->stream})
+        if (stream)
+            (void)cudaStreamDestroy(stream);
     delete d;
     delete be;
 }
@@ -424,6 +474,9 @@ static ff_status start(struct ff_cuda_device *d, int index, int count, size_t me
         return explain(err);
     d->wgmma = attributes.sharedSizeBytes > 0;
     FF_CUDA(cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking));
+    FF_CUDA(cudaStreamCreateWithFlags(&d->copies, cudaStreamNonBlocking));
+    FF_CUDA(cudaEventCreateWithFlags(&d->issued, cudaEventDisableTiming));
+    FF_CUDA(cudaEventCreateWithFlags(&d->copied, cudaEventDisableTiming));
     measure_context(d);
     size_t most = memory_limit > 0 ? std::min(memory_limit, d->total) : d->total;
     d->workspace_bytes = ff_backend_gpu_workspace(most);
@@ -464,6 +517,11 @@ ff_status ff_backend_cuda_create(enum ff_precision precision, int index, int cou
     be->upload = cuda_upload;
     be->download = cuda_download;
     be->sync = cuda_sync;
+    be->alloc_host = cuda_alloc_host;
+    be->release_host = cuda_release_host;
+    be->store = cuda_store;
+    be->fetch = cuda_fetch;
+    be->settle = cuda_settle;
     be->measure = cuda_measure;
     be->destroy = cuda_destroy;
     *ret = be;

@@ -17,6 +17,8 @@ struct ff_cuda_device {
     int major, minor;
     bool wgmma;
     cudaStream_t stream;
+    cudaStream_t copies;                     /* to and from the host beside the ops */
+    cudaEvent_t issued, copied;              /* behind the last op, the last copy, when a copy began */
     char *workspace;
     size_t workspace_bytes, used;
     size_t total, context, others;           /* bytes of the GPU, of this process at its start, of other programs */

@@ -80,7 +80,10 @@ static void print_text(const char *target, const struct ff_config *c, int n_run,
         printf("  available    %.1f MiB\n", mib(m->budget));
     printf("  chunks       %.1f MiB of scratch for one layer\n", mib((size_t)p->chunk_bytes));
     if (p->host_bytes > 0)
-        printf("  on the host  %.1f MiB: weights of the Evoformer\n", mib(p->host_bytes));
+        printf("  on the host  %.1f MiB: weights of the Evoformer%s\n", mib(p->host_bytes),
+               p->operand_bytes > 0 ? ", one operand of triangle multiplication" : "");
+    if (p->operand_bytes > 0)
+        printf("  copied       %.1f GB in a pass between the host and the GPU\n", p->copied_bytes_per_pass * 1e-9);
     printf("  work         %.2f TFLOP: %d passes of %.2f\n", p->flops_per_pass * passes * 1e-12, passes,
            p->flops_per_pass * 1e-12);
     printf("  %-28s %12s %12s %12s\n", "stage", "peak MiB", "GFLOP", "GB moved");
@@ -116,6 +119,9 @@ static void print_json(struct ff_json *j, const char *target, const struct ff_co
     put_bytes(j, "workspace_bytes", p->workspace_bytes);
     put_bytes(j, "chunk_bytes", (size_t)p->chunk_bytes);
     put_bytes(j, "host_bytes", p->host_bytes);
+    put_bytes(j, "operand_bytes", p->operand_bytes);
+    ff_json_key(j, "copied_bytes_per_pass");
+    ff_json_double(j, p->copied_bytes_per_pass);
     ff_json_key(j, "budget_bytes");
     if (m->budget == SIZE_MAX)
         ff_json_null(j);

@@ -33,6 +33,15 @@ struct ff_backend {
     void (*upload)(struct ff_backend *be, const struct ff_tensor *dst, const void *src);
     void (*download)(struct ff_backend *be, void *dst, const struct ff_tensor *src);
     void (*sync)(struct ff_backend *be);                /* waits for all ops issued so far */
+
+    /* Memory of the host that copies beside the ops can reach, and these copies, of contiguous tensors: store to the
+     * host and fetch from there begin when the ops and copies before are done; ops issued after settle begin when the
+     * copies before it are done. What was stored is for fetch alone. */
+    ff_status (*alloc_host)(struct ff_backend *be, size_t bytes, void **ret);
+    void (*release_host)(struct ff_backend *be, void *p);
+    void (*store)(struct ff_backend *be, void *host, const struct ff_tensor *src);
+    void (*fetch)(struct ff_backend *be, const struct ff_tensor *dst, const void *host);
+    void (*settle)(struct ff_backend *be);
     /* What this machine reaches, for the benchmark: a large matrix product of the vendor's library in this precision, a
      * large copy (bytes read plus bytes written). NULL under the plan backend. */
     void (*measure)(struct ff_backend *be, double *flops_per_second, double *bytes_per_second);
@@ -83,6 +92,7 @@ struct ff_cost {
 /* Acts for a real backend of that kind: takes over precision, activation type and workspace. */
 struct ff_backend *ff_backend_plan_create(enum ff_precision precision, enum ff_dtype activation, size_t workspace);
 const struct ff_cost *ff_backend_plan_costs(const struct ff_backend *be);   /* [FF_OP_COUNT] */
+double ff_backend_plan_copied(const struct ff_backend *be);     /* bytes stored on the host and fetched from there */
 void ff_backend_plan_reset(struct ff_backend *be);
 
 /* --- wrappers: forward every op to inner (which they do not own) and look at it --- */

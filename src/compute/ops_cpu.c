@@ -89,6 +89,20 @@ static void cpu_download(struct ff_backend *be, void *dst, const struct ff_tenso
     memcpy(dst, src->data, ff_tensor_bytes(src));
 }
 
+static void cpu_store(struct ff_backend *be, void *host, const struct ff_tensor *src)
+{
+    (void)be;
+    FF_ASSERT(ff_tensor_contiguous(src));
+    memcpy(host, src->data, ff_tensor_bytes(src));
+}
+
+static void cpu_fetch(struct ff_backend *be, const struct ff_tensor *dst, const void *host)
+{
+    (void)be;
+    FF_ASSERT(ff_tensor_contiguous(dst));
+    memcpy(dst->data, host, ff_tensor_bytes(dst));
+}
+
 static void cpu_sync(struct ff_backend *be)
 {
     (void)be;    /* every op is complete when it returns */
@@ -247,6 +261,11 @@ ff_status ff_cpu_create(enum ff_precision precision, int threads, struct ff_back
         .upload = cpu_upload,
         .download = cpu_download,
         .sync = cpu_sync,
+        .alloc_host = cpu_alloc,
+        .release_host = cpu_release,
+        .store = cpu_store,
+        .fetch = cpu_fetch,
+        .settle = cpu_sync,
         .measure = cpu_measure,
         .destroy = cpu_destroy,
     };

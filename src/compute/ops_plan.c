@@ -10,6 +10,7 @@
 
 struct plan {
     struct ff_cost cost[FF_OP_COUNT];
+    double stored, fetched;
 };
 
 static void add_cost(struct ff_backend *be, enum ff_op op, struct ff_cost c)
@@ -73,6 +74,23 @@ static void plan_sync(struct ff_backend *be)
     (void)be;
 }
 
+static ff_status plan_alloc_host(struct ff_backend *be, size_t bytes, void **ret)
+{
+    return plan_alloc(be, bytes, ret);
+}
+
+static void plan_store(struct ff_backend *be, void *host, const struct ff_tensor *src)
+{
+    (void)host;
+    ((struct plan *)be->impl)->stored += (double)ff_tensor_bytes(src);
+}
+
+static void plan_fetch(struct ff_backend *be, const struct ff_tensor *dst, const void *host)
+{
+    (void)host;
+    ((struct plan *)be->impl)->fetched += (double)ff_tensor_bytes(dst);
+}
+
 static void plan_destroy(struct ff_backend *be)
 {
     free(be->impl);
@@ -95,6 +113,11 @@ struct ff_backend *ff_backend_plan_create(enum ff_precision precision, enum ff_d
         .upload = plan_upload,
         .download = plan_download,
         .sync = plan_sync,
+        .alloc_host = plan_alloc_host,
+        .release_host = plan_release,
+        .store = plan_store,
+        .fetch = plan_fetch,
+        .settle = plan_sync,
         .destroy = plan_destroy,
     };
     return be;
@@ -103,6 +126,12 @@ struct ff_backend *ff_backend_plan_create(enum ff_precision precision, enum ff_d
 const struct ff_cost *ff_backend_plan_costs(const struct ff_backend *be)
 {
     return ((const struct plan *)be->impl)->cost;
+}
+
+double ff_backend_plan_copied(const struct ff_backend *be)
+{
+    const struct plan *p = be->impl;
+    return p->stored + p->fetched;
 }
 
 void ff_backend_plan_reset(struct ff_backend *be)

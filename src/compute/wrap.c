@@ -50,6 +50,36 @@ static void wrap_sync(struct ff_backend *be)
     inner->sync(inner);
 }
 
+static ff_status wrap_alloc_host(struct ff_backend *be, size_t bytes, void **ret)
+{
+    struct ff_backend *inner = ff_wrap_inner(be);
+    return inner->alloc_host(inner, bytes, ret);
+}
+
+static void wrap_release_host(struct ff_backend *be, void *p)
+{
+    struct ff_backend *inner = ff_wrap_inner(be);
+    inner->release_host(inner, p);
+}
+
+static void wrap_store(struct ff_backend *be, void *host, const struct ff_tensor *src)
+{
+    struct ff_backend *inner = ff_wrap_inner(be);
+    inner->store(inner, host, src);
+}
+
+static void wrap_fetch(struct ff_backend *be, const struct ff_tensor *dst, const void *host)
+{
+    struct ff_backend *inner = ff_wrap_inner(be);
+    inner->fetch(inner, dst, host);
+}
+
+static void wrap_settle(struct ff_backend *be)
+{
+    struct ff_backend *inner = ff_wrap_inner(be);
+    inner->settle(inner);
+}
+
 static void wrap_measure(struct ff_backend *be, double *flops_per_second, double *bytes_per_second)
 {
     struct ff_backend *inner = ff_wrap_inner(be);
@@ -70,6 +100,11 @@ struct ff_backend *ff_wrap_create(struct ff_backend *inner, const struct ff_ops 
     be->upload = wrap_upload;
     be->download = wrap_download;
     be->sync = wrap_sync;
+    be->alloc_host = wrap_alloc_host;
+    be->release_host = wrap_release_host;
+    be->store = wrap_store;
+    be->fetch = wrap_fetch;
+    be->settle = wrap_settle;
     be->measure = wrap_measure;
     be->destroy = destroy;
     return be;

@@ -72,7 +72,7 @@ void ff_evoformer_block(const struct ff_context *ctx, const struct ff_block_weig
     transition(ctx, &w->pair_transition, pair->z);
 }
 
-/* Weights of a block. From the host they come in one piece, which is on its way while the blocks before are computed. */
+/* Weights of a block. From the host they come in one piece, on its way while the blocks before are computed. */
 static struct ff_block_weights block_weights(const struct ff_context *ctx, const struct ff_block_weights *stack,
                                              enum ff_stack_kind kind, int i)
 {

@@ -49,7 +49,11 @@ struct ff_plan {
     size_t budget_bytes;         /* what it was fitted to */
     int64_t chunk_bytes;         /* scratch that one layer may use; what shrinks when memory is short */
     bool stream_blocks;          /* the Evoformer's weights stay on the host, and each block's come when it begins */
-    size_t host_bytes;           /* of the host, for what lies there */
+    int64_t left_bytes;          /* not 0: an operand of triangle multiplication stays on the host, and this is scratch
+                                  * for working on it */
+    size_t operand_bytes;        /* of the host, for that operand */
+    size_t host_bytes;           /* of the host, for all that lies there */
+    double copied_bytes_per_pass;    /* to and from the host for that */
     struct ff_plan_stage stages[FF_PLAN_MAX_STAGE];
     int n_stage;
     double flops_per_pass;       /* of this rank */

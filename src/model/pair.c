@@ -47,7 +47,7 @@ struct ff_pair ff_pair_make(const struct ff_context *ctx, struct ff_tensor z, st
     if (keeps_spare(ctx))
         p.spare = FF_PUSH(ctx, FF_U8, buffer_bytes(ctx, z.dtype, p.n_res, z.shape[2], c_extra));
     int64_t operand = c_extra * ff_context_part(ctx, p.n_res) * padded(p.n_res) * (int64_t)ff_dtype_size(z.dtype);
-    p.free_bytes = keeps_spare(ctx) ? 0 : operand;
+    p.free_bytes = keeps_spare(ctx) ? 0 : ctx->left_bytes > 0 ? ctx->left_bytes : operand;
     return p;
 }
 

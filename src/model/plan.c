@@ -6,12 +6,14 @@
 
 #include "model/forward.h"
 #include "model/model.h"
+#include "model/triangle_stream.h"
 #include "model/weights.h"
 
 /* Chunks that large are not worth a slower way. */
 enum { GOOD_CHUNK = 96 << 20 };
 /* Eight rows of triangle multiplication in float32, sixteen in bfloat16: with less, a run takes too long. */
 enum { CHUNK_LEAST_PER_RESIDUE = 8 << 10 };
+enum { FEWEST_ROWS = 256 };          /* of an operand that comes from the host once for them */
 
 /* Follows the stages of a pass: arena peak and cost of each. */
 struct stage_recorder {
@@ -67,6 +69,20 @@ struct sizes {
     size_t rest_bytes, block_bytes;  /* weights of the Evoformer's blocks, all others and constants */
 };
 
+/* The largest operand of triangle multiplication. */
+static size_t operand_bytes(const struct sizes *z, const struct ff_plan *p)
+{
+    int64_t most = 0;
+    const struct ff_stack_config *const stacks[] = {&z->config->evoformer, &z->config->extra_msa_stack,
+                                                    &z->config->templates.stack};
+    for (int i = 0; i < 3; i++) {
+        int64_t bytes = ff_triangle_stream_bytes(z->be->activation, p->shape.n_res,
+                                                 stacks[i]->triangle_multiplication_channel);
+        most = bytes > most ? bytes : most;
+    }
+    return (size_t)most;
+}
+
 /* One pass with scratch limited to chunk_bytes: fills arena_bytes, stages and flops of ret. An ensemble's later members
  * cost the same as its first; they are counted, but not listed as stages of their own. */
 static void measure(const struct sizes *z, int64_t chunk_bytes, struct ff_plan *ret)
@@ -83,7 +99,7 @@ static void measure(const struct sizes *z, int64_t chunk_bytes, struct ff_plan *
     const struct ff_dap dap = {.comm = comm, .be = be, .arena = &arena, .chunk_bytes = chunk_bytes};
     struct ff_context ctx = {.be = be, .arena = &arena, .config = c, .dap = &dap, .planning = true,
                              .chunk_bytes = chunk_bytes, .chunk_most = FF_CHUNK_MOST, .on_stage = open_stage,
-                             .user = &r, .stream_blocks = ret->stream_blocks};
+                             .user = &r, .stream_blocks = ret->stream_blocks, .left_bytes = ret->left_bytes};
     struct ff_batch batch;
     ff_batch_from_shape(&ret->shape, c->multimer, &batch);
     struct ff_forward_state s;
@@ -107,7 +123,9 @@ static void measure(const struct sizes *z, int64_t chunk_bytes, struct ff_plan *
         ret->sent_bytes_per_pass += comm->stats.bytes[k];
     ff_comm_destroy(comm);
     ret->weight_bytes = z->rest_bytes + (ret->stream_blocks ? 0 : z->block_bytes);
-    ret->host_bytes = ret->stream_blocks ? z->block_bytes : 0;
+    ret->operand_bytes = ret->left_bytes > 0 ? operand_bytes(z, ret) : 0;
+    ret->host_bytes = (ret->stream_blocks ? z->block_bytes : 0) + ret->operand_bytes;
+    ret->copied_bytes_per_pass = ff_backend_plan_copied(be);
     ret->total_bytes = ret->weight_bytes + ret->arena_bytes + ret->workspace_bytes;
 }
 
@@ -145,6 +163,19 @@ static bool try_chunks(const struct sizes *z, int64_t least, struct ff_plan *p)
     return p->total_bytes <= p->budget_bytes;
 }
 
+/* Everything but the pair for an operand that comes from the host: the more scratch, the less often it comes. */
+static bool try_operand(const struct sizes *z, struct ff_plan *p)
+{
+    int64_t n = p->shape.n_res, whole = (int64_t)operand_bytes(z, p);
+    int64_t least = whole / n * (n / 4 < FEWEST_ROWS ? n / 4 : FEWEST_ROWS);
+    for (p->left_bytes = 2 * whole; p->left_bytes >= least; p->left_bytes = p->left_bytes / 16 * 13) {
+        measure(z, p->left_bytes < FF_CHUNK_MOST ? p->left_bytes : FF_CHUNK_MOST, p);
+        if (p->total_bytes <= p->budget_bytes)
+            return true;
+    }
+    return false;
+}
+
 static ff_status refuse(const struct sizes *z, const struct ff_plan *p)
 {
     const double gib = 1024.0 * 1024.0 * 1024.0;
@@ -172,6 +203,8 @@ static ff_status fit(const struct sizes *z, size_t host, struct ff_plan *p)
         return FF_OK;
     p->stream_blocks = may_stream;
     if (may_stream && try_chunks(z, least, p))
+        return FF_OK;
+    if (may_stream && p->shape.n_rank <= 1 && host - z->block_bytes >= operand_bytes(z, p) && try_operand(z, p))
         return FF_OK;
     return refuse(z, p);
 }

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "model/triangle_stream.h"
 
 /* Rows [at, at + rows) of every rank's part of the pair. */
 struct chunk {
@@ -194,13 +195,9 @@ static void free_chunk(struct chunk *u)
     free(u->for_them);
 }
 
-/* Incoming edges are outgoing edges of the transposed pair: with left and right named as in the parameters,
- * z[i, j] += sum_k left[k, j] right[k, i] reads, for t = z transposed, t[j, i] += sum_k left'[j, k] right'[i, k]. */
-void ff_triangle_multiplication(const struct ff_context *ctx, const struct ff_triangle_weights *w,
-                                enum ff_triangle_edges edges, struct ff_pair *p)
+/* z += triangle multiplication with outgoing edges, the right operand beside the pair. */
+static void multiply(const struct ff_context *ctx, const struct ff_triangle_weights *w, struct ff_pair *p)
 {
-    if (edges == FF_INCOMING)
-        ff_pair_transpose(ctx, p);
     size_t mark = ff_arena_mark(ctx->arena);
     int size = ff_dap_size(ctx->dap), n_chunk = size > 1 ? 2 : 1;
     struct work k = {.ctx = ctx, .w = w, .z = p->z, .mask = ff_pair_mask_rows(ctx, p), .n_res = p->n_res,
@@ -216,6 +213,19 @@ void ff_triangle_multiplication(const struct ff_context *ctx, const struct ff_tr
         free_chunk(&k.chunks[i]);
     free(k.by_channel);
     ff_arena_release(ctx->arena, mark);
+}
+
+/* Incoming edges are outgoing edges of the transposed pair: with left and right named as in the parameters,
+ * z[i, j] += sum_k left[k, j] right[k, i] reads, for t = z transposed, t[j, i] += sum_k left'[j, k] right'[i, k]. */
+void ff_triangle_multiplication(const struct ff_context *ctx, const struct ff_triangle_weights *w,
+                                enum ff_triangle_edges edges, struct ff_pair *p)
+{
+    if (edges == FF_INCOMING)
+        ff_pair_transpose(ctx, p);
+    if (ctx->left_bytes > 0)
+        ff_triangle_stream(ctx, w, p);
+    else
+        multiply(ctx, w, p);
     if (edges == FF_INCOMING)
         ff_pair_transpose(ctx, p);
 }

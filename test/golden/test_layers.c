@@ -13,6 +13,7 @@
 #include "model/structure.h"
 #include "model/template.h"
 #include "model/triangle.h"
+#include "model/triangle_stream.h"
 
 #define OPEN(g, file, model)                         \
     struct golden *g = golden_open(file, model, NULL); \
@@ -113,6 +114,18 @@ static void triangle(const char *file, const char *scope, enum ff_triangle_edges
     struct ff_pair pair = ff_pair_make(&g->ctx, golden_input(g, "pair"), golden_input(g, "pair_mask"), 128);
     ff_triangle_multiplication(&g->ctx, &w, edges, &pair);
     golden_compare(g, "act", pair.z, "pair");
+
+    /* The same with the right operand on the host, in pieces, for pieces of the left one. */
+    int64_t bytes = ff_triangle_stream_bytes(g->be->activation, pair.n_res, 128);
+    void *operand = NULL;
+    assert_ok(g->be->alloc_host(g->be, (size_t)bytes, &operand));
+    g->ctx.operand = operand;
+    g->ctx.left_bytes = bytes * 3 / 4;
+    pair = ff_pair_make(&g->ctx, golden_input(g, "pair"), golden_input(g, "pair_mask"), 128);
+    ff_triangle_multiplication(&g->ctx, &w, edges, &pair);
+    golden_compare(g, "act", pair.z, "pair");
+    g->be->sync(g->be);
+    g->be->release_host(g->be, operand);
     golden_close(g);
 }
 
