@@ -194,6 +194,13 @@ void pack(struct ff_backend *be, void *y, const struct ff_tensor *x, int64_t r0,
 
 int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
+/* Some columns of x [S, R, C] are an operand as they are: C next to C, at multiples of 16 bytes. */
+bool lies_well(const struct ff_tensor *x)
+{
+    int vector = 16 / (int)ff_dtype_size(x->dtype);
+    return x->stride[1] == x->shape[2] && x->shape[2] % vector == 0 && ff_cuda_aligned(x, vector);
+}
+
 } // namespace
 
 extern "C" void ff_cuda_outer_product_mean(struct ff_backend *be, const struct ff_outer_product_mean_args *a)
@@ -214,32 +221,36 @@ extern "C" void ff_cuda_outer_product_mean(struct ff_backend *be, const struct f
 
     bool fused = type == FF_BF16 && ff_is_bf16(&a->out) && n_c == opm_outer && c_z == opm_channels &&
                  ff_cuda_aligned(&a->out, 8) && ((uintptr_t)w & 15) == 0 && (ff_cuda_has_wgmma(be) || prepare_mean());
-    /* Tile: p in the second-level cache, and with the operands' panels never more than half of what is left. Without
-     * the fused kernel it goes through memory anyway; then it is square, and large enough that float32 operands are
-     * worth splitting for the tensor cores. */
-    int64_t tj = least(n_j, fused ? 512 : 96), panel = n_s * n_c * (int64_t)size;
+    /* Tile: p in the second-level cache, about square so that the operands' panels are small, and with panels that
+     * must be packed never more than half of what is left. Without the fused kernel p goes through memory anyway; then
+     * it is large enough that float32 operands are worth splitting for the tensor cores. */
+    int64_t tj = least(n_j, fused ? 128 : 96), panel = n_s * n_c * (int64_t)size;
     int64_t pair_bytes = fused ? c2 * (int64_t)size : 2 * c2 * (int64_t)size + c_z * (int64_t)sizeof(float);
     int64_t half = (int64_t)ff_cuda_left(be) / 2, room = fused ? (int64_t)FF_CUDA_TILE_BYTES : (int64_t)84 << 20;
-    bool whole_b = n_j <= tj || (fused && n_j * panel <= half / 2);
-    while (tj > 1 && (!whole_b || n_j <= tj) && tj * panel > half / 4) {
+    bool pack_a = !lies_well(&a->a), pack_b = !lies_well(&a->b);
+    bool whole_b = !pack_b || n_j <= tj || (fused && n_j * panel <= half / 2);
+    while (pack_b && tj > 1 && (!whole_b || n_j <= tj) && tj * panel > half / 4) {
         tj = (tj + 1) / 2;
         whole_b = false;
     }
     int64_t ti = least(room, half / 2) / (tj * pair_bytes);
-    ti = least(ti, half / 4 / panel);
+    if (pack_a)
+        ti = least(ti, half / 4 / panel);
     ti = ti < 1 ? 1 : least(ti, n_i);
     ti = (n_i + (n_i + ti - 1) / ti - 1) / ((n_i + ti - 1) / ti);        /* evened out */
 
-    char *pb = ff_cuda_take<char>(be, (whole_b ? n_j : tj) * panel);     /* [S, J or tj, C] */
-    char *pa = ff_cuda_take<char>(be, ti * panel);                       /* [S, ti, C] */
+    /* [S, J or tj, C], [S, ti, C] */
+    char *pb = pack_b ? ff_cuda_take<char>(be, (whole_b ? n_j : tj) * panel) : (char *)a->b.data;
+    char *pa = pack_a ? ff_cuda_take<char>(be, ti * panel) : nullptr;
     char *p = ff_cuda_take<char>(be, ti * tj * c2 * (int64_t)size);      /* [ti, C, tj, C] */
     char *q = fused ? nullptr : ff_cuda_take<char>(be, ti * tj * c2 * (int64_t)size);    /* [ti, tj, C, C] */
     float *y = fused ? nullptr : ff_cuda_take<float>(be, ti * tj * c_z);                 /* [ti, tj, c_z] */
-    if (whole_b)
+    if (pack_b && whole_b)
         pack(be, pb, &a->b, 0, n_j);
     for (int64_t i0 = 0; i0 < n_i; i0 += ti) {
         int64_t ni = least(ti, n_i - i0);
-        pack(be, pa, &a->a, i0, ni);
+        if (pack_a)
+            pack(be, pa, &a->a, i0, ni);
         for (int64_t j0 = 0; j0 < n_j; j0 += tj) {
             int64_t nj = least(tj, n_j - j0);
             if (!whole_b)
@@ -248,12 +259,12 @@ extern "C" void ff_cuda_outer_product_mean(struct ff_backend *be, const struct f
             g.m = ni * n_c;
             g.n = nj * n_c;
             g.k = n_s;
-            g.a = pa;
+            g.a = pack_a ? pa : (char *)a->a.data + i0 * n_c * (int64_t)size;
             g.a_type = g.b_type = g.c_type = type;
-            g.lda = ni * n_c;
+            g.lda = pack_a ? ni * n_c : a->a.stride[0];
             g.a_trans = true;
             g.b = whole_b ? pb + j0 * n_c * (int64_t)size : pb;
-            g.ldb = (whole_b ? n_j : nj) * n_c;
+            g.ldb = !pack_b ? a->b.stride[0] : (whole_b ? n_j : nj) * n_c;
             g.c = p;
             g.ldc = nj * n_c;
             g.alpha = 1.0f;
