@@ -80,9 +80,10 @@ static void print_text(const char *target, const struct ff_config *c, int n_run,
         printf("  available    %.1f MiB\n", mib(m->budget));
     printf("  chunks       %.1f MiB of scratch for one layer\n", mib((size_t)p->chunk_bytes));
     if (p->host_bytes > 0)
-        printf("  on the host  %.1f MiB: weights of the Evoformer%s\n", mib(p->host_bytes),
+        printf("  on the host  %.1f MiB: weights of the Evoformer%s%s\n", mib(p->host_bytes),
+               p->spilled_bytes > 0 ? ", templates or extra MSA" : "",
                p->operand_bytes > 0 ? ", one operand of triangle multiplication" : "");
-    if (p->operand_bytes > 0)
+    if (p->copied_bytes_per_pass > 0)
         printf("  copied       %.1f GB in a pass between the host and the GPU\n", p->copied_bytes_per_pass * 1e-9);
     printf("  work         %.2f TFLOP: %d passes of %.2f\n", p->flops_per_pass * passes * 1e-12, passes,
            p->flops_per_pass * 1e-12);

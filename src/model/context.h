@@ -25,6 +25,8 @@ struct ff_context {
     int64_t left_bytes;              /* not 0: the right operand of triangle multiplication lies on the host, and this
                                       * much scratch works on it (model/triangle_stream.h) */
     char *operand;                   /* there; NULL while planning */
+    bool spill;                      /* finished templates, and the extra MSA during pair layers, lie on the host */
+    char *spilled;                   /* there; NULL while planning */
     bool stream_blocks;              /* the Evoformer's weights come from the host, block by block */
     const char *blocks;              /* there, packed; NULL while planning */
     int64_t chunk_most;              /* more than that is never of use; 0: as chunk_bytes */

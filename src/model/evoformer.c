@@ -38,29 +38,35 @@ static void triangle_attentions(const struct ff_context *ctx, const struct ff_bl
     ff_attention_triangle(ctx, &w->triangle_attention_ending_node, FF_ENDING_NODE, pair);
 }
 
-/* For all layers but triangle multiplication; the largest bias of attention lies beside their chunks. */
+/* For all layers but triangle multiplication; the largest bias of attention, and `held` bytes, lie beside their
+ * chunks. */
 static struct ff_context wide_context(const struct ff_context *ctx, const struct ff_stack_config *config,
-                                      enum ff_stack_kind kind, const struct ff_pair *pair)
+                                      enum ff_stack_kind kind, const struct ff_pair *pair, int64_t held)
 {
     int heads = config->triangle_attention.num_head;
     if (kind != FF_STACK_TEMPLATE && config->msa_row_attention.num_head > heads)
         heads = config->msa_row_attention.num_head;
     int64_t bias = heads * pair->z.shape[0] * pair->n_res * (int64_t)ff_dtype_size(pair->z.dtype);
-    return ff_pair_context(ctx, pair, bias + 4 * FF_ARENA_ALIGN);
+    return ff_pair_context(ctx, pair, bias + held + 4 * FF_ARENA_ALIGN);
 }
 
-void ff_evoformer_block(const struct ff_context *ctx, const struct ff_block_weights *w,
-                        const struct ff_stack_config *config, enum ff_stack_kind kind, struct ff_tensor m,
-                        struct ff_tensor msa_mask, struct ff_pair *pair)
+/* held: bytes of the MSA that other layers have room for. */
+static void msa_layers(const struct ff_context *ctx, const struct ff_block_weights *w,
+                       const struct ff_stack_config *config, enum ff_stack_kind kind, struct ff_tensor m,
+                       struct ff_tensor msa_mask, const struct ff_pair *pair, int64_t held)
 {
-    struct ff_context wide = wide_context(ctx, config, kind, pair);
-    if (kind != FF_STACK_TEMPLATE) {
-        if (config->outer_product_mean_first)
-            ff_outer_product_mean(&wide, &w->outer_product_mean, m, msa_mask, pair->z);
-        msa_updates(&wide, w, kind, m, msa_mask, pair);
-        if (!config->outer_product_mean_first)
-            ff_outer_product_mean(&wide, &w->outer_product_mean, m, msa_mask, pair->z);
-    }
+    struct ff_context wide = wide_context(ctx, config, kind, pair, held);
+    if (config->outer_product_mean_first)
+        ff_outer_product_mean(&wide, &w->outer_product_mean, m, msa_mask, pair->z);
+    msa_updates(&wide, w, kind, m, msa_mask, pair);
+    if (!config->outer_product_mean_first)
+        ff_outer_product_mean(&wide, &w->outer_product_mean, m, msa_mask, pair->z);
+}
+
+static void pair_layers(const struct ff_context *ctx, const struct ff_block_weights *w,
+                        const struct ff_stack_config *config, enum ff_stack_kind kind, struct ff_pair *pair)
+{
+    struct ff_context wide = wide_context(ctx, config, kind, pair, 0);
     /* The monomer's template stack is the one place where attention comes before multiplication. */
     if (kind == FF_STACK_TEMPLATE && !ctx->config->multimer) {
         triangle_attentions(&wide, w, pair);
@@ -70,6 +76,41 @@ void ff_evoformer_block(const struct ff_context *ctx, const struct ff_block_weig
         triangle_attentions(&wide, w, pair);
     }
     transition(ctx, &w->pair_transition, pair->z);
+}
+
+void ff_evoformer_block(const struct ff_context *ctx, const struct ff_block_weights *w,
+                        const struct ff_stack_config *config, enum ff_stack_kind kind, struct ff_tensor m,
+                        struct ff_tensor msa_mask, struct ff_pair *pair)
+{
+    if (kind != FF_STACK_TEMPLATE)
+        msa_layers(ctx, w, config, kind, m, msa_mask, pair, 0);
+    pair_layers(ctx, w, config, kind, pair);
+}
+
+/* A stack whose MSA, the last tensor pushed, lies on the host during the pair layers. Leaves the arena below it. */
+static void stack_without_msa(const struct ff_context *ctx, const struct ff_block_weights *stack,
+                              const struct ff_stack_config *config, enum ff_stack_kind kind, const char *stage,
+                              struct ff_tensor m, struct ff_tensor msa_mask, struct ff_pair *pair)
+{
+    size_t bytes = ff_tensor_bytes(&m);
+    size_t below = ff_arena_mark(ctx->arena) - (bytes + FF_ARENA_ALIGN - 1) / FF_ARENA_ALIGN * FF_ARENA_ALIGN;
+    for (int i = 0; i < config->num_block && !ff_context_stopped(ctx); i++) {
+        ff_context_stage(ctx, stage, i, config->num_block);
+        struct ff_block_weights w = ff_weights_block(stack, i);
+        if (i > 0) {
+            void *same = ff_arena_push(ctx->arena, m.dtype, m.ndim, m.shape).data;
+            FF_ASSERT(same == m.data);
+            ctx->be->fetch(ctx->be, &m, ctx->spilled);
+            ctx->be->settle(ctx->be);
+        }
+        msa_layers(ctx, &w, config, kind, m, msa_mask, pair, (int64_t)bytes);
+        if (i < config->num_block - 1) {
+            ctx->be->store(ctx->be, ctx->spilled, &m);
+            ctx->be->settle(ctx->be);
+        }
+        ff_arena_release(ctx->arena, below);
+        pair_layers(ctx, &w, config, kind, pair);
+    }
 }
 
 /* Weights of a block. From the host they come in one piece, on its way while the blocks before are computed. */
@@ -90,6 +131,10 @@ void ff_evoformer_stack(const struct ff_context *ctx, const struct ff_block_weig
 {
     size_t mark = ff_arena_mark(ctx->arena);
     struct ff_pair pair = ff_pair_make(ctx, z, pair_mask, config->triangle_multiplication_channel);
+    if (ctx->spill && kind == FF_STACK_EXTRA_MSA) {
+        stack_without_msa(ctx, stack, config, kind, stage, m, msa_mask, &pair);
+        return;
+    }
     for (int i = 0; i < config->num_block && !ff_context_stopped(ctx); i++) {
         ff_context_stage(ctx, stage, i, config->num_block);
         size_t start = ff_arena_mark(ctx->arena);

@@ -75,8 +75,9 @@ static void extra_stack(const struct ff_context *ctx, const struct ff_weights *w
     int64_t n = b->n_res, n_extra = b->n_extra;
     size_t mark = ff_arena_mark(ctx->arena);
     ff_context_stage(ctx, "extra-MSA stack", 0, c->extra_msa_stack.num_block);
-    struct ff_tensor e = FF_PUSH(ctx, ctx->be->activation, n_extra, ff_context_part(ctx, n), c->extra_msa_channel);
     struct ff_tensor mask = ff_batch_upload(ctx, FF_F32, b->extra_msa_mask, FF_SHAPE(n_extra, n));
+    /* Last: the stack may give back its room while it lies on the host. */
+    struct ff_tensor e = FF_PUSH(ctx, ctx->be->activation, n_extra, ff_context_part(ctx, n), c->extra_msa_channel);
     ff_embed_extra_msa(ctx, w, b, e);
     ff_evoformer_stack(ctx, &w->extra_msa_stack, &c->extra_msa_stack, FF_STACK_EXTRA_MSA, "extra-MSA stack", e, mask, z,
                        pair_mask);

@@ -23,8 +23,8 @@ struct ff_model {
     size_t weight_bytes;                 /* of weight_memory */
     void *block_memory;                  /* of the backend: weights of the blocks; NULL when they are packed */
     size_t block_bytes;
-    void *operand;                       /* of the host, for an operand that does not fit; NULL: none */
-    size_t operand_bytes;
+    void *host;                          /* memory of the host for what does not fit; NULL: none */
+    size_t host_bytes;
     char *packed;                        /* the blocks in host memory, one after the other; NULL: they are not there */
     void *arena_memory;                  /* kept from target to target, replaced by a larger one when needed */
     size_t arena_bytes;
@@ -194,8 +194,8 @@ void ff_model_close(struct ff_model *m)
     if (m->weight_memory != NULL)
         m->be->release(m->be, m->weight_memory);
     release_blocks(m);
-    if (m->operand != NULL)
-        m->be->release_host(m->be, m->operand);
+    if (m->host != NULL)
+        m->be->release_host(m->be, m->host);
     free(m);
 }
 
@@ -204,18 +204,18 @@ static ff_status reserve_arena(struct ff_model *m, size_t bytes)
     return reserve(m, bytes, &m->arena_memory, &m->arena_bytes);
 }
 
-/* Host memory for the operand of a plan; none where it needs none. */
-static ff_status reserve_operand(struct ff_model *m, size_t bytes)
+/* Host memory for what a plan has there besides weights; none where it needs none. */
+static ff_status reserve_host(struct ff_model *m, size_t bytes)
 {
-    if (m->operand_bytes == bytes)
+    if (m->host_bytes == bytes)
         return FF_OK;
-    if (m->operand != NULL)
-        m->be->release_host(m->be, m->operand);
-    m->operand = NULL;
-    m->operand_bytes = 0;
+    if (m->host != NULL)
+        m->be->release_host(m->be, m->host);
+    m->host = NULL;
+    m->host_bytes = 0;
     if (bytes > 0)
-        FF_TRY(m->be->alloc_host(m->be, bytes, &m->operand));
-    m->operand_bytes = bytes;
+        FF_TRY(m->be->alloc_host(m->be, bytes, &m->host));
+    m->host_bytes = bytes;
     return FF_OK;
 }
 
@@ -484,10 +484,12 @@ static void run_begin(struct run *r)
         r->tm = FF_NEW_ARRAY(float, n * n);
     }
     ff_arena_init(&r->arena, r->m->arena_memory, r->plan->arena_bytes);
+    char *spilled = r->m->host != NULL ? (char *)r->m->host + r->plan->operand_bytes : NULL;
     r->ctx = (struct ff_context){.be = r->m->be, .arena = &r->arena, .config = &r->m->config, .dap = &r->dap,
                                  .chunk_bytes = r->plan->chunk_bytes, .chunk_most = FF_CHUNK_MOST,
                                  .stream_blocks = r->plan->stream_blocks, .blocks = r->m->packed,
-                                 .left_bytes = r->plan->left_bytes, .operand = r->m->operand,
+                                 .left_bytes = r->plan->left_bytes, .operand = r->m->host,
+                                 .spill = r->plan->spilled_bytes > 0, .spilled = spilled,
                                  .on_stage = on_stage, .user = r,
                                  /* ranks can only stop together */
                                  .stop = ff_dap_size(&r->dap) == 1 ? r->options->stop : NULL};
@@ -513,7 +515,7 @@ ff_status ff_model_run(struct ff_model *m, struct ff_source *source, const struc
         return ff_fail(FF_EINPUT, "%d recycles need %d sets of features; the input holds %d; lower --recycles",
                        options->num_recycle, n_pass, source->shape.n_pass);
     FF_TRY(place_blocks(m, plan->stream_blocks));
-    FF_TRY(reserve_operand(m, plan->operand_bytes));
+    FF_TRY(reserve_host(m, plan->operand_bytes + plan->spilled_bytes));
     FF_TRY(reserve_arena(m, plan->arena_bytes));
     double start = ff_clock_now();
     struct run r = {.m = m, .source = source, .plan = plan, .options = options, .p = ret, .n_pass = n_pass};

@@ -52,6 +52,7 @@ struct ff_plan {
     int64_t left_bytes;          /* not 0: an operand of triangle multiplication stays on the host, and this is scratch
                                   * for working on it */
     size_t operand_bytes;        /* of the host, for that operand */
+    size_t spilled_bytes;        /* not 0: of the host, for finished templates, or the extra MSA during pair layers */
     size_t host_bytes;           /* of the host, for all that lies there */
     double copied_bytes_per_pass;    /* to and from the host for that */
     struct ff_plan_stage stages[FF_PLAN_MAX_STAGE];

@@ -83,6 +83,17 @@ static size_t operand_bytes(const struct sizes *z, const struct ff_plan *p)
     return (size_t)most;
 }
 
+/* Finished templates or the extra MSA, whichever is more: they are there one after the other. */
+static size_t spilled_bytes(const struct sizes *z, const struct ff_plan *p)
+{
+    const struct ff_input_shape *s = &p->shape;
+    size_t item = ff_dtype_size(z->be->activation), n = (size_t)s->n_res;
+    size_t extra = (size_t)(s->n_extra > 0 ? s->n_extra : 1) * n * (size_t)z->config->extra_msa_channel * item;
+    size_t templates = z->config->multimer || !z->config->templates.enabled ? 0
+                       : (size_t)s->n_template * n * n * (size_t)z->config->templates.num_channel * item;
+    return extra > templates ? extra : templates;
+}
+
 /* One pass with scratch limited to chunk_bytes: fills arena_bytes, stages and flops of ret. An ensemble's later members
  * cost the same as its first; they are counted, but not listed as stages of their own. */
 static void measure(const struct sizes *z, int64_t chunk_bytes, struct ff_plan *ret)
@@ -99,7 +110,8 @@ static void measure(const struct sizes *z, int64_t chunk_bytes, struct ff_plan *
     const struct ff_dap dap = {.comm = comm, .be = be, .arena = &arena, .chunk_bytes = chunk_bytes};
     struct ff_context ctx = {.be = be, .arena = &arena, .config = c, .dap = &dap, .planning = true,
                              .chunk_bytes = chunk_bytes, .chunk_most = FF_CHUNK_MOST, .on_stage = open_stage,
-                             .user = &r, .stream_blocks = ret->stream_blocks, .left_bytes = ret->left_bytes};
+                             .user = &r, .stream_blocks = ret->stream_blocks, .left_bytes = ret->left_bytes,
+                             .spill = ret->spilled_bytes > 0};
     struct ff_batch batch;
     ff_batch_from_shape(&ret->shape, c->multimer, &batch);
     struct ff_forward_state s;
@@ -124,7 +136,7 @@ static void measure(const struct sizes *z, int64_t chunk_bytes, struct ff_plan *
     ff_comm_destroy(comm);
     ret->weight_bytes = z->rest_bytes + (ret->stream_blocks ? 0 : z->block_bytes);
     ret->operand_bytes = ret->left_bytes > 0 ? operand_bytes(z, ret) : 0;
-    ret->host_bytes = (ret->stream_blocks ? z->block_bytes : 0) + ret->operand_bytes;
+    ret->host_bytes = (ret->stream_blocks ? z->block_bytes : 0) + ret->operand_bytes + ret->spilled_bytes;
     ret->copied_bytes_per_pass = ff_backend_plan_copied(be);
     ret->total_bytes = ret->weight_bytes + ret->arena_bytes + ret->workspace_bytes;
 }
@@ -204,8 +216,14 @@ static ff_status fit(const struct sizes *z, size_t host, struct ff_plan *p)
     p->stream_blocks = may_stream;
     if (may_stream && try_chunks(z, least, p))
         return FF_OK;
-    if (may_stream && p->shape.n_rank <= 1 && host - z->block_bytes >= operand_bytes(z, p) && try_operand(z, p))
-        return FF_OK;
+    if (may_stream && p->shape.n_rank <= 1) {
+        host -= z->block_bytes;
+        p->spilled_bytes = host >= spilled_bytes(z, p) ? spilled_bytes(z, p) : 0;
+        if (p->spilled_bytes > 0 && try_chunks(z, least, p))
+            return FF_OK;
+        if (host - p->spilled_bytes >= operand_bytes(z, p) && try_operand(z, p))
+            return FF_OK;
+    }
     return refuse(z, p);
 }
 

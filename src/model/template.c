@@ -94,14 +94,14 @@ static struct ff_tensor own(const struct ff_context *ctx, struct ff_tensor t)
     return ff_tensor_present(&t) ? ff_dap_part(ctx->dap, t, 0) : t;
 }
 
-/* Pair features of template t, through the pair stack and its final layer norm: out = or += . */
-static void embed_one(const struct ff_context *ctx, const struct ff_template_weights *w, const struct ff_batch *b,
-                      int t, struct ff_tensor z, struct ff_tensor pair_mask, struct ff_tensor out, bool accumulate)
+/* Pair features of template t, through the pair stack, before its final layer norm; pushed, with more below it. */
+static struct ff_tensor embed_one(const struct ff_context *ctx, const struct ff_template_weights *w,
+                                  const struct ff_batch *b, int t, struct ff_tensor z, struct ff_tensor pair_mask)
 {
     const struct ff_template_config *c = &ctx->config->templates;
     bool multimer = ctx->config->multimer;
     int64_t n = b->n_res;
-    size_t offset = (size_t)t * (size_t)n, mark = ff_arena_mark(ctx->arena);
+    size_t offset = (size_t)t * (size_t)n;
 
     struct backbone host = backbone_make(b, t);
     const int32_t *types = b->template_aatype != NULL ? b->template_aatype + offset : NULL;
@@ -134,30 +134,79 @@ static void embed_one(const struct ff_context *ctx, const struct ff_template_wei
               .accumulate = true);
     ff_evoformer_stack(ctx, &w->stack, &c->stack, FF_STACK_TEMPLATE, "templates", (struct ff_tensor){0},
                        (struct ff_tensor){0}, act, pair_mask);
-    FF_OP(ctx->be, layer_norm, .out = out, .x = act, .norm = w->output_layer_norm, .accumulate = accumulate);
+    return act;
+}
+
+/* z += attention over the templates' rows t [T, I, N, c_t]. */
+static void attend(const struct ff_context *ctx, const struct ff_template_weights *w, struct ff_tensor z,
+                   struct ff_tensor t)
+{
+    size_t mark = ff_arena_mark(ctx->arena);
+    struct ff_tensor ones = FF_PUSH(ctx, FF_F32, t.shape[0]);
+    FF_OP(ctx->be, fill, .out = ones, .value = 1.0f);
+    FF_OP(ctx->be, template_attention, .out = z, .t = t, .mask = ones, .q_w = w->query, .k_w = w->key, .v_w = w->value,
+          .o_w = w->output.w, .o_b = w->output.b, .n_head = ctx->config->templates.attention.num_head);
     ff_arena_release(ctx->arena, mark);
+}
+
+/* Rows [row, row + n) of all templates, from the host into t [T, n, N, c_t]. */
+static void fetch_rows(const struct ff_context *ctx, struct ff_tensor t, int64_t row)
+{
+    int64_t line = t.shape[2] * t.shape[3] * (int64_t)ff_dtype_size(t.dtype), n_res = t.shape[2];
+    for (int64_t k = 0; k < t.shape[0]; k++) {
+        struct ff_tensor one = ff_tensor_index(t, 0, k);
+        ctx->be->fetch(ctx->be, &one, ctx->spilled != NULL ? ctx->spilled + (k * n_res + row) * line : NULL);
+    }
+}
+
+/* attend() with templates that lie on the host: rows come while those before are worked on. */
+static void attend_from_host(const struct ff_context *ctx, const struct ff_template_weights *w, struct ff_tensor z,
+                             int64_t n_template)
+{
+    int64_t n = z.shape[1], c_t = ctx->config->templates.num_channel;
+    int64_t rows = ff_context_rows(ctx, n, 2 * n_template * n * c_t * (int64_t)ff_dtype_size(z.dtype));
+    struct ff_tensor buffer[2];
+    for (int k = 0; k < 2; k++)
+        buffer[k] = FF_PUSH(ctx, z.dtype, n_template, rows, n, c_t);
+    fetch_rows(ctx, buffer[0], 0);
+    for (int64_t row = 0, k = 0; row < n; row += rows, k++) {
+        int64_t count = row + rows <= n ? rows : n - row, next = row + rows;
+        ctx->be->settle(ctx->be);
+        if (next < n)
+            fetch_rows(ctx, ff_tensor_slice(buffer[(k + 1) % 2], 1, 0, next + rows <= n ? rows : n - next), next);
+        attend(ctx, w, ff_tensor_slice(z, 0, row, count), ff_tensor_slice(buffer[k % 2], 1, 0, count));
+    }
 }
 
 /* Pointwise attention gives masked templates no weight at all, so they are not computed. */
 static void embed_monomer(const struct ff_context *ctx, const struct ff_template_weights *w, const struct ff_batch *b,
                           struct ff_tensor z, struct ff_tensor pair_mask)
 {
-    const struct ff_template_config *c = &ctx->config->templates;
-    int64_t n = b->n_res, used = 0;
-    struct ff_tensor t = FF_PUSH(ctx, z.dtype, b->n_template, z.shape[0], n, c->num_channel);
-    struct ff_tensor ones = FF_PUSH(ctx, FF_F32, b->n_template);
+    int64_t n = b->n_res, c_t = ctx->config->templates.num_channel, used = 0;
+    struct ff_tensor t = {0};
+    if (!ctx->spill)
+        t = FF_PUSH(ctx, z.dtype, b->n_template, z.shape[0], n, c_t);
     for (int i = 0; i < b->n_template; i++) {
         if (b->template_mask != NULL && b->template_mask[i] == 0.0f)
             continue;
-        embed_one(ctx, w, b, i, z, pair_mask, ff_tensor_index(t, 0, used), false);
+        size_t mark = ff_arena_mark(ctx->arena);
+        struct ff_tensor act = embed_one(ctx, w, b, i, z, pair_mask);
+        struct ff_tensor out = ctx->spill ? act : ff_tensor_index(t, 0, used);
+        FF_OP(ctx->be, layer_norm, .out = out, .x = act, .norm = w->output_layer_norm);
+        if (ctx->spill) {
+            ctx->be->store(ctx->be, ctx->spilled != NULL ? ctx->spilled + used * (int64_t)ff_tensor_bytes(&act) : NULL,
+                           &act);
+            ctx->be->settle(ctx->be);
+        }
+        ff_arena_release(ctx->arena, mark);
         used++;
     }
     if (used == 0)
         return;
-    FF_OP(ctx->be, fill, .out = ones, .value = 1.0f);
-    FF_OP(ctx->be, template_attention, .out = z, .t = ff_tensor_slice(t, 0, 0, used),
-          .mask = ff_tensor_slice(ones, 0, 0, used), .q_w = w->query, .k_w = w->key, .v_w = w->value,
-          .o_w = w->output.w, .o_b = w->output.b, .n_head = c->attention.num_head);
+    if (ctx->spill)
+        attend_from_host(ctx, w, z, used);
+    else
+        attend(ctx, w, z, ff_tensor_slice(t, 0, 0, used));
 }
 
 /* Multimer: relu of the mean over templates, then one linear. */
@@ -166,8 +215,12 @@ static void embed_multimer(const struct ff_context *ctx, const struct ff_templat
 {
     int64_t n = b->n_res;
     struct ff_tensor sum = FF_PUSH(ctx, z.dtype, z.shape[0], n, ctx->config->templates.num_channel);
-    for (int i = 0; i < b->n_template; i++)
-        embed_one(ctx, w, b, i, z, pair_mask, sum, i > 0);
+    for (int i = 0; i < b->n_template; i++) {
+        size_t mark = ff_arena_mark(ctx->arena);
+        struct ff_tensor act = embed_one(ctx, w, b, i, z, pair_mask);
+        FF_OP(ctx->be, layer_norm, .out = sum, .x = act, .norm = w->output_layer_norm, .accumulate = i > 0);
+        ff_arena_release(ctx->arena, mark);
+    }
     FF_OP(ctx->be, scale_add, .out = sum, .alpha = 1.0f / (float)b->n_template);
     FF_OP(ctx->be, linear, .out = z, .x = sum, .w = w->output.w, .b = w->output.b, .relu_input = true,
           .accumulate = true);
