@@ -34,8 +34,9 @@ model_src := config weights weights_view params batch pair embed attention trian
   evoformer template structure heads confidence forward plan model
 
 app_src := version interrupt suggest options option_table option_value option_file option_help alignment search_tool \
-  search_record search_aligner search_budget search_cache search_job search_shard search_chain search chain_features \
-  chain_id target user_msa target_features feature_input model_list output_json output output_order run_key run_record \
+  search_record search_aligner search_budget search_cache search_job search_shard search_mmseqs search_chain search \
+  chain_features chain_id target user_msa target_features feature_input model_list output_json output output_order \
+  run_key run_record \
   predictor predictions pipeline search_ahead batch_input batch target_folder bench_cases bench_pass
 
 # Files of app/ that belong to the program alone; everything else goes into the library.
@@ -56,7 +57,7 @@ unit_tests := test_status test_tensor test_arena test_log test_alloc test_strbuf
   test_geometry test_torsion test_mmcif_write test_options test_raw_features test_msa_cluster \
   test_monomer_features test_source test_jax_random test_assembly test_multimer_features test_hhr \
   test_hmmsearch_hits test_align test_mmcif test_output test_run_record test_template_hits test_template_features \
-  test_target test_search_budget test_ssv_filter
+  test_target test_search_budget test_ssv_filter test_search_mmseqs
 
 op_tests := test_ops test_edges test_cpu test_backends test_cost
 
@@ -67,7 +68,7 @@ parallel_tests := test_exchange test_dap
 # Fuzz drivers; built without a fuzzer they replay their seeds.
 fuzz_tests := fuzz_npz fuzz_yaml fuzz_fasta fuzz_a3m fuzz_stockholm fuzz_pdb fuzz_mmcif fuzz_hhr
 
-cli_tests := help config bench params doctor search databases predict bad_input complex plan compare demo
+cli_tests := help config bench params doctor search mmseqs databases predict bad_input complex plan compare demo
 
 # Helpers that the tests link: files under test/, without .c.
 test_support := golden/golden op/cases op/ref_general op/ref_attention op/ref_triangle op/ref_embed op/ref_structure \

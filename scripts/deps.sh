@@ -42,6 +42,7 @@ need openmpi-bin program mpirun
 need hmmer program jackhmmer
 need hhsuite program hhblits
 need kalign program kalign
+need mmseqs2 program mmseqs
 need libcmocka-dev library "$cmocka_text" -lcmocka
 need bats program bats
 if [ "${1:-}" = lint ]; then

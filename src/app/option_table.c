@@ -42,6 +42,9 @@ static const struct ff_choice search_tools[] = {
 static const struct ff_choice offloads[] = {
     {"auto", true}, {"never", false}, {NULL, 0},
 };
+static const struct ff_choice search_gpus[] = {
+    {"auto", FF_SEARCH_GPU_AUTO}, {"yes", FF_SEARCH_GPU_YES}, {"no", FF_SEARCH_GPU_NO}, {NULL, 0},
+};
 static const struct ff_choice chain_ids[] = {
     {"auto", false}, {"alphafold", true}, {NULL, 0},
 };
@@ -196,7 +199,10 @@ const struct ff_option ff_option_table[] = {
     {BOOL("search.enabled", search.enabled), .help = "search the databases for an MSA"},
     {CHOICE("search.tool", enum ff_search_tool, search.tool, search_tools), .flag = "--search-tool",
      .metavar = "NAME",
-     .help = "what searches sequence databases: hmmer, as published; mmseqs2 is refused by this version"},
+     .help = "what searches sequence databases: hmmer, as published; mmseqs2 takes FASTA files, "
+             "which it converts once into search.cache_dir, and databases of its own"},
+    {CHOICE("search.gpu", enum ff_search_gpu, search.gpu, search_gpus),
+     .help = "whether mmseqs2 searches on a GPU; auto: where its version can and there is one"},
     {INT("search.cpus", search.cpus, 0, 4096), .flag = "--search-cpus", .metavar = "N",
      .help = "processors for all searches together; 0: all of this machine"},
     {INT("search.threads", search.threads, 1, 1024),

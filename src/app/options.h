@@ -35,12 +35,14 @@ struct ff_database_config {          /* paths; NULL: not configured. data_dir fi
 };
 
 enum ff_search_tool { FF_SEARCH_BY_HMMER, FF_SEARCH_BY_MMSEQS };
+enum ff_search_gpu { FF_SEARCH_GPU_AUTO, FF_SEARCH_GPU_YES, FF_SEARCH_GPU_NO };
 
 struct ff_search_config {
     enum ff_search_tool tool;        /* for sequence databases in FASTA */
     int cpus;                        /* processors for all searches together; 0: all */
     int threads;                     /* most threads of one search program: 8 as published */
     int64_t memory;                  /* bytes for all searches together; 0: what is free */
+    enum ff_search_gpu gpu;          /* of MMseqs2 */
     int shards;                      /* parts of a FASTA database that are searched side by side; 1: whole, 0: by size
                                       * and processors */
     int time_limit;                  /* seconds for one program; 0: none */

@@ -25,19 +25,19 @@ enum { FOR_MONOMER = 1, FOR_MULTIMER = 2, FOR_ALL = 3 };
 #define DATABASE(field) offsetof(struct ff_database_config, field)
 
 const struct ff_search_spec ff_search_specs[] = {
-    {"uniref90", "uniref90_hits.sto", FF_SEARCH_MSA, FF_TOOL_JACKHMMER, IN_BOTH, FOR_ALL, 1,
+    {"uniref90", "uniref90_hits.sto", "uniref90_hits.a3m", FF_SEARCH_MSA, FF_TOOL_JACKHMMER, IN_BOTH, FOR_ALL, 1,
      {DATABASE(uniref90)}, {"databases.uniref90"}, DATABASE(uniref90_max_hits)},
-    {"bfd", "bfd_uniref_hits.a3m", FF_SEARCH_MSA, FF_TOOL_HHBLITS, IN_FULL, FOR_ALL, 2,
+    {"bfd", "bfd_uniref_hits.a3m", NULL, FF_SEARCH_MSA, FF_TOOL_HHBLITS, IN_FULL, FOR_ALL, 2,
      {DATABASE(bfd), DATABASE(uniref30)}, {"databases.bfd", "databases.uniref30"}, 0},
-    {"small_bfd", "small_bfd_hits.sto", FF_SEARCH_MSA, FF_TOOL_JACKHMMER, IN_REDUCED, FOR_ALL, 1,
+    {"small_bfd", "small_bfd_hits.sto", "small_bfd_hits.a3m", FF_SEARCH_MSA, FF_TOOL_JACKHMMER, IN_REDUCED, FOR_ALL, 1,
      {DATABASE(small_bfd)}, {"databases.small_bfd"}, DATABASE(small_bfd_max_hits)},
-    {"mgnify", "mgnify_hits.sto", FF_SEARCH_MSA, FF_TOOL_JACKHMMER, IN_BOTH, FOR_ALL, 1,
+    {"mgnify", "mgnify_hits.sto", "mgnify_hits.a3m", FF_SEARCH_MSA, FF_TOOL_JACKHMMER, IN_BOTH, FOR_ALL, 1,
      {DATABASE(mgnify)}, {"databases.mgnify"}, DATABASE(mgnify_max_hits)},
-    {"uniprot", "uniprot_hits.sto", FF_SEARCH_PAIRING, FF_TOOL_JACKHMMER, IN_BOTH, FOR_MULTIMER, 1,
+    {"uniprot", "uniprot_hits.sto", "uniprot_hits.a3m", FF_SEARCH_PAIRING, FF_TOOL_JACKHMMER, IN_BOTH, FOR_MULTIMER, 1,
      {DATABASE(uniprot)}, {"databases.uniprot"}, DATABASE(uniprot_max_hits)},
-    {"pdb70", "pdb_hits.hhr", FF_SEARCH_TEMPLATES, FF_TOOL_HHSEARCH, IN_BOTH, FOR_MONOMER, 1,
+    {"pdb70", "pdb_hits.hhr", NULL, FF_SEARCH_TEMPLATES, FF_TOOL_HHSEARCH, IN_BOTH, FOR_MONOMER, 1,
      {DATABASE(pdb70)}, {"databases.pdb70"}, 0},
-    {"pdb_seqres", "pdb_hits.sto", FF_SEARCH_TEMPLATES, FF_TOOL_HMMSEARCH, IN_BOTH, FOR_MULTIMER, 1,
+    {"pdb_seqres", "pdb_hits.sto", NULL, FF_SEARCH_TEMPLATES, FF_TOOL_HMMSEARCH, IN_BOTH, FOR_MULTIMER, 1,
      {DATABASE(pdb_seqres)}, {"databases.pdb_seqres"}, 0},
 };
 _Static_assert(sizeof ff_search_specs / sizeof *ff_search_specs == FF_SEARCH_SPECS, "FF_SEARCH_SPECS");
@@ -62,7 +62,10 @@ void ff_searches_open(const struct ff_config *config, struct ff_searches **ret)
         if (!wanted(config, spec))
             continue;
         struct ff_search *item = &s->items[s->count++];
+        bool mmseqs = config->search.tool == FF_SEARCH_BY_MMSEQS && spec->mmseqs_file != NULL;
         item->spec = spec;
+        item->tool = mmseqs ? FF_TOOL_MMSEQS : spec->tool;
+        item->file = mmseqs ? spec->mmseqs_file : spec->file;
         if (spec->max_rows != 0)
             memcpy(&item->max_rows, base + spec->max_rows, sizeof item->max_rows);
         for (int k = 0; k < spec->n_database; k++) {
@@ -103,7 +106,7 @@ static int64_t database_bytes(const struct ff_search *item)
 {
     struct ff_tool_database state = {0};
     for (int k = 0; k < item->n_database; k++) {
-        if (ff_tool_check_database(item->spec->tool, item->key[k], item->database[k], &state) != FF_OK) {
+        if (ff_tool_check_database(item->tool, item->key[k], item->database[k], &state) != FF_OK) {
             ff_status_clear();
             return -1;
         }
@@ -119,7 +122,7 @@ void ff_searches_describe(const struct ff_searches *s, struct ff_strbuf *out)
         if (item->n_database == 0)
             continue;
         templates = templates || item->spec->use == FF_SEARCH_TEMPLATES;
-        ff_strbuf_printf(out, "%s %s max_rows=%d bytes=%lld", item->spec->name, ff_tool_name(item->spec->tool),
+        ff_strbuf_printf(out, "%s %s max_rows=%d bytes=%lld", item->spec->name, ff_tool_name(item->tool),
                          item->max_rows, (long long)database_bytes(item));
         for (int k = 0; k < item->n_database; k++)
             ff_strbuf_printf(out, " %s", ff_path_base(item->database[k]));
@@ -137,7 +140,7 @@ int ff_search_parts(const struct ff_searches *s, const struct ff_search *item, i
     enum { SMALL = 16 << 20 };   /* bytes that one program has searched before several have begun */
     enum { CPUS = 4 };           /* that one program keeps busy, when what it need not see is left out */
     int shards = s->config->search.shards;
-    if (shards == 1 || (shards == 0 && item->state.bytes < SMALL) || item->spec->tool != FF_TOOL_JACKHMMER ||
+    if (shards == 1 || (shards == 0 && item->state.bytes < SMALL) || item->tool != FF_TOOL_JACKHMMER ||
         !ff_search_shard_possible(item->database[0]))
         return 0;
     int each = ff_search_shard_filters() ? CPUS : 1;
@@ -150,15 +153,36 @@ static ff_status find_program(struct ff_searches *s, enum ff_tool tool)
     return p->path != NULL ? FF_OK : ff_tool_find(&s->config->tools, tool, &p->path, &p->version);
 }
 
+/* Whether MMseqs2 searches on a GPU: where it can and there is one, unless the configuration says otherwise. */
+static ff_status look_for_gpu(struct ff_searches *s, const struct ff_search *item)
+{
+    enum ff_search_gpu wish = s->config->search.gpu;
+    const char *path = item->database[0];
+    if (wish == FF_SEARCH_GPU_NO || (wish == FF_SEARCH_GPU_AUTO && !ff_file_exists("/dev/nvidiactl")))
+        return FF_OK;
+    s->mmseqs_gpu = ff_tool_mmseqs_has_gpu(s->programs[FF_TOOL_MMSEQS].path);
+    if (wish == FF_SEARCH_GPU_AUTO)
+        return FF_OK;
+    if (!s->mmseqs_gpu)
+        return ff_fail(FF_EMISSING, "search.gpu is yes, but tools.mmseqs (%s) cannot search on a GPU; expected MMseqs2 "
+                       "of version 16 or later, built for it", s->programs[FF_TOOL_MMSEQS].version);
+    if (ff_tool_is_mmseqs_database(path) && !(ff_tool_mmseqs_type(path) & FF_MMSEQS_PADDED))
+        return ff_fail(FF_EINPUT, "%s: %s is not made for a search on a GPU; make one of it by mmseqs makepaddedseqdb, "
+                       "or set search.gpu to auto", item->key[0], path);
+    return FF_OK;
+}
+
 static ff_status look_at_search(struct ff_searches *s, struct ff_search *item)
 {
     struct ff_tool_database state = {0};
-    enum ff_tool tool = item->spec->tool;
+    enum ff_tool tool = item->tool;
     if (item->checked)
         return FF_OK;
     FF_TRY(find_program(s, tool));
     if (tool == FF_TOOL_HMMSEARCH)
         FF_TRY(find_program(s, FF_TOOL_HMMBUILD));
+    if (tool == FF_TOOL_MMSEQS)
+        FF_TRY(look_for_gpu(s, item));
     for (int k = 0; k < item->n_database; k++)
         FF_TRY(ff_tool_check_database(tool, item->key[k], item->database[k], &state));
     item->state = state;
@@ -229,11 +253,11 @@ static ff_status check_all(struct ff_searches *s, const struct ff_search_request
         struct ff_search *item = &s->items[i];
         if (!ff_search_is_for(item, q))
             continue;
-        char *path = ff_path_join(q->msa_dir, item->spec->file);
+        char *path = ff_path_join(q->msa_dir, item->file);
         bool kept = ff_file_size(path) > 0;
         free(path);
         if (kept) {
-            char *reason = ff_search_mismatch(item, ff_search_manifest_find(old, item->spec->file));
+            char *reason = ff_search_mismatch(item, ff_search_manifest_find(old, item->file));
             kept = reason == NULL;
             free(reason);
         }
@@ -256,8 +280,6 @@ static ff_status check_all(struct ff_searches *s, const struct ff_search_request
 
 ff_status ff_searches_check(struct ff_searches *s, const struct ff_search_request *q, int *ret_n_run)
 {
-    if (s->config->search.tool != FF_SEARCH_BY_HMMER)
-        return ff_fail(FF_EUSAGE, "search.tool: searching by mmseqs2 is not part of this version; expected hmmer");
     struct ff_search_manifest old;
     ff_search_manifest_read(q->msa_dir, &old);
     ff_status st = check_all(s, q, &old, ret_n_run);

@@ -125,6 +125,17 @@ bool ff_search_budget_wait(struct ff_search_budget *b, struct ff_search_ticket *
     return true;
 }
 
+void ff_search_budget_shrink(struct ff_search_budget *b, struct ff_search_ticket *t, int cpus)
+{
+    pthread_mutex_lock(&b->lock);
+    if (cpus >= 1 && cpus < t->cpus) {
+        b->free_cpus += t->cpus - cpus;
+        t->cpus = cpus;
+        pthread_cond_broadcast(&b->changed);
+    }
+    pthread_mutex_unlock(&b->lock);
+}
+
 void ff_search_budget_release(struct ff_search_budget *b, struct ff_search_ticket *t)
 {
     pthread_mutex_lock(&b->lock);

@@ -29,6 +29,8 @@ long ff_search_budget_next_chain(struct ff_search_budget *b);
 void ff_search_budget_enqueue(struct ff_search_budget *b, struct ff_search_ticket *t);
 /* Waits for room. false: *stop became true, and the ticket is not in the queue any more. stop may be NULL. */
 bool ff_search_budget_wait(struct ff_search_budget *b, struct ff_search_ticket *t, const bool *stop);
+/* Gives back all processors but so many, for the rest of a search that needs no more; at least one. */
+void ff_search_budget_shrink(struct ff_search_budget *b, struct ff_search_ticket *t, int cpus);
 void ff_search_budget_release(struct ff_search_budget *b, struct ff_search_ticket *t);
 /* Takes a ticket out of the queue that will not be waited for. */
 void ff_search_budget_cancel(struct ff_search_budget *b, struct ff_search_ticket *t);

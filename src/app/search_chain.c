@@ -34,13 +34,13 @@ static void result_key(const struct ff_searches *s, const struct ff_search *item
     struct ff_tool_call call = {.program = "", .query = "", .output = "", .databases = names,
                                 .n_database = item->n_database};
     struct ff_command command;
-    ff_tool_command(item->spec->tool, &call, &command);
+    ff_tool_command(item->tool, &call, &command);
     char *flags = ff_command_text(&command);
     struct ff_strbuf text = {0};
     ff_strbuf_printf(&text, "search 1\n%s\n%s\n%s%s\n%lld %lld\nmax_rows %d\n%s\n", sequence,
-                     input != NULL ? input : "", ff_tool_name(item->spec->tool), flags,
+                     input != NULL ? input : "", ff_tool_name(item->tool), flags,
                      (long long)item->state.bytes, (long long)item->state.mtime, item->max_rows,
-                     s->programs[item->spec->tool].version);
+                     s->programs[item->tool].version);
     ff_hash_sha256_hex(text.s, text.len, ret);
     ff_strbuf_free(&text);
     free(flags);
@@ -85,7 +85,7 @@ static ff_status parse_result(const struct ff_search *item, const char *name, co
         return FF_OK;
     }
     ff_status st;
-    if (item->spec->tool == FF_TOOL_HHSEARCH) {
+    if (item->tool == FF_TOOL_HHSEARCH) {
         hits->template_search = FF_TEMPLATES_HHSEARCH;
         FF_TRY(ff_hhr_parse(name, text, len, &hits->templates));
         st = check_hhr(name, text, len, sequence, &hits->templates);
@@ -145,7 +145,7 @@ static bool reuse_file(const struct ff_search *item, const char *path, const cha
         ff_search_record_copy(old, &hits->record);
     else
         hits->record = (struct ff_search_record){.name = ff_xstrdup(item->spec->name),
-                                                 .file = ff_xstrdup(item->spec->file), .database_bytes = -1};
+                                                 .file = ff_xstrdup(item->file), .database_bytes = -1};
     hits->record.rows = rows;
     hits->record.reused = true;
     return true;
@@ -250,7 +250,7 @@ static ff_status search_database(struct task *t, const char *dir, const char *ke
     struct ff_search_job job = {
         .config = s->config,
         .programs = s->programs,
-        .tool = item->spec->tool,
+        .tool = item->tool,
         .databases = item->database,
         .n_database = item->n_database,
         .max_rows = item->max_rows,
@@ -260,12 +260,17 @@ static ff_status search_database(struct task *t, const char *dir, const char *ke
         .profile = t->profile,
         .profile_rows = t->profile != NULL ? s->items[0].max_rows : 0,
         .cpus = t->ticket.cpus,
+        .budget = s->budget,
+        .ticket = &t->ticket,
+        .all_rows = item->spec->use == FF_SEARCH_PAIRING,
+        .gpu = s->mmseqs_gpu,
+        .database = item->state,
         .shards = ff_search_parts(s, item, t->ticket.cpus),
         .stop = t->chain->q->stop,
     };
     *r = (struct ff_search_record){
         .name = ff_xstrdup(item->spec->name),
-        .file = ff_xstrdup(item->spec->file),
+        .file = ff_xstrdup(item->file),
         .key = ff_xstrdup(key),
         .input = t->input[0] != '\0' ? ff_xstrdup(t->input) : NULL,
         .database = ff_search_database_text(item),
@@ -278,8 +283,8 @@ static ff_status search_database(struct task *t, const char *dir, const char *ke
     if (st == FF_OK)
         st = ff_search_job_run(&job, &text, r);
     if (st == FF_OK) {
-        const char *tool = ff_tool_name(item->spec->tool);
-        st = parse_result(item, ff_tool_output(item->spec->tool), ff_strbuf_cstr(&text), text.len, job.sequence,
+        const char *tool = ff_tool_name(item->tool);
+        st = parse_result(item, ff_tool_output(item->tool), ff_strbuf_cstr(&text), text.len, job.sequence,
                           t->hits);
         if (st != FF_OK) { /* the program's fault, not that of the user's input */
             ff_context(st, "%s wrote a result that cannot be used", tool);
@@ -397,8 +402,8 @@ static void fill_tickets(struct ff_searches *s, struct task *tasks, int n)
         const struct ff_search *item = tasks[i].item;
         tasks[i].ticket = (struct ff_search_ticket){
             .chain = chain,
-            .cost = ff_tool_cost(item->spec->tool) * (double)item->state.bytes,
-            .memory = ff_tool_memory(item->spec->tool, item->state.bytes),
+            .cost = ff_tool_cost(item->tool) * (double)item->state.bytes,
+            .memory = ff_tool_memory(item->tool, item->state.bytes),
         };
     }
     for (int i = 0; i < n; i++) {
@@ -498,8 +503,8 @@ static int make_tasks(struct chain *c, struct task *tasks, struct ff_search_resu
         if (!ff_search_is_for(item, q))
             continue;
         struct ff_search_hits *hits = &ret->items[ret->count];
-        char *path = ff_path_join(q->msa_dir, item->spec->file);
-        const struct ff_search_record *old = ff_search_manifest_find(&c->manifest, item->spec->file);
+        char *path = ff_path_join(q->msa_dir, item->file);
+        const struct ff_search_record *old = ff_search_manifest_find(&c->manifest, item->file);
         bool may_reuse = !templates || profile_task == NULL;
         if (may_reuse && reuse_file(item, path, q->sequence, templates && sha256[0] != '\0' ? sha256 : NULL, old,
                                     hits)) {

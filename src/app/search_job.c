@@ -10,11 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/search_mmseqs.h"
 #include "app/search_shard.h"
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/subprocess.h"
+#include "bio/a3m.h"
 #include "bio/stockholm_text.h"
 #include "format/gzip.h"
 
@@ -136,6 +138,8 @@ static ff_status search_sequences(const struct ff_search_job *job, struct ff_str
     };
     if (st == FF_OK && job->tool == FF_TOOL_JACKHMMER) {
         st = job->shards > 0 ? ff_search_shard_run(job, query, text, r) : ff_search_job_jackhmmer(job, &call, text, r);
+    } else if (st == FF_OK && job->tool == FF_TOOL_MMSEQS) {
+        st = ff_search_mmseqs_run(job, query, text, r);
     } else if (st == FF_OK) {
         st = ff_search_job_call(job, job->tool, &call, NULL, NULL, r);
         if (st == FF_OK)
@@ -148,30 +152,57 @@ static ff_status search_sequences(const struct ff_search_job *job, struct ff_str
 
 /* --- 3. searches of templates ----------------------------------------------------------------------------------- */
 
+/* Stockholm of rows whose columns are the query's residues. */
+static void put_rows(const struct ff_search_job *job, const struct ff_msa *m, struct ff_strbuf *out)
+{
+    char *line = ff_xmalloc((size_t)m->n_col + 1);
+    memset(line, 'x', (size_t)m->n_col);
+    line[m->n_col] = '\0';
+    ff_strbuf_printf(out, "# STOCKHOLM 1.0\n\n%s %.*s\n", job->name, m->n_col, ff_msa_row(m, 0));
+    for (int i = 1; i < m->n_row; i++)
+        ff_strbuf_printf(out, "row%d %.*s\n", i, m->n_col, ff_msa_row(m, i));
+    ff_strbuf_printf(out, "#=GC RF %s\n//\n", line);
+    free(line);
+}
+
+/* The kept alignment that a template search starts from: jackhmmer's, or an A3M of MMseqs2, without insertions. */
+static ff_status read_profile(const struct ff_search_job *job, struct ff_strbuf *out)
+{
+    char *s;
+    size_t len;
+    FF_TRY(ff_gzip_read_file(job->profile, &s, &len));
+    ff_status st = FF_OK;
+    if (*s == '>') {
+        struct ff_msa m;
+        st = ff_a3m_parse(job->profile, s, len, job->profile_rows, &m);
+        if (st == FF_OK)
+            put_rows(job, &m, out);
+        ff_msa_free(&m);
+    } else if (job->profile_rows > 0) {
+        ff_stockholm_text_truncate(s, len, job->profile_rows, out);
+    } else {
+        ff_strbuf_append(out, s, len);
+    }
+    free(s);
+    return st;
+}
+
 /* The alignment that a template search starts from, without repeated rows and empty columns. */
 static ff_status make_profile(const struct ff_search_job *job, struct ff_strbuf *ret)
 {
     struct ff_strbuf text = {0}, unique = {0};
     ff_status st = FF_OK;
     if (job->profile != NULL) {
-        char *s;
-        size_t len;
-        FF_TRY(ff_gzip_read_file(job->profile, &s, &len));
-        if (job->profile_rows > 0)
-            ff_stockholm_text_truncate(s, len, job->profile_rows, &text);
-        else
-            ff_strbuf_append(&text, s, len);
-        free(s);
+        st = read_profile(job, &text);
     } else {
-        size_t n = strlen(job->sequence);
-        char *line = ff_xmalloc(n + 1);
-        memset(line, 'x', n);
-        line[n] = '\0';
-        ff_strbuf_printf(&text, "# STOCKHOLM 1.0\n\n%s %s\n#=GC RF %s\n//\n", job->name, job->sequence, line);
-        free(line);
+        struct ff_msa m;
+        ff_msa_from_query(job->sequence, job->name, &m);
+        put_rows(job, &m, &text);
+        ff_msa_free(&m);
     }
     const char *name = job->profile != NULL ? job->profile : "the query";
-    st = ff_stockholm_text_deduplicate(name, ff_strbuf_cstr(&text), text.len, &unique);
+    if (st == FF_OK)
+        st = ff_stockholm_text_deduplicate(name, ff_strbuf_cstr(&text), text.len, &unique);
     if (st == FF_OK)
         st = ff_stockholm_text_remove_empty_columns(name, ff_strbuf_cstr(&unique), unique.len, ret);
     ff_strbuf_free(&unique);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "app/options.h"
+#include "app/search_budget.h"
 #include "app/search_record.h"
 #include "app/search_tool.h"
 #include "base/strbuf.h"
@@ -31,6 +32,11 @@ struct ff_search_job {
                                                   * NULL: the query alone */
     int profile_rows;                            /* of it that count; 0: all */
     int cpus;
+    struct ff_search_budget *budget;             /* that cpus are from, with */
+    struct ff_search_ticket *ticket;
+    bool all_rows;                               /* mmseqs: similar rows stay, as each may have a partner */
+    bool gpu;                                    /* mmseqs: on the GPU, where the database is made for it */
+    struct ff_tool_database database;            /* what its files are now */
     int shards;                                  /* jackhmmer: parts of the database; 0: whole */
     int64_t n_sequence;                          /* of the whole database, for shards */
     const bool *stop;                            /* may be NULL */

@@ -20,6 +20,7 @@ enum { FF_SEARCH_SPECS = 7, FF_SEARCH_MAX_DATABASE = 2 };
 struct ff_search_spec {
     const char *name;
     const char *file;            /* in the msas/ folder */
+    const char *mmseqs_file;     /* when MMseqs2 takes jackhmmer's place; NULL: it does not */
     enum ff_search_use use;
     enum ff_tool tool;
     int presets;                 /* of IN_FULL and IN_REDUCED */
@@ -38,6 +39,8 @@ struct ff_search {
     const char *database[FF_SEARCH_MAX_DATABASE]; /* paths of the configuration; n_database 0: not configured */
     const char *key[FF_SEARCH_MAX_DATABASE];
     int n_database;
+    enum ff_tool tool;                  /* that of spec, or MMseqs2 in jackhmmer's place, with */
+    const char *file;                   /* a name that says A3M */
     int max_rows;                       /* 0: all */
     bool checked;
     struct ff_tool_database state;      /* once checked */
@@ -49,6 +52,7 @@ struct ff_searches {
     struct ff_search items[FF_SEARCH_SPECS];
     int count;
     struct ff_search_program programs[FF_TOOL_COUNT];
+    bool mmseqs_gpu;                    /* MMseqs2 searches on the GPU where the database is made for it */
     pthread_mutex_t lock;               /* of what is looked at once: programs, and of items: checked to n_sequence */
     struct ff_search_budget *budget;    /* made by the first run */
 };

@@ -177,6 +177,65 @@ static void hmmsearch_command(const struct ff_tool_call *call, struct ff_command
     add(c, "%s", call->databases[0]);
 }
 
+/* The chain of calls of ColabFold. Clusters are expanded where a database has them; what aligns badly is left out, and
+ * of many similar rows some stay. */
+static const struct {
+    const char *name;
+    const char *flags[12];
+    bool threads;
+} mmseqs_steps[FF_MMSEQS_COUNT] = {
+    [FF_MMSEQS_CREATEDB] = {"createdb", {NULL}, false},
+    [FF_MMSEQS_PAD] = {"makepaddedseqdb", {NULL}, true},
+    [FF_MMSEQS_SEARCH] = {"search", {"--num-iterations", "3", "-a", "-s", "8", "-e", "0.1", "--max-seqs", "10000"},
+                          true},
+    [FF_MMSEQS_MOVE] = {"mvdb", {NULL}, false},
+    [FF_MMSEQS_LINK] = {"lndb", {NULL}, false},
+    [FF_MMSEQS_EXPAND] = {"expandaln", {"--expansion-mode", "0", "-e", "inf", "--expand-filter-clusters", "1",
+                                        "--max-seq-id", "0.95"}, true},
+    [FF_MMSEQS_ALIGN] = {"align", {"-e", "10", "--max-accept", "100000", "--alt-ali", "10", "-a"}, true},
+    [FF_MMSEQS_FILTER] = {"filterresult", {"--qid", "0", "--qsc", "0.8", "--diff", "0", "--max-seq-id", "1.0",
+                                           "--filter-min-enable", "100"}, true},
+    [FF_MMSEQS_DIVERSE] = {"filterresult", {"--qid", "0.0,0.2,0.4,0.6,0.8,1.0", "--qsc", "0", "--diff", "3000",
+                                            "--max-seq-id", "0.95", "--filter-min-enable", "1000"}, true},
+    [FF_MMSEQS_TABLE] = {"convertalis", {"--format-output", "qstart,qend,tstart,tend,qaln,taln,theader"}, true},
+};
+
+static void mmseqs_step(const struct ff_tool_call *call, enum ff_mmseqs_step step, struct ff_command *c)
+{
+    add(c, "%s", mmseqs_steps[step].name);
+    for (int i = 0; i < FF_MMSEQS_MAX_PATH && call->paths[i] != NULL; i++)
+        add(c, "%s", call->paths[i]);
+    for (const char *const *flag = mmseqs_steps[step].flags; *flag != NULL; flag++)
+        add(c, "%s", *flag);
+}
+
+static void mmseqs_command(const struct ff_tool_call *call, struct ff_command *c)
+{
+    if (call->step == FF_MMSEQS_ALL) {
+        for (int i = 0; i < call->n_database; i++)
+            add(c, "%s", call->databases[i]);
+        for (int step = FF_MMSEQS_ALL + 1; step < FF_MMSEQS_COUNT; step++)
+            mmseqs_step(call, (enum ff_mmseqs_step)step, c);
+        return;
+    }
+    mmseqs_step(call, call->step, c);
+    add(c, "-v");
+    add(c, "1");
+    if (mmseqs_steps[call->step].threads) {
+        add(c, "--threads");
+        add(c, "%d", call->cpus);
+    }
+    if (call->step == FF_MMSEQS_SEARCH && call->gpu) {
+        add(c, "--gpu");
+        add(c, "1");
+        add(c, "--prefilter-mode");
+        add(c, "1");
+    } else if (call->step == FF_MMSEQS_SEARCH && call->memory > 0) {
+        add(c, "--split-memory-limit");
+        add(c, "%lldM", (long long)(call->memory >> 20) + 1);
+    }
+}
+
 /* --- databases -------------------------------------------------------------------------------------------------- */
 
 /* A readable, non-empty file; adds its size. */
@@ -226,6 +285,57 @@ static ff_status check_hhsuite_database(const char *key, const char *path, struc
     return FF_OK;
 }
 
+bool ff_tool_is_mmseqs_database(const char *path)
+{
+    char *type = ff_xasprintf("%s.dbtype", path);
+    bool is = ff_file_exists(type);
+    free(type);
+    return is;
+}
+
+int64_t ff_tool_mmseqs_type(const char *path)
+{
+    char *file = ff_xasprintf("%s.dbtype", path), *s = NULL;
+    size_t len;
+    int64_t type = -1;
+    if (ff_file_read(file, &s, &len) == FF_OK && len == 4) {
+        const unsigned char *b = (const unsigned char *)s;
+        type = b[0] | b[1] << 8 | (int64_t)(b[2] | (b[3] & 0x7f) << 8) << 16; /* the highest bit: compressed */
+    }
+    ff_status_clear();
+    free(s);
+    free(file);
+    return type;
+}
+
+/* A FASTA file, or the files that MMseqs2 makes of one. Large data lie in several files, PATH.0 and on. */
+static ff_status check_mmseqs_database(const char *key, const char *path, struct ff_tool_database *state)
+{
+    static const char *const suffix[] = {".index", ".dbtype", "_h.index", "_h.dbtype"};
+    if (!ff_tool_is_mmseqs_database(path))
+        return check_fasta_database(key, path, state);
+    int64_t type = ff_tool_mmseqs_type(path) & 0xffff;
+    if (type != FF_MMSEQS_AMINO_ACIDS)
+        return ff_fail(FF_EINPUT, "%s: %s is an MMseqs2 database of type %d; expected one of protein sequences (0)",
+                       key, path, (int)type);
+    for (size_t i = 0; i < sizeof suffix / sizeof *suffix; i++) {
+        char *file = ff_xasprintf("%s%s", path, suffix[i]);
+        ff_status st = check_file(key, file, state);
+        free(file);
+        FF_TRY(st);
+    }
+    if (ff_file_exists(path))
+        return check_file(key, path, state);
+    for (int i = 0;; i++) {
+        char *file = ff_xasprintf("%s.%d", path, i);
+        bool end = i > 0 && !ff_file_exists(file);
+        ff_status st = end ? FF_OK : check_file(key, file, state);
+        free(file);
+        if (end || st != FF_OK)
+            return st;
+    }
+}
+
 /* --- the programs ----------------------------------------------------------------------------------------------- */
 
 static const struct tool_spec {
@@ -236,21 +346,24 @@ static const struct tool_spec {
     const char *output;
     double cost;
     int gib;                     /* of memory, with a large database */
+    int mib;                     /* with a small one */
     void (*command)(const struct ff_tool_call *call, struct ff_command *c);
     ff_status (*check_database)(const char *key, const char *path, struct ff_tool_database *state);
 } specs[FF_TOOL_COUNT] = {
     [FF_TOOL_JACKHMMER] = {"jackhmmer", offsetof(struct ff_tool_config, jackhmmer), "HMMER", "hmmer", "output.sto",
-                           1, 2, jackhmmer_command, check_fasta_database},
+                           1, 2, 256, jackhmmer_command, check_fasta_database},
     [FF_TOOL_PHMMER] = {"phmmer", offsetof(struct ff_tool_config, phmmer), "HMMER", "hmmer", "output.tbl",
-                        1, 1, phmmer_command, check_fasta_database},
+                        1, 1, 256, phmmer_command, check_fasta_database},
     [FF_TOOL_HHBLITS] = {"hhblits", offsetof(struct ff_tool_config, hhblits), "HHblits", "hhsuite", "output.a3m",
-                         0.5, 16, hhblits_command, check_hhsuite_database},
+                         0.5, 16, 256, hhblits_command, check_hhsuite_database},
     [FF_TOOL_HHSEARCH] = {"hhsearch", offsetof(struct ff_tool_config, hhsearch), "HHsearch", "hhsuite", "output.hhr",
-                          1, 8, hhsearch_command, check_hhsuite_database},
+                          1, 8, 256, hhsearch_command, check_hhsuite_database},
     [FF_TOOL_HMMBUILD] = {"hmmbuild", offsetof(struct ff_tool_config, hmmbuild), "HMMER", "hmmer", "output.hmm",
-                          0, 1, hmmbuild_command, NULL},
+                          0, 1, 256, hmmbuild_command, NULL},
     [FF_TOOL_HMMSEARCH] = {"hmmsearch", offsetof(struct ff_tool_config, hmmsearch), "HMMER", "hmmer", "output.sto",
-                           20, 2, hmmsearch_command, check_fasta_database},
+                           20, 2, 256, hmmsearch_command, check_fasta_database},
+    [FF_TOOL_MMSEQS] = {"mmseqs", offsetof(struct ff_tool_config, mmseqs), "MMseqs2 Version", "mmseqs2", "output.tsv",
+                        0.1, 64, 1024, mmseqs_command, check_mmseqs_database},
 };
 
 const char *ff_tool_name(enum ff_tool tool)
@@ -265,7 +378,7 @@ const char *ff_tool_output(enum ff_tool tool)
 
 size_t ff_tool_memory(enum ff_tool tool, int64_t database_bytes)
 {
-    size_t most = (size_t)specs[tool].gib << 30, small = ((size_t)256 << 20) + 4 * (size_t)database_bytes;
+    size_t most = (size_t)specs[tool].gib << 30, small = ((size_t)specs[tool].mib << 20) + 4 * (size_t)database_bytes;
     return small < most ? small : most;
 }
 
@@ -333,4 +446,15 @@ ff_status ff_tool_find(const struct ff_tool_config *config, enum ff_tool tool, c
     ff_subprocess_result_free(&result);
     ff_strbuf_free(&text);
     return st;
+}
+
+bool ff_tool_mmseqs_has_gpu(const char *program)
+{
+    const char *argv[] = {program, "search", "-h", NULL};
+    struct ff_strbuf text = {0};
+    bool has = ff_subprocess_check(argv, NULL, keep_text, &text, NULL) == FF_OK &&
+               strstr(ff_strbuf_cstr(&text), "--gpu ") != NULL;
+    ff_status_clear();
+    ff_strbuf_free(&text);
+    return has;
 }

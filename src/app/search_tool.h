@@ -15,6 +15,7 @@
 
 enum ff_tool {
     FF_TOOL_JACKHMMER, FF_TOOL_PHMMER, FF_TOOL_HHBLITS, FF_TOOL_HHSEARCH, FF_TOOL_HMMBUILD, FF_TOOL_HMMSEARCH,
+    FF_TOOL_MMSEQS,
     FF_TOOL_COUNT
 };
 
@@ -42,6 +43,24 @@ ff_status ff_tool_check_database(enum ff_tool tool, const char *key, const char 
 
 #define FF_TOOL_FIRST_FILTER 0.0005      /* P-value of the first filter of jackhmmer and phmmer */
 
+/* MMseqs2 is many programs in one; a search calls some of them one after the other. */
+enum ff_mmseqs_step {
+    FF_MMSEQS_ALL,               /* no command: the settings of all, which decide a result */
+    FF_MMSEQS_CREATEDB, FF_MMSEQS_PAD, FF_MMSEQS_SEARCH, FF_MMSEQS_MOVE, FF_MMSEQS_LINK, FF_MMSEQS_EXPAND,
+    FF_MMSEQS_ALIGN, FF_MMSEQS_FILTER, FF_MMSEQS_DIVERSE, FF_MMSEQS_TABLE,
+    FF_MMSEQS_COUNT
+};
+enum { FF_MMSEQS_MAX_PATH = 5 };
+
+/* Whether the installed MMseqs2 knows how to search on a GPU. */
+bool ff_tool_mmseqs_has_gpu(const char *program);
+
+/* Whether path is a database that MMseqs2 made, rather than a FASTA file. */
+bool ff_tool_is_mmseqs_database(const char *path);
+/* The kind of one: its type and, in the upper half, its flags; -1: it cannot be read. */
+enum { FF_MMSEQS_AMINO_ACIDS = 0, FF_MMSEQS_PADDED = 8 << 16 };
+int64_t ff_tool_mmseqs_type(const char *path);
+
 /* Arguments as execvp takes them. */
 enum { FF_COMMAND_MAX = 64 };
 struct ff_command {
@@ -56,6 +75,10 @@ struct ff_tool_call {
     const char *const *databases;        /* [n_database] */
     int n_database;
     int cpus;
+    enum ff_mmseqs_step step;            /* mmseqs, with */
+    const char *paths[FF_MMSEQS_MAX_PATH];       /* its arguments, up to the first NULL */
+    bool gpu;                            /* mmseqs: search on the GPU */
+    int64_t memory;                      /* mmseqs: bytes that a search may take; 0: what there is */
     bool one_sequence;                   /* hmmbuild: the query is one sequence in FASTA, as jackhmmer takes it */
     int64_t z;                           /* sequences that the database counts as, jackhmmer and phmmer; 0: as found */
     int64_t dom_z;                       /* the same for domains; 0: as found */

@@ -94,8 +94,37 @@ static void test_beside(void **state)
     ff_search_budget_free(b);
 }
 
+/* What is given back is there for the next one, and comes back once. */
+static void test_shrink(void **state)
+{
+    (void)state;
+    struct ff_search_budget *b = ff_search_budget_new(8, 1000);
+    struct ff_search_ticket first = {.chain = 0, .cost = 1, .cpus = 8}, second = {.chain = 1, .cost = 1, .cpus = 6};
+    struct ff_search_ticket third = {.chain = 2, .cost = 1, .cpus = 8};
+    bool stop = true;
+    ff_search_budget_enqueue(b, &first);
+    assert_true(ff_search_budget_wait(b, &first, NULL));
+    ff_search_budget_enqueue(b, &second);
+    assert_false(ff_search_budget_wait(b, &second, &stop));
+    ff_search_budget_shrink(b, &first, 9);
+    assert_int_equal(first.cpus, 8);
+    ff_search_budget_shrink(b, &first, 2);
+    assert_int_equal(first.cpus, 2);
+    ff_search_budget_enqueue(b, &second);
+    assert_true(ff_search_budget_wait(b, &second, NULL));
+    assert_int_equal(second.cpus, 6);
+    ff_search_budget_release(b, &first);
+    ff_search_budget_release(b, &second);
+    ff_search_budget_enqueue(b, &third);
+    assert_true(ff_search_budget_wait(b, &third, NULL));
+    assert_int_equal(third.cpus, 8);
+    ff_search_budget_release(b, &third);
+    ff_search_budget_free(b);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_order), cmocka_unit_test(test_beside)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_order), cmocka_unit_test(test_beside),
+                                       cmocka_unit_test(test_shrink)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
