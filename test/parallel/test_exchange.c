@@ -175,6 +175,7 @@ static void test_turn(void **state)
     turn(9, 9, 1 << 20);
     turn(9, 11, 1);
     turn(3, 10, 2000);
+    turn(1, 4000, 1 << 20); /* in messages that MPI sends when they are asked for */
 }
 
 /* Rank r sends rank q its rows [q, q + q + 1): blocks of different sizes, none for rank 0's neighbour below. */
