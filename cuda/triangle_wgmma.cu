@@ -52,9 +52,10 @@ __global__ void __launch_bounds__(threads, 2) project_kernel(const __grid_consta
     for (int u = (int)threadIdx.x; u < CZ * CI / 8; u += threads) {
         int k = u / (CI / 8), n = u % (CI / 8);
         unsigned at = wgmma_swizzled<128>((unsigned)(k * 128 + n % 8 * 16));
-        *(uint4 *)(s.w[n / 8 * 2] + at) = *(const uint4 *)(a.w + u * 8);
-        *(uint4 *)(s.w[n / 8 * 2 + 1] + at) = *(const uint4 *)(a.gate_w + u * 8);
+        copy16_async(s.w[n / 8 * 2] + at, a.w + u * 8, true);
+        copy16_async(s.w[n / 8 * 2 + 1] + at, a.gate_w + u * 8, true);
     }
+    copy_commit();
     for (int c = (int)threadIdx.x; c < CZ; c += threads) {
         s.scale[c] = a.scale[c];
         s.offset[c] = a.offset[c];
@@ -84,6 +85,7 @@ __global__ void __launch_bounds__(threads, 2) project_kernel(const __grid_consta
         }
     };
     load(blockIdx.x);
+    copy_wait<0>();
     __syncthreads();
 
     int turn = 0;
@@ -181,6 +183,7 @@ template <int CI, int CZ> struct output_shared {
 template <int K, int CZ, class Row>
 __device__ __forceinline__ void load_columns(unsigned char *to, const bf16 *w, Row &&row)
 {
+#pragma unroll 8
     for (int u = (int)threadIdx.x; u < K * CZ / 8; u += threads) {
         int k = u / (CZ / 8), j = u % (CZ / 8);
         const unsigned *from = (const unsigned *)(w + row(k) * CZ + j / 4 * 32 + j % 4 * 2);
@@ -200,13 +203,6 @@ __global__ void __launch_bounds__(threads, 2) output_kernel(const __grid_constan
     S &s = *(S *)((char *)shared_memory + (base - shared_address(shared_memory)));
     const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32, g = lane / 4, t = lane % 4;
 
-    load_columns<CI, CZ>(s.o_w[0], a.o_w, [](int k) { return k; });
-    /* Of each 16 that a product sums over, lane t gives two of its pairs of channels: numbers 2 t, 2 t + 1 and
-     * 2 t + 8, 2 t + 9. */
-    load_columns<CZ, CZ>(s.gate_w[0], a.gate_w, [](int k) {
-        int i = k / 16 * 2 + k / 8 % 2;
-        return i / 4 * 32 + k / 2 % 4 * 8 + i % 4 * 2 + k % 2;
-    });
     for (int c = (int)threadIdx.x; c < CI; c += threads) {
         s.center_scale[c] = a.center_scale[c];
         s.center_offset[c] = a.center_offset[c];
@@ -259,7 +255,14 @@ __global__ void __launch_bounds__(threads, 2) output_kernel(const __grid_constan
     load_z(blockIdx.x);
     load_x(blockIdx.x);
     copy_commit();
-    shared_fence();                              /* of the weights; the barrier follows */
+    load_columns<CI, CZ>(s.o_w[0], a.o_w, [](int k) { return k; });
+    /* Of each 16 that a product sums over, lane t gives two of its pairs of channels: numbers 2 t, 2 t + 1 and
+     * 2 t + 8, 2 t + 9. */
+    load_columns<CZ, CZ>(s.gate_w[0], a.gate_w, [](int k) {
+        int i = k / 16 * 2 + k / 8 % 2;
+        return i / 4 * 32 + k / 2 % 4 * 8 + i % 4 * 2 + k % 2;
+    });
+    shared_fence();                              /* the barrier follows */
 
 #pragma unroll 1
     for (unsigned tile = blockIdx.x; tile < a.t.tiles; tile += gridDim.x) {
