@@ -40,12 +40,12 @@ static void visiting_attention(const struct ff_context *ctx, const struct ff_att
         part.chunk_bytes /= 2; /* the other half is for pieces under way, eight of them and the one that is here */
     int64_t rows = ff_context_rows(&part, most, 9 * len * x.shape[2] * (int64_t)ff_dtype_size(x.dtype));
     size_t mark = ff_arena_mark(ctx->arena);
-    struct ff_tensor own = FF_PUSH(ctx, pair.dtype, w->num_head, pair.shape[0], pair.shape[1]);
-    struct ff_tensor whole = ff_dap_push_whole(ctx->dap, own, axis, len);
+    struct ff_tensor whole = FF_PUSH(ctx, pair.dtype, w->num_head, len, len), own = whole;
     struct ff_dap_visit v;
     ff_dap_visit_open(ctx->dap, x, len, rows, (struct ff_tensor){0}, &v);
     size_t loop = ff_arena_mark(ctx->arena);
-
+    if (ff_dap_size(ctx->dap) > 1)
+        own = FF_PUSH(ctx, pair.dtype, w->num_head, pair.shape[0], pair.shape[1]);
     FF_OP(ctx->be, pair_bias, .out = own, .x = pair, .norm = w->pair_norm, .w = w->pair_bias);
     struct ff_dap_gathering g = ff_dap_gather_begin(ctx->dap, own, axis, whole);
     ff_dap_visit_fetch(&v, 0);

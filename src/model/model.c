@@ -494,6 +494,7 @@ static void run_begin(struct run *r)
     char *spilled = r->m->host != NULL ? (char *)r->m->host + r->plan->operand_bytes : NULL;
     r->ctx = (struct ff_context){.be = r->m->be, .arena = &r->arena, .config = &r->m->config, .dap = &r->dap,
                                  .chunk_bytes = r->plan->chunk_bytes, .chunk_most = FF_CHUNK_MOST,
+                                 .second_operand = r->plan->second_operand,
                                  .stream_blocks = r->plan->stream_blocks, .blocks = r->m->packed,
                                  .left_bytes = r->plan->left_bytes, .operand = r->m->host,
                                  .spill = r->plan->spilled_bytes > 0, .spilled = spilled,

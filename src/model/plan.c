@@ -124,7 +124,7 @@ static void measure(const struct sizes *z, int64_t chunk_bytes, struct ff_plan *
     struct ff_context ctx = {.be = be, .arena = &arena, .config = c, .dap = &dap, .planning = true,
                              .chunk_bytes = chunk_bytes, .chunk_most = FF_CHUNK_MOST, .on_stage = open_stage,
                              .user = &r, .stream_blocks = ret->stream_blocks, .left_bytes = ret->left_bytes,
-                             .spill = ret->spilled_bytes > 0};
+                             .spill = ret->spilled_bytes > 0, .second_operand = ret->second_operand};
     struct ff_batch batch;
     ff_batch_from_shape(&ret->shape, c->multimer, &batch);
     struct ff_forward_state s;
@@ -174,9 +174,16 @@ static int longest_that_fits(const struct sizes *z, const struct ff_plan *plan)
     return low;
 }
 
-/* Chunks of 256, 192, 128, 96, ... MiB down to least. */
+/* Chunks of 256, 192, 128, 96, ... MiB down to least; on several ranks the second operand only with the largest. */
 static bool try_chunks(const struct sizes *z, int64_t least, struct ff_plan *p)
 {
+    p->second_operand = p->shape.n_rank > 1;
+    if (p->second_operand) {
+        measure(z, FF_CHUNK_MOST, p);
+        if (p->total_bytes <= p->budget_bytes)
+            return true;
+    }
+    p->second_operand = false;
     for (int64_t chunk = FF_CHUNK_MOST; chunk > least; chunk /= 2)
         for (int quarters = 4; quarters > 2; quarters--) {
             measure(z, chunk / 4 * quarters, p);
