@@ -169,23 +169,38 @@ template <int D, bool BIAS> struct queries {
         return good;
     }
 
-    /* out = value / sum * sigmoid(gate), rows from `query` on */
-    __device__ __forceinline__ void finish(bf16 *out, int64_t out_l, const bf16 *gate, int64_t gate_l, int query,
+    /* The gates of this thread's queries, rows from `query` on, before the sigmoid. */
+    __device__ __forceinline__ static void load_gates(unsigned (&w)[2][D / 8], const bf16 *gate, int64_t gate_l,
+                                                      int query, int length)
+    {
+        const int lane = (int)threadIdx.x % 32;
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            int row = query + (int)threadIdx.x / 32 % 4 * 16 + r * 8 + lane / 4;
+            const bf16 *from = gate + min(row, length - 1) * gate_l + lane % 4 * 2;
+#pragma unroll
+            for (int n = 0; n < D / 8; n++)
+                w[r][n] = *(const unsigned *)(from + n * 8);
+        }
+    }
+
+    /* out = value / sum * sigmoid(gate) */
+    __device__ __forceinline__ void finish(bf16 *out, int64_t out_l, const unsigned (&w)[2][D / 8], int query,
                                            int length) const
     {
-        const int lane = (int)threadIdx.x % 32, t = lane % 4;
+        const int lane = (int)threadIdx.x % 32;
 #pragma unroll
         for (int r = 0; r < 2; r++) {
             int row = query + (int)threadIdx.x / 32 % 4 * 16 + r * 8 + lane / 4;
             if (row >= length)
                 continue;
-            float inverse = 1.0f / sum[r];
+            bf16 *to = out + row * out_l + lane % 4 * 2;
+            float inverse = __fdividef(1.0f, sum[r]);
 #pragma unroll
             for (int n = 0; n < D / 8; n++) {
-                unsigned w = *(const unsigned *)(gate + row * gate_l + n * 8 + 2 * t);
-                float x = value[4 * n + 2 * r] * inverse / (1.0f + exp2_fast(-FF_LOG2E * low_half(w)));
-                float y = value[4 * n + 2 * r + 1] * inverse / (1.0f + exp2_fast(-FF_LOG2E * high_half(w)));
-                *(unsigned *)(out + row * out_l + n * 8 + 2 * t) = pack2(x, y);
+                float x = value[4 * n + 2 * r] * inverse * fast_sigmoid(low_half(w[r][n]));
+                float y = value[4 * n + 2 * r + 1] * inverse * fast_sigmoid(high_half(w[r][n]));
+                *(unsigned *)(to + n * 8) = pack2(x, y);
             }
         }
     }
@@ -205,88 +220,117 @@ template <int D> __device__ __forceinline__ void logits(float (&s)[UNIT / 2], ui
  * tile lies at the same place of it. */
 template <int D, bool BIAS> struct reader {
     using S = shape<D>;
-    static constexpr int CHUNKS = D / 8, BIAS_CHUNKS = KEYS / 8;     /* 16 bytes each, of a head, of a row of bias */
-    static constexpr int AT_ONCE = THREADS / (KEYS * CHUNKS);        /* batch rows that the threads cover together */
+    static constexpr int PIECES = D / 8, BIAS_PIECES = KEYS / 8;     /* 16 bytes each, of a head, of a row of bias */
+    static constexpr int AT_ONCE = THREADS / (KEYS * PIECES);        /* batch rows that the threads cover together */
+    static constexpr int BIAS_AT_ONCE = THREADS / BIAS_PIECES;
     static_assert(AT_ONCE >= 1, "a thread has one key of a batch row at most");
     const struct ff_cuda_attention_job &j;
     const int row, head, query;
-    const bf16 *first_key, *first_bias;
+    bool whole;                          /* all rows and queries are there, and the bias may be copied */
+    int key;                             /* first of the next tile */
+    const bf16 *from_keys, *from_bias;   /* this thread's part of it */
+    unsigned to_keys, to_values, to_bias;    /* its place in the first stage */
 
     __device__ __forceinline__ const bf16 *at(int b, int l) const
     {
         return (const bf16 *)j.qkvg + (row + b) * j.qkvg_b + l * j.qkvg_l + head * D;
     }
 
-    __device__ __forceinline__ reader(const struct ff_cuda_attention_job &job, int r, int h, int q)
+    __device__ __forceinline__ reader(const struct ff_cuda_attention_job &job, int r, int h, int q, unsigned stages)
         : j(job), row(r), head(h), query(q)
     {
-        const int key = (int)threadIdx.x / CHUNKS % KEYS, m = (int)threadIdx.x / BIAS_CHUNKS;
-        first_key = at((int)threadIdx.x / (KEYS * CHUNKS), key) + j.n_head * D + (int)threadIdx.x % CHUNKS * 8;
-        first_bias = (const bf16 *)j.bias + head * j.bias_h;
-        if (BIAS && j.bias_aligned)
-            first_bias += (query + m) * j.bias_i + (int)threadIdx.x % BIAS_CHUNKS * 8;
+        const int b = (int)threadIdx.x / (KEYS * PIECES), l = (int)threadIdx.x / PIECES % KEYS,
+                  piece = (int)threadIdx.x % PIECES * 16;
+        whole = row + ROWS <= j.n_row && (!BIAS || (query + QUERIES <= j.length && j.bias_aligned));
+        to_keys = stages + b * KEYS * S::ROW + wgmma_swizzled<S::ROW>(l * S::ROW + piece);
+        to_values = stages + S::K_BYTES + b * KEYS * S::V_ROW + wgmma_swizzled<S::V_ROW>(l * S::V_ROW + piece);
+        to_bias = stages + S::K_BYTES + S::V_BYTES + wgmma_swizzled<2 * KEYS>((int)threadIdx.x * 16);
+    }
+
+    __device__ __forceinline__ void start()
+    {
+        const int b = (int)threadIdx.x / (KEYS * PIECES), l = (int)threadIdx.x / PIECES % KEYS;
+        key = 0;
+        from_keys = at(b, l) + j.n_head * D + (int)threadIdx.x % PIECES * 8;
+        from_bias = (const bf16 *)j.bias + head * j.bias_h + (query + (int)threadIdx.x / BIAS_PIECES) * j.bias_i +
+                    (int)threadIdx.x % BIAS_PIECES * 8;
     }
 
     __device__ __forceinline__ void queries(char *to) const
     {
 #pragma unroll 1
-        for (int u = (int)threadIdx.x; u < ROWS * QUERIES * CHUNKS; u += THREADS) {
-            int c = u % CHUNKS, l = u / CHUNKS % QUERIES, b = u / CHUNKS / QUERIES;
+        for (int u = (int)threadIdx.x; u < ROWS * QUERIES * PIECES; u += THREADS) {
+            int c = u % PIECES, l = u / PIECES % QUERIES, b = u / PIECES / QUERIES;
             bool there = query + l < j.length && row + b < j.n_row;
             copy16_async(to + wgmma_swizzled<S::ROW>((b * QUERIES + l) * S::ROW + c * 16),
                          there ? at(b, query + l) + c * 8 : (const bf16 *)j.qkvg, there);
         }
     }
 
-    /* Keys, values and bias from `key` on into a stage. */
-    __device__ __forceinline__ void keys(char *stage, int key) const
+    /* The next tile into a stage `distance` bytes behind the first: where nothing is missing, which is nearly always,
+     * by copies alone. */
+    __device__ __forceinline__ void next(char *stages, unsigned distance)
     {
-        char *k = stage, *v = stage + S::K_BYTES;
-        const int hd = j.n_head * D, l = (int)threadIdx.x / CHUNKS % KEYS, c = (int)threadIdx.x % CHUNKS;
-        const int first = (int)threadIdx.x / (KEYS * CHUNKS);
-        const unsigned k_to = wgmma_swizzled<S::ROW>(l * S::ROW + c * 16),
-                       v_to = wgmma_swizzled<S::V_ROW>(l * S::V_ROW + c * 16);
-        const bf16 *from_key = first_key + key * j.qkvg_l;
+        const int64_t hd = j.n_head * D;
+        if (whole && key + KEYS <= j.length) {
+            if (AT_ONCE <= ROWS || (int)threadIdx.x < ROWS * KEYS * PIECES) {
 #pragma unroll
-        for (int i = 0; i < ROWS; i += AT_ONCE) {
-            const int b = first + i;
-            if (AT_ONCE > ROWS && b >= ROWS)
-                break;
-            bool there = key + l < j.length && row + b < j.n_row;
-            const bf16 *from = there ? from_key + i * j.qkvg_b : (const bf16 *)j.qkvg;
-            copy16_async(k + b * KEYS * S::ROW + k_to, from, there);
-            copy16_async(v + b * KEYS * S::V_ROW + v_to, there ? from + hd : from, there);
-        }
-        bf16 *to = (bf16 *)(stage + S::K_BYTES + S::V_BYTES);
-        if (BIAS && j.bias_aligned) {
-            const int m = (int)threadIdx.x / BIAS_CHUNKS, at = (int)threadIdx.x % BIAS_CHUNKS * 8;
-            const unsigned bias_to = wgmma_swizzled<2 * KEYS>((m * KEYS + at) * 2);
-            const bf16 *from = first_bias + key;
+                for (int i = 0; i < ROWS; i += AT_ONCE) {
+                    const bf16 *from = from_keys + i * j.qkvg_b;
+                    copy16_async(to_keys + distance + i * KEYS * S::ROW, from);
+                    copy16_async(to_values + distance + i * KEYS * S::V_ROW, from + hd);
+                }
+            }
+            if (BIAS)
 #pragma unroll
-            for (int i = 0; i < QUERIES; i += THREADS / BIAS_CHUNKS) {
-                /* The last piece of a row may reach past its keys, not past the row's distance: that is a multiple
-                 * of 8. */
-                bool there = query + m + i < j.length && key + at < j.length;
-                copy16_async((char *)to + i * 2 * KEYS + bias_to, there ? from + i * j.bias_i : (const bf16 *)j.bias,
-                             there);
-            }
-        } else if (BIAS) {
-#pragma unroll 1
-            for (int u = (int)threadIdx.x; u < QUERIES * KEYS; u += THREADS) {
-                int m = u / KEYS, n = u % KEYS;
-                bool there = query + m < j.length && key + n < j.length;
-                to[wgmma_swizzled<2 * KEYS>((m * KEYS + n) * 2) / 2] =
-                    there ? first_bias[(query + m) * j.bias_i + key + n] : __float2bfloat16(0.0f);
-            }
+                for (int i = 0; i < QUERIES; i += BIAS_AT_ONCE)
+                    copy16_async(to_bias + distance + i * 2 * KEYS, from_bias + i * j.bias_i);
+        } else if (key < j.length) {
+            some(stages + distance);
         }
+        from_keys += KEYS * j.qkvg_l;
+        from_bias += KEYS;
+        key += KEYS;
         copy_commit();
+    }
+
+    /* A tile at an edge: zeros for what is not there. */
+    __device__ __noinline__ void some(char *stage) const
+    {
+        char *k = stage, *v = stage + S::K_BYTES, *to = v + S::V_BYTES;
+        const int hd = j.n_head * D;
+#pragma unroll 1
+        for (int u = (int)threadIdx.x; u < ROWS * KEYS * PIECES; u += THREADS) {
+            const int piece = u % PIECES, l = u / PIECES % KEYS, b = u / PIECES / KEYS;
+            bool there = key + l < j.length && row + b < j.n_row;
+            const bf16 *from = there ? at(b, key + l) + piece * 8 + hd : (const bf16 *)j.qkvg;
+            copy16_async(k + b * KEYS * S::ROW + wgmma_swizzled<S::ROW>(l * S::ROW + piece * 16), from, there);
+            copy16_async(v + b * KEYS * S::V_ROW + wgmma_swizzled<S::V_ROW>(l * S::V_ROW + piece * 16),
+                         there ? from + hd : from, there);
+        }
+        const bf16 *bias = (const bf16 *)j.bias + head * j.bias_h + query * j.bias_i + key;
+#pragma unroll 1
+        for (int u = (int)threadIdx.x; BIAS && j.bias_aligned && u < QUERIES * BIAS_PIECES; u += THREADS) {
+            /* The last piece of a row may reach past its keys, not past the row's distance, a multiple of 8. */
+            const int m = u / BIAS_PIECES, at = u % BIAS_PIECES * 8;
+            bool there = query + m < j.length && key + at < j.length;
+            copy16_async(to + wgmma_swizzled<2 * KEYS>(u * 16), there ? bias + m * j.bias_i + at : bias, there);
+        }
+#pragma unroll 1
+        for (int u = (int)threadIdx.x; BIAS && !j.bias_aligned && u < QUERIES * KEYS; u += THREADS) {
+            const int m = u / KEYS, n = u % KEYS;
+            bool there = query + m < j.length && key + n < j.length;
+            *(bf16 *)(to + wgmma_swizzled<2 * KEYS>(u * 2)) =
+                there ? bias[m * j.bias_i + n] : __float2bfloat16(0.0f);
+        }
     }
 };
 
 #endif /* FF_HAVE_WGMMA */
 
 template <int D, bool BIAS>
-__global__ void __launch_bounds__(THREADS, 2) kernel(const __grid_constant__ struct ff_cuda_attention_job j, int n_tile)
+__global__ void __launch_bounds__(THREADS, 2)
+    kernel(const __grid_constant__ struct ff_cuda_attention_job j, int n_tile, bool head_inside)
 {
 #ifdef FF_HAVE_WGMMA
     using S = shape<D>;
@@ -295,9 +339,12 @@ __global__ void __launch_bounds__(THREADS, 2) kernel(const __grid_constant__ str
     auto *bits = (key_bits(*)[ROWS][KEYS / UNIT])(shared + AT_KEYS + STAGES * STAGE);      /* [STAGES] */
     /* The shuffle tells the compiler that the whole warp has the same number. */
     const int lane = (int)threadIdx.x % 32, warp = __shfl_sync(0xffffffffu, (int)threadIdx.x / 32, 0), own = warp / 4;
-    const int n_query = (j.length + QUERIES - 1) / QUERIES;
-    const int row = (int)blockIdx.x / n_query * ROWS, query = (int)blockIdx.x % n_query * QUERIES, head = blockIdx.y;
-    const reader<D, BIAS> read(j, row, head, query);
+    /* Queries vary fastest, then heads, or batch rows where the bias of all heads is too much for the cache. */
+    const int n_query = (j.length + QUERIES - 1) / QUERIES, n_group = (j.n_row + ROWS - 1) / ROWS;
+    const int query = (int)blockIdx.x % n_query * QUERIES, rest = (int)blockIdx.x / n_query;
+    const int head = head_inside ? rest % j.n_head : rest / n_group;
+    const int row = (head_inside ? rest / j.n_head : rest % n_group) * ROWS;
+    reader<D, BIAS> read(j, row, head, query, shared_address(shared) + AT_KEYS);
 
     /* Heads smaller than the depth of a product: zeros behind queries and keys, which no copy touches. */
     if (S::ROW > 2 * D)
@@ -316,9 +363,11 @@ __global__ void __launch_bounds__(THREADS, 2) kernel(const __grid_constant__ str
         return warp < ROWS * KEYS / 32 && key < j.length ? j.mask[mask_row * j.mask_b + key * j.mask_l] : 0.0f;
     };
     auto keep_mask = [&](int tile, float m) {
+        if (warp >= ROWS * KEYS / 32)
+            return;
         unsigned valid = __ballot_sync(0xffffffffu, m != 0.0f);
         unsigned inside = __ballot_sync(0xffffffffu, tile * KEYS + mask_key < j.length);
-        if (warp < ROWS * KEYS / 32 && lane == 0)
+        if (lane == 0)
             bits[tile % STAGES][warp / (KEYS / 32)][warp % (KEYS / 32)] = {valid, inside};
     };
 
@@ -337,7 +386,8 @@ __global__ void __launch_bounds__(THREADS, 2) kernel(const __grid_constant__ str
 #pragma unroll
         for (int m = 0; m < PARTS; m++)
             part[m].clear();
-        read.keys(shared + AT_KEYS, 0);
+        read.start();
+        read.next(shared + AT_KEYS, 0);
         keep_mask(0, mask_at(0));
 #pragma unroll 1
         for (int tile = 0; tile < n_tile; tile++) {
@@ -348,7 +398,7 @@ __global__ void __launch_bounds__(THREADS, 2) kernel(const __grid_constant__ str
             wgmma_wait<0>();             /* the last tile's values are no longer read */
             __syncthreads();
             unit_logits(s[0], stage, 0);
-            read.keys(shared + AT_KEYS + (stage ^ 1) * STAGE, (tile + 1) * KEYS);
+            read.next(shared + AT_KEYS, (stage ^ 1) * STAGE);
             mask = mask_at(tile + 1);
             bool plain[KEYS / UNIT];
 #pragma unroll
@@ -385,10 +435,13 @@ __global__ void __launch_bounds__(THREADS, 2) kernel(const __grid_constant__ str
     }
     if (row + own >= j.n_row)
         return;
+    unsigned gates[PARTS][2][D / 8];
 #pragma unroll
     for (int m = 0; m < PARTS; m++)
-        part[m].finish((bf16 *)j.out + (row + own) * j.out_b + head * D, j.out_l, read.at(own, 0) + 3 * j.n_head * D,
-                       j.qkvg_l, query + m * 64, j.length);
+        part[m].load_gates(gates[m], read.at(own, 0) + 3 * j.n_head * D, j.qkvg_l, query + m * 64, j.length);
+#pragma unroll
+    for (int m = 0; m < PARTS; m++)
+        part[m].finish((bf16 *)j.out + (row + own) * j.out_b + head * D, j.out_l, gates[m], query + m * 64, j.length);
 #endif
 }
 
@@ -397,8 +450,10 @@ template <int D, bool BIAS> void launch(const struct ff_cuda_attention_job *j)
     constexpr int bytes =
         shape<D>::Q_BYTES + STAGES * (shape<D>::STAGE[BIAS] + ROWS * (KEYS / UNIT) * (int)sizeof(key_bits));
     FF_CUDA(cudaFuncSetAttribute(kernel<D, BIAS>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
-    dim3 grid(ff_blocks(j->length, QUERIES) * ff_blocks(j->n_row, ROWS), (unsigned)j->n_head);
-    kernel<D, BIAS><<<grid, THREADS, bytes, j->stream>>>(*j, (j->length + KEYS - 1) / KEYS);
+    /* Half of the second-level cache of the smallest GPU with these instructions. */
+    bool head_inside = !BIAS || 2.0 * j->n_head * j->length * j->length <= 25e6;
+    unsigned blocks = ff_blocks(j->length, QUERIES) * ff_blocks(j->n_row, ROWS) * (unsigned)j->n_head;
+    kernel<D, BIAS><<<blocks, THREADS, bytes, j->stream>>>(*j, (j->length + KEYS - 1) / KEYS, head_inside);
     FF_CUDA_LAUNCHED();
 }
 

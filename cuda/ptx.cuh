@@ -72,6 +72,11 @@ __device__ __forceinline__ void copy16_async(void *to, const void *from, bool th
                  "r"(there ? 16 : 0)
                  : "memory");
 }
+/* The same to a shared address, always. */
+__device__ __forceinline__ void copy16_async(unsigned to, const void *from)
+{
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
+}
 __device__ __forceinline__ void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 /* Waits until at most n of the latest groups are under way. */
 template <int n> __device__ __forceinline__ void copy_wait()

@@ -87,6 +87,10 @@ static inline unsigned to_tf32(float x)
 static inline float exp2_fast(float x) { return exp2f(x); }
 
 void copy16_async(void *to, const void *from, bool there);
+static inline void copy16_async(unsigned to, const void *from)
+{
+    copy16_async((void *)emulator_shared_at(to), from, true);
+}
 void copy_commit();
 void emulator_copy_wait(int n);
 template <int n> static inline void copy_wait() { emulator_copy_wait(n); }
