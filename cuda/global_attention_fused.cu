@@ -107,6 +107,16 @@ __global__ void __launch_bounds__(threads, 2) collect_kernel(const __grid_consta
     __shared__ float sums[warps][columns][channels], counts[warps][columns];
     const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32, g = lane / 4, t = lane % 4;
     const int r = (int)blockIdx.x * columns + g, step = a.splits * sequences;
+    int s = (int)blockIdx.y * sequences + 2 * warp;
+    tile_rows next;
+    float next_mask[2];
+    auto load = [&](int s) {
+        next.load(a, r, s, t);
+#pragma unroll
+        for (int e = 0; e < 2; e++)
+            next_mask[e] = r < a.n_col && s + e < a.n_seq ? a.mask[(s + e) * a.mask_s + r * a.mask_r] : 0.0f;
+    };
+    load(s);
     load_norm(scale, offset, a);
     /* A lane's results are four neighbouring numbers of [k, v]. */
     load_fragments(w, a.kv_w, 2 * dim, [](int k, int i, int p) { return own(i, 2 * k + p); },
@@ -114,17 +124,12 @@ __global__ void __launch_bounds__(threads, 2) collect_kernel(const __grid_consta
     __syncthreads();
 
     float sum[16] = {}, count = 0.0f;
-    int s = (int)blockIdx.y * sequences + 2 * warp;
-    tile_rows next;
-    next.load(a, r, s, t);
     /* All warps of a block go through the same number of tiles. */
     for (int first = (int)blockIdx.y * sequences; first < a.n_seq; first += step, s += step) {
         tile_rows now = next;
-        float mask[2], x[2][16];
-#pragma unroll
-        for (int e = 0; e < 2; e++)
-            mask[e] = r < a.n_col && s + e < a.n_seq ? a.mask[(s + e) * a.mask_s + r * a.mask_r] : 0.0f;
-        next.load(a, r, s + step, t);
+        const float mask[2] = {next_mask[0], next_mask[1]};
+        float x[2][16];
+        load(s + step);
 #pragma unroll
         for (int e = 0; e < 2; e++) {
             norm_quarter<channels>(x[e], now.raw[e], scale, offset, t);
@@ -218,7 +223,7 @@ __global__ void __launch_bounds__(threads) attend_kernel(const __grid_constant__
     running now = {-INFINITY, 0.0f, {}};
     const uint4 *kv = (const uint4 *)(a.kv + (int64_t)r * a.n_seq * (2 * dim));
     const float *mask = a.mask + r * a.mask_r;
-#pragma unroll 4
+#pragma unroll 8
     for (int s = (int)threadIdx.x / heads; s < a.n_seq; s += threads / heads) {
         float key[8], value[8];
         unpack8(key, kv[2 * s]);
@@ -267,6 +272,9 @@ __global__ void __launch_bounds__(threads, 2) apply_kernel(const __grid_constant
     __shared__ __align__(16) float scale[channels], offset[channels], gate_b[channels], o_b[channels];
     const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32, g = lane / 4, t = lane % 4;
     const int r = (int)blockIdx.x * columns + g, step = a.splits * sequences;
+    int s = (int)blockIdx.y * sequences + 2 * warp;
+    tile_rows next;
+    next.load(a, r, s, t);
     load_norm(scale, offset, a);
     if (threadIdx.x < channels) {
         gate_b[threadIdx.x] = a.gate_b[threadIdx.x];
@@ -283,9 +291,6 @@ __global__ void __launch_bounds__(threads, 2) apply_kernel(const __grid_constant
                                : make_float2(0.0f, 0.0f);
     __syncthreads();
 
-    int s = (int)blockIdx.y * sequences + 2 * warp;
-    tile_rows next;
-    next.load(a, r, s, t);
     for (int first = (int)blockIdx.y * sequences; first < a.n_seq; first += step, s += step) {
         tile_rows now = next;
         next.load(a, r, s + step, t);
