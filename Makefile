@@ -24,7 +24,7 @@ compute_src := tensor arena ops backend cost tile tile_kernels attention_tile op
   ops_cpu_opm ops_cpu_embed ops_cpu_geometry ops_cpu_point ops_cpu_heads ops_plan wrap ops_dump ops_profile \
   op_call op_case op_fill
 
-parallel_src = comm dap $(if $(have_mpi),comm_mpi)
+parallel_src = comm dap agree schedule team $(if $(have_mpi),comm_mpi mail_mpi)
 
 feature_src := feature_check raw_features msa_pool jax_random jax_sampling msa_cluster msa_features residue_features \
   monomer_features pairing assembly multimer_features source feature_file template_set template_hits template_match \
@@ -37,7 +37,8 @@ app_src := version interrupt suggest options option_table option_value option_fi
   search_record search_aligner search_budget search_cache search_job search_shard search_mmseqs search_chain search \
   chain_features chain_id target user_msa target_features feature_input model_list output_json output output_order \
   run_key run_record \
-  predictor predictions pipeline search_ahead batch_input batch target_folder bench_cases bench_pass
+  predictor predictions pipeline search_ahead batch_input estimate batch_ranks batch target_folder bench_cases \
+  bench_pass
 
 # Files of app/ that belong to the program alone; everything else goes into the library.
 main_src := main cmd_params cmd_config cmd_doctor cmd_version cmd_predict cmd_features cmd_search cmd_plan \
@@ -57,13 +58,14 @@ unit_tests := test_status test_tensor test_arena test_log test_alloc test_strbuf
   test_geometry test_torsion test_mmcif_write test_options test_raw_features test_msa_cluster \
   test_monomer_features test_source test_jax_random test_assembly test_multimer_features test_hhr \
   test_hmmsearch_hits test_align test_mmcif test_output test_run_record test_template_hits test_template_features \
-  test_target test_search_budget test_ssv_filter test_search_mmseqs
+  test_target test_search_budget test_schedule test_ssv_filter test_search_mmseqs
 
 op_tests := test_ops test_edges test_cpu test_backends test_cost
 
 golden_tests := test_layers test_passes test_memory test_command test_complex_features
 
-parallel_tests := test_exchange test_dap
+# Run by mpirun, from the bats files.
+parallel_tests := test_exchange test_dap same_results
 
 # Fuzz drivers; built without a fuzzer they replay their seeds.
 fuzz_tests := fuzz_npz fuzz_yaml fuzz_fasta fuzz_a3m fuzz_stockholm fuzz_pdb fuzz_mmcif fuzz_hhr
@@ -101,7 +103,7 @@ unit_bins := $(addprefix $(O)/test/unit/,$(unit_tests))
 op_bins := $(addprefix $(O)/test/op/,$(op_tests))
 golden_bins := $(addprefix $(O)/test/golden/,$(golden_tests))
 parallel_bins := $(addprefix $(O)/test/parallel/,$(parallel_tests))
-parallel_files := test/parallel/dap.bats
+parallel_files := test/parallel/dap.bats test/parallel/command.bats
 fuzz_bins := $(addprefix $(O)/test/fuzz/,$(fuzz_tests))
 bench_bins := $(addprefix $(O)/test/bench/,$(bench_programs))
 test_lib := $(O)/libtest.a
@@ -184,8 +186,8 @@ check-op: $(op_bins)
 	@$(run_tests) $(op_bins)
 check-golden: $(exe) $(golden_bins)
 	@FASTFOLD=$(exe) $(run_tests) $(golden_bins)
-check-parallel: $(parallel_bins)
-	@FF_TEST_BUILD=$(O) $(run_tests) $(parallel_files)
+check-parallel: $(exe) $(parallel_bins) $(golden_bins)
+	@FASTFOLD=$(exe) FF_TEST_BUILD=$(O) $(run_tests) $(parallel_files)
 check-cli: $(exe)
 	@FASTFOLD=$(exe) $(run_tests) $(cli_files)
 check-gpu: $(exe) $(op_bins) $(golden_bins) $(parallel_bins)

@@ -69,7 +69,7 @@ __global__ void add_mean_kernel(T *z, int64_t z_i, int64_t z_j, const float *y, 
         return;
     int i = i0 + (int)(pair / n_j), j = j0 + (int)(pair % n_j);
     T *to = z + i * z_i + j * z_j + c;
-    *to = from_float<T>(to_float(*to) + (y[at] + bias[c]) * bits.factor(i, j));
+    *to = from_float<T>(to_float(*to) + (y[at] + bias[c]) * mask_factor(bits.count(i, j, 0, 1)));
 }
 
 /* --- bf16, C = 32, c_z = 128 --- */
@@ -90,7 +90,7 @@ __global__ void __launch_bounds__(threads, 2) mean_kernel(const __grid_constant_
     extern __shared__ uint4 shared_memory[];
     mean_stage *stage = (mean_stage *)shared_memory;
     float *y = (float *)shared_memory;           /* [128, opm_pitch] at the end */
-    __shared__ float factor[opm_rows];
+    __shared__ int count[2][opm_rows];
     int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32;
     int pair0 = (int)blockIdx.x * opm_rows;
 
@@ -122,7 +122,7 @@ __global__ void __launch_bounds__(threads, 2) mean_kernel(const __grid_constant_
         load(s);
         copy_commit();
     }
-    opm_load_factors(factor, a, pair0);
+    opm_count(count, a, pair0);
 
     int row0 = warp % 4 * 32, column0 = warp / 4 * 64;
     float sum[2][8][4] = {};
@@ -161,13 +161,15 @@ __global__ void __launch_bounds__(threads, 2) mean_kernel(const __grid_constant_
 #pragma unroll
             for (int half = 0; half < 2; half++) {
                 int row = row0 + 16 * m + 8 * half + lane / 4;
-                float f = factor[row];
+                float f = mask_factor(count[0][row] + count[1][row]);
                 *(float2 *)(y + row * opm_pitch + c) =
                     make_float2((sum[m][n][2 * half] + b0) * f, (sum[m][n][2 * half + 1] + b1) * f);
             }
     }
+    opm_target target;
+    target.load(a, pair0);
     __syncthreads();
-    opm_add_rows(a, y, pair0);
+    target.add(a, pair0, y);
 }
 
 /* False where the GPU has not the shared memory. */

@@ -22,7 +22,7 @@ __global__ void __launch_bounds__(opm_threads) mean_wgmma_kernel(const __grid_co
 {
 #ifdef FF_HAVE_WGMMA
     extern __shared__ uint4 shared_memory[];
-    __shared__ float factor[opm_rows];
+    __shared__ int count[2][opm_rows];
     const unsigned base = (shared_address(shared_memory) + 1023) / 1024 * 1024;
     char *stage = (char *)shared_memory + (base - shared_address(shared_memory));
     const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32, pair0 = (int)blockIdx.x * opm_rows;
@@ -53,7 +53,7 @@ __global__ void __launch_bounds__(opm_threads) mean_wgmma_kernel(const __grid_co
         load(s);
         copy_commit();
     }
-    opm_load_factors(factor, a, pair0);
+    opm_count(count, a, pair0);
 
     float sum[64] = {};
 #pragma unroll 1
@@ -75,6 +75,8 @@ __global__ void __launch_bounds__(opm_threads) mean_wgmma_kernel(const __grid_co
         wgmma_commit();
         wgmma_wait<1>();
     }
+    opm_target target;
+    target.load(a, pair0);
     wgmma_wait<0>();
     wgmma_use(sum);
     copy_wait<0>();
@@ -82,7 +84,8 @@ __global__ void __launch_bounds__(opm_threads) mean_wgmma_kernel(const __grid_co
 
     float *y = (float *)stage;           /* [128, opm_pitch] */
     const int row0 = warp * 16 + lane / 4, column = lane % 4 * 2;
-    const float f0 = factor[row0], f1 = factor[row0 + 8];
+    const float f0 = mask_factor(count[0][row0] + count[1][row0]);
+    const float f1 = mask_factor(count[0][row0 + 8] + count[1][row0 + 8]);
 #pragma unroll
     for (int n = 0; n < opm_channels / 8; n++) {
         float2 b = *(const float2 *)(a.bias + 8 * n + column);
@@ -92,7 +95,7 @@ __global__ void __launch_bounds__(opm_threads) mean_wgmma_kernel(const __grid_co
             make_float2((sum[4 * n + 2] + b.x) * f1, (sum[4 * n + 3] + b.y) * f1);
     }
     __syncthreads();
-    opm_add_rows(a, y, pair0);
+    target.add(a, pair0, y);
 #endif
 }
 

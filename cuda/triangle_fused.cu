@@ -473,6 +473,9 @@ bool ff_cuda_triangle_output_fused(struct ff_backend *be, const struct ff_triang
         (const float *)a->o_b.data, (const float *)a->gate_b.data,
         tiling_of(a->out.shape[0], a->out.shape[1], output_rows), channel_first_aligned(&a->x),
     };
+    static_assert(output_rows == triangle_wgmma_rows, "the tiling serves both");
+    if (ff_cuda_triangle_output_wgmma(be, (int)c_i, (int)c_z, &p))
+        return true;
     if (c_i == 128 && c_z == 128)
         return launch<output_shared<128, 128>>(be, triangle_output_kernel<128, 128>, p);
     if (c_i == 128)

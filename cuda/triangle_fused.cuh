@@ -51,5 +51,6 @@ bool ff_cuda_triangle_output_fused(struct ff_backend *be, const struct ff_triang
 /* The same on GPUs with products of warpgroups, c_z and c_i 64 or 128, for tiles of this many pairs. */
 constexpr int triangle_wgmma_rows = 64;
 bool ff_cuda_triangle_project_wgmma(struct ff_backend *be, int c_z, int c_i, const struct triangle_project_job *j);
+bool ff_cuda_triangle_output_wgmma(struct ff_backend *be, int c_i, int c_z, const struct triangle_output_job *j);
 
 #endif

@@ -1,15 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
- * triangle_wgmma: the projection of triangle multiplication in bf16 by products of warpgroups, one pass over memory.
+ * triangle_wgmma: projection and output of triangle multiplication in bf16 by products of warpgroups, one pass over
+ * memory each. Persistent blocks of one warpgroup keep the weights in shared memory; two per multiprocessor, so that
+ * one multiplies while the other norms or stores. A tile is 64 pairs (triangle_fused.cuh). Four lanes have a row of z,
+ * lane t the channels 8 t .. + 7 of every 32. What is numbered in which order within a product is chosen so that
+ * results come out where they are needed: nothing is turned over.
  *
  * triangle_project (Alg. 11, 12 lines 1-2): out[c, i, k] = mask (LN(z) W + b) sigmoid(LN(z) Wg + bg).
- *   Persistent blocks of one warpgroup, two per multiprocessor, so that one multiplies while the other norms or
- *   stores. A tile is 64 pairs (triangle_fused.cuh). The product is made transposed, out [64 channels, 64 pairs] =
- *   W^T LN(z)^T: W stays in shared memory as it is stored, operand A, MN_MAJOR, in blocks of 64 channels, value and
- *   gate in turn; the normed rows are operand B, K_MAJOR. Row 8 j + 2 t + e of each 32 rows of B is pair 8 t + 2 j + e:
- *   then a thread has eight neighbouring pairs of a channel, 16 bytes of out, and nothing is turned over.
- *   Four lanes norm a row from registers while the next tile's rows are already on their way; two tiles of B, so that
- *   one barrier per tile is enough.
- * Shared memory: W and Wg 4 c_z c_i bytes, B 256 c_z. Cost: z read and out written once, 4 c_z c_i flops per pair.
+ *   The product is made transposed, out [64 channels, 64 pairs] = W^T LN(z)^T: W is operand A as it is stored,
+ *   MN_MAJOR, in blocks of 64 channels, value and gate in turn; the normed rows are operand B, K_MAJOR. Row
+ *   8 j + 2 t + e of each 32 rows of B is pair 8 t + 2 j + e: then a thread has eight neighbouring pairs of a channel,
+ *   16 bytes of out. The next tile's rows are on their way while this one is multiplied; two tiles of B, so that one
+ *   barrier per tile is enough. Shared memory: W and Wg 4 c_z c_i bytes, B 256 c_z.
+ *   Cost: z read and out written once, 4 c_z c_i flops per pair.
+ * triangle_output (Alg. 11, 12 lines 3-4): z += (LN(x) Wo + bo) sigmoid(LN(z) Wg + bg), x channel first.
+ *   Operand A is LN(z) from registers, its channels in the order in which the lanes have them (the rows of Wg follow),
+ *   and x [c_i, 64] as it lies, normed in place, MN_MAJOR. Column 8 j + 2 t + e of each 32 columns of both weights is
+ *   channel 8 t + 2 j + e: the results meet the rows of z that the lanes still hold. Both inputs of the next tile are
+ *   copied while this one is multiplied. Shared memory: weights 2 c_z (c_i + c_z) bytes, x 128 c_i, z 128 c_z.
+ *   Cost: x and z read, z written once, 2 c_z (c_i + c_z) flops per pair.
  * Numerics: layer norm, sums and gates in float32, operands of the products rounded to bf16.
  * Reference: ops_cpu_triangle.c.
  */
@@ -20,6 +28,8 @@
 namespace {
 
 constexpr int threads = 128, rows = triangle_wgmma_rows;
+
+/* --- projection --- */
 
 template <int CZ, int CI> struct project_shared {
     static constexpr unsigned block_bytes = CZ * 128, z_bytes = CZ / 64 * rows * 128;
@@ -42,9 +52,10 @@ __global__ void __launch_bounds__(threads, 2) project_kernel(const __grid_consta
     for (int u = (int)threadIdx.x; u < CZ * CI / 8; u += threads) {
         int k = u / (CI / 8), n = u % (CI / 8);
         unsigned at = wgmma_swizzled<128>((unsigned)(k * 128 + n % 8 * 16));
-        *(uint4 *)(s.w[n / 8 * 2] + at) = *(const uint4 *)(a.w + u * 8);
-        *(uint4 *)(s.w[n / 8 * 2 + 1] + at) = *(const uint4 *)(a.gate_w + u * 8);
+        copy16_async(s.w[n / 8 * 2] + at, a.w + u * 8, true);
+        copy16_async(s.w[n / 8 * 2 + 1] + at, a.gate_w + u * 8, true);
     }
+    copy_commit();
     for (int c = (int)threadIdx.x; c < CZ; c += threads) {
         s.scale[c] = a.scale[c];
         s.offset[c] = a.offset[c];
@@ -74,6 +85,7 @@ __global__ void __launch_bounds__(threads, 2) project_kernel(const __grid_consta
         }
     };
     load(blockIdx.x);
+    copy_wait<0>();
     __syncthreads();
 
     int turn = 0;
@@ -157,6 +169,221 @@ __global__ void __launch_bounds__(threads, 2) project_kernel(const __grid_consta
 #endif
 }
 
+/* --- output --- */
+
+template <int CI, int CZ> struct output_shared {
+    static constexpr unsigned o_block = CI * 128, gate_block = CZ * 128;
+    unsigned char o_w[CZ / 64][o_block], gate_w[CZ / 64][gate_block];    /* [64 channels: ..][K, 64] */
+    unsigned char x[CI * 128];                   /* [c_i, 64 pairs] */
+    uint4 z[CZ / 16][threads];                   /* what each thread has of two rows */
+    float center_scale[CI], center_offset[CI], scale[CZ], offset[CZ], o_b[CZ], gate_b[CZ];
+};
+
+/* Columns of w [K, CZ] in the order of the lanes, to blocks of 64 of them; row(k): which row comes k-th. */
+template <int K, int CZ, class Row>
+__device__ __forceinline__ void load_columns(unsigned char *to, const bf16 *w, Row &&row)
+{
+#pragma unroll 8
+    for (int u = (int)threadIdx.x; u < K * CZ / 8; u += threads) {
+        int k = u / (CZ / 8), j = u % (CZ / 8);
+        const unsigned *from = (const unsigned *)(w + row(k) * CZ + j / 4 * 32 + j % 4 * 2);
+        *(uint4 *)(to + j / 8 * (K * 128) + wgmma_swizzled<128>((unsigned)(k * 128 + j % 8 * 16))) =
+            make_uint4(from[0], from[4], from[8], from[12]);
+    }
+}
+
+template <int CI, int CZ>
+__global__ void __launch_bounds__(threads, 2) output_kernel(const __grid_constant__ triangle_output_job a)
+{
+#ifdef FF_HAVE_WGMMA
+    extern __shared__ uint4 shared_memory[];
+    using S = output_shared<CI, CZ>;
+    constexpr int pieces = CZ / 32;
+    const unsigned base = (shared_address(shared_memory) + 1023) / 1024 * 1024;
+    S &s = *(S *)((char *)shared_memory + (base - shared_address(shared_memory)));
+    const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32, g = lane / 4, t = lane % 4;
+
+    for (int c = (int)threadIdx.x; c < CI; c += threads) {
+        s.center_scale[c] = a.center_scale[c];
+        s.center_offset[c] = a.center_offset[c];
+    }
+    for (int c = (int)threadIdx.x; c < CZ; c += threads) {
+        s.scale[c] = a.scale[c];
+        s.offset[c] = a.offset[c];
+        s.o_b[c] = a.o_b[c];
+        s.gate_b[c] = a.gate_b[c];
+    }
+
+    const int row = warp * 16 + g;               /* and row + 8 */
+    auto row_at = [&](unsigned tile, int e, bool &there) {
+        int i0, j0;
+        a.t.origin(tile, rows, i0, j0);
+        int i = i0 + a.t.i_of(row + 8 * e), j = j0 + a.t.j_of(row + 8 * e);
+        there = i < a.t.n_i && j < a.t.n_j;
+        return a.z + (there ? i * a.z_i + j * a.z_j : 0) + t * 8;
+    };
+    auto load_z = [&](unsigned tile) {
+#pragma unroll
+        for (int e = 0; e < 2; e++) {
+            bool there;
+            const bf16 *from = row_at(tile, e, there);
+#pragma unroll
+            for (int p = 0; p < pieces; p++)
+                copy16_async(&s.z[e * pieces + p][threadIdx.x], from + p * 32, there);
+        }
+    };
+    /* Eight threads copy the 64 pairs of a channel. */
+    auto load_x = [&](unsigned tile) {
+        int i0, j0, pair = (int)threadIdx.x % 8 * 8, c0 = (int)threadIdx.x / 8;
+        a.t.origin(tile, rows, i0, j0);
+        int i = i0 + a.t.i_of(pair), j = j0 + a.t.j_of(pair), left = i < a.t.n_i ? a.t.n_j - j : 0;
+        const bf16 *from = left > 0 ? a.x + i * a.x_i + j + c0 * a.x_c : a.x;
+#pragma unroll 4
+        for (int r = 0; r < CI / (threads / 8); r++) {
+            int c = c0 + r * (threads / 8);
+            unsigned char *to = s.x + wgmma_swizzled<128>((unsigned)(c * 128 + pair * 2));
+            const unsigned short *h = (const unsigned short *)(from + (left > 0 ? r * (threads / 8) * a.x_c : 0));
+            if (left <= 0 || (a.wide && left >= 8)) {
+                copy16_async(to, left > 0 ? (const void *)h : (const void *)a.z, left > 0);
+            } else {
+#pragma unroll
+                for (int k = 0; k < 8; k++)
+                    ((unsigned short *)to)[k] = k < left ? h[k] : (unsigned short)0;
+            }
+        }
+    };
+    load_z(blockIdx.x);
+    load_x(blockIdx.x);
+    copy_commit();
+    load_columns<CI, CZ>(s.o_w[0], a.o_w, [](int k) { return k; });
+    /* Of each 16 that a product sums over, lane t gives two of its pairs of channels: numbers 2 t, 2 t + 1 and
+     * 2 t + 8, 2 t + 9. */
+    load_columns<CZ, CZ>(s.gate_w[0], a.gate_w, [](int k) {
+        int i = k / 16 * 2 + k / 8 % 2;
+        return i / 4 * 32 + k / 2 % 4 * 8 + i % 4 * 2 + k % 2;
+    });
+    shared_fence();                              /* the barrier follows */
+
+#pragma unroll 1
+    for (unsigned tile = blockIdx.x; tile < a.t.tiles; tile += gridDim.x) {
+        copy_wait<0>();
+        __syncthreads();
+
+        /* gate: the rows stay in registers for the addition */
+        uint4 raw[2][pieces];
+        unsigned operand[CZ / 16][4];
+#pragma unroll
+        for (int e = 0; e < 2; e++) {
+#pragma unroll
+            for (int p = 0; p < pieces; p++)
+                raw[e][p] = s.z[e * pieces + p][threadIdx.x];
+            float x[CZ / 4];
+            norm_quarter<CZ>(x, raw[e], s.scale, s.offset, t);
+#pragma unroll
+            for (int k = 0; k < CZ / 16; k++) {
+                operand[k][e] = pack2(x[4 * k], x[4 * k + 1]);
+                operand[k][e + 2] = pack2(x[4 * k + 2], x[4 * k + 3]);
+            }
+        }
+        const bool more = tile + gridDim.x < a.t.tiles;
+        if (more)
+            load_z(tile + gridDim.x);
+        float gate[CZ / 2], o[CZ / 2];
+        const uint64_t gate_w = wgmma_operand<128>(base + (unsigned)sizeof s.o_w, S::gate_block, 1024);
+        wgmma_fence();
+#pragma unroll
+        for (int k = 0; k < CZ / 16; k++)
+            wgmma_rs<CZ, WGMMA_MN_MAJOR>(gate, operand[k], wgmma_advance(gate_w, (unsigned)k * 2048), k > 0);
+        wgmma_commit();
+
+        /* LN of x down the channels: a lane has a pair of pairs and every fourth channel, four lanes make the sums.
+         * The four rows of a load are two apart, so that their swizzled pieces do not meet. */
+        {
+            constexpr int n = CI / 4;
+            unsigned *at[2], v[n];
+            float sum0 = 0.0f, sum1 = 0.0f, square0 = 0.0f, square1 = 0.0f;
+#pragma unroll
+            for (int e = 0; e < 2; e++)
+                at[e] = (unsigned *)(s.x + wgmma_swizzled<128>((unsigned)((lane / 8 * 2 + e) * 128 + warp * 32 +
+                                                                          lane % 8 / 4 * 16)) +
+                                     lane % 4 * 4);
+#pragma unroll
+            for (int k = 0; k < n; k++) {
+                v[k] = at[k % 2][k / 2 * 256];
+                sum0 += __uint_as_float(v[k] << 16);
+                sum1 += __uint_as_float(v[k] & 0xffff0000u);
+            }
+#pragma unroll
+            for (int d = 8; d < 32; d <<= 1) {
+                sum0 += __shfl_xor_sync(0xffffffffu, sum0, d);
+                sum1 += __shfl_xor_sync(0xffffffffu, sum1, d);
+            }
+            float mean0 = sum0 * (1.0f / CI), mean1 = sum1 * (1.0f / CI);
+#pragma unroll
+            for (int k = 0; k < n; k++) {
+                float d0 = __uint_as_float(v[k] << 16) - mean0, d1 = __uint_as_float(v[k] & 0xffff0000u) - mean1;
+                square0 += d0 * d0;
+                square1 += d1 * d1;
+            }
+#pragma unroll
+            for (int d = 8; d < 32; d <<= 1) {
+                square0 += __shfl_xor_sync(0xffffffffu, square0, d);
+                square1 += __shfl_xor_sync(0xffffffffu, square1, d);
+            }
+            float inverse0 = rsqrtf(square0 * (1.0f / CI) + 1e-5f), inverse1 = rsqrtf(square1 * (1.0f / CI) + 1e-5f);
+#pragma unroll
+            for (int k = 0; k < n; k++) {
+                int c = k / 2 * 8 + lane / 8 * 2 + k % 2;
+                float scale = s.center_scale[c], offset = s.center_offset[c];
+                float x0 = __uint_as_float(v[k] << 16) - mean0, x1 = __uint_as_float(v[k] & 0xffff0000u) - mean1;
+                at[k % 2][k / 2 * 256] = pack2(x0 * inverse0 * scale + offset, x1 * inverse1 * scale + offset);
+            }
+        }
+        shared_fence();
+        __syncthreads();
+        const uint64_t x = wgmma_operand<128>(base + (unsigned)(s.x - (unsigned char *)&s), 0, 1024);
+        const uint64_t o_w = wgmma_operand<128>(base, S::o_block, 1024);
+        wgmma_fence();
+#pragma unroll
+        for (int k = 0; k < CI / 16; k++)
+            wgmma_ss<CZ, WGMMA_MN_MAJOR, WGMMA_MN_MAJOR>(o, wgmma_advance(x, (unsigned)k * 2048),
+                                                         wgmma_advance(o_w, (unsigned)k * 2048), k > 0);
+        wgmma_commit();
+        wgmma_wait<0>();
+        wgmma_use(gate);
+        wgmma_use(o);
+        __syncthreads();                 /* all have multiplied x */
+        if (more)
+            load_x(tile + gridDim.x);
+        copy_commit();
+
+#pragma unroll
+        for (int p = 0; p < pieces; p++) {
+            const int c = p * 32 + t * 8;
+            float b[8], gate_b[8];
+            *(float4 *)b = load4(s.o_b + c);
+            *(float4 *)(b + 4) = load4(s.o_b + c + 4);
+            *(float4 *)gate_b = load4(s.gate_b + c);
+            *(float4 *)(gate_b + 4) = load4(s.gate_b + c + 4);
+#pragma unroll
+            for (int e = 0; e < 2; e++) {
+                bool there;
+                bf16 *to = row_at(tile, e, there) + p * 32;
+                float y[8];
+                unpack8(y, raw[e][p]);
+#pragma unroll
+                for (int k = 0; k < 8; k++) {
+                    const int n = 16 * p + k / 2 * 4 + e * 2 + k % 2;
+                    y[k] += (o[n] + b[k]) * fast_sigmoid(gate[n] + gate_b[k]);
+                }
+                if (there)
+                    *(uint4 *)to = pack8(y);
+            }
+        }
+    }
+#endif
+}
+
 template <class Shared, class Job>
 void launch(struct ff_backend *be, void (*kernel)(Job), const Job *j)
 {
@@ -182,5 +409,20 @@ bool ff_cuda_triangle_project_wgmma(struct ff_backend *be, int c_z, int c_i, con
         launch<project_shared<64, 128>>(be, project_kernel<64, 128>, j);
     else
         launch<project_shared<64, 64>>(be, project_kernel<64, 64>, j);
+    return true;
+}
+
+bool ff_cuda_triangle_output_wgmma(struct ff_backend *be, int c_i, int c_z, const struct triangle_output_job *j)
+{
+    if (!ff_cuda_has_wgmma(be))
+        return false;
+    if (c_i == 128 && c_z == 128)
+        launch<output_shared<128, 128>>(be, output_kernel<128, 128>, j);
+    else if (c_i == 128)
+        launch<output_shared<128, 64>>(be, output_kernel<128, 64>, j);
+    else if (c_z == 128)
+        launch<output_shared<64, 128>>(be, output_kernel<64, 128>, j);
+    else
+        launch<output_shared<64, 64>>(be, output_kernel<64, 64>, j);
     return true;
 }

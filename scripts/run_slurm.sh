@@ -1,18 +1,20 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Submits two Slurm jobs for a batch: the searches on a node of processors, then the predictions on a node with a GPU,
-# which use what the first one found. A batch that stopped goes on when this is run again.
+# Submits two Slurm jobs for a batch: the searches on a node of processors, then the predictions on nodes with GPUs, one
+# rank for each GPU, which use what the first one found. A batch that stopped goes on when this is run again.
 #   usage: run_slurm.sh INPUT OUTPUT_DIR DATA_DIR [options of fastfold predict]
 #     INPUT       FASTA or CSV file, or a folder of them
-#     OUTPUT_DIR  results; both nodes must see it
+#     OUTPUT_DIR  results; all nodes must see it
 #     DATA_DIR    databases and parameters in the published layout
 # Environment, with defaults: FASTFOLD (fastfold on PATH), SEARCH_CPUS=32 SEARCH_MEMORY=128G SEARCH_TIME=2-00:00:00
-# SEARCH_SHARDS=8 SEARCH_PARTITION GPU_PARTITION GPU_CPUS=8 GPU_MEMORY=64G GPU_TIME=1-00:00:00 GPU_REQUEST=gpu:1
+# SEARCH_SHARDS=8 SEARCH_PARTITION GPU_PARTITION GPU_CPUS=8 GPU_MEMORY=64G GPU_TIME=1-00:00:00
+# GPU_NODES=1 GPU_RANKS=1: nodes, and ranks and GPUs of each (GPU_CPUS is for a rank, GPU_MEMORY for a node)
+# GPU_REQUEST=gpu:$GPU_RANKS
 # DRY_RUN=1 prints the two jobs instead.
 set -euo pipefail
 
 case ${1:-} in
-    '' | -h | --help) sed -n 's/^# \{0,1\}//; 3,11p' "$0"; exit 0 ;;
+    '' | -h | --help) sed -n 's/^# \{0,1\}//; 3,13p' "$0"; exit 0 ;;
 esac
 [ $# -ge 3 ] || { echo "run_slurm.sh: expected INPUT OUTPUT_DIR DATA_DIR" >&2; exit 2; }
 input=$1 out=$2 data=$3
@@ -37,10 +39,14 @@ search_job() {
 }
 predict_job() {
     echo '#!/bin/bash'
-    echo "#SBATCH --job-name=fastfold-predict --output=$out/slurm-predict-%j.log --nodes=1 --ntasks=1"
+    local nodes=${GPU_NODES:-1} ranks=${GPU_RANKS:-1}
+    echo "#SBATCH --job-name=fastfold-predict --output=$out/slurm-predict-%j.log"
+    echo "#SBATCH --nodes=$nodes --ntasks-per-node=$ranks"
     echo "#SBATCH --cpus-per-task=${GPU_CPUS:-8} --mem=${GPU_MEMORY:-64G} --time=${GPU_TIME:-1-00:00:00}"
-    echo "#SBATCH --gres=${GPU_REQUEST:-gpu:1}"
+    echo "#SBATCH --gres=${GPU_REQUEST:-gpu:$ranks}"
     [ -z "${GPU_PARTITION:-}" ] || echo "#SBATCH --partition=$GPU_PARTITION"
+    # A rank that dies ends the others.
+    [ $((nodes * ranks)) -eq 1 ] || printf 'srun --kill-on-bad-exit=1 '
     quoted "$fastfold" predict "$input" --data-dir "$data" --output-dir "$out" "$@"
     echo
 }

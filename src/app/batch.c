@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "app/batch_input.h"
+#include "app/batch_ranks.h"
 #include "app/feature_input.h"
 #include "app/interrupt.h"
 #include "app/model_list.h"
@@ -19,17 +20,10 @@
 #include "base/log.h"
 #include "base/strset.h"
 #include "format/json.h"
-
-struct entry {
-    struct ff_target target;
-    struct ff_outcome outcome;
-    ff_status status;
-    char *message;               /* of a failure */
-    int place;                   /* in the input */
-};
+#include "parallel/agree.h"
 
 struct batch {
-    struct entry *entries;       /* [count] */
+    struct ff_batch_entry *entries;      /* [count] */
     int count, capacity;
 };
 
@@ -43,11 +37,11 @@ static void batch_free(struct batch *b)
     free(b->entries);
 }
 
-static struct entry *add_entry(struct batch *b)
+static struct ff_batch_entry *add_entry(struct batch *b)
 {
     FF_GROW(b->entries, b->count, b->capacity);
-    struct entry *e = &b->entries[b->count++];
-    *e = (struct entry){.status = FF_OK};
+    struct ff_batch_entry *e = &b->entries[b->count++];
+    *e = (struct ff_batch_entry){.status = FF_OK};
     return e;
 }
 
@@ -84,7 +78,7 @@ static ff_status check_names(const struct batch *b)
 
 static int by_length(const void *a, const void *b)
 {
-    const struct entry *x = a, *y = b;
+    const struct ff_batch_entry *x = a, *y = b;
     if (x->target.n_res != y->target.n_res)
         return x->target.n_res < y->target.n_res ? -1 : 1;
     return x->place < y->place ? -1 : x->place > y->place;
@@ -129,7 +123,7 @@ static ff_status read_targets(const struct ff_command_line *line, struct batch *
 
 /* --- running ---------------------------------------------------------------------------------------------------- */
 
-static void fail_entry(struct entry *e, ff_status st)
+void ff_batch_fail(struct ff_batch_entry *e, ff_status st)
 {
     e->status = st;
     e->message = ff_xstrdup(ff_status_message());
@@ -144,7 +138,7 @@ static ff_status check_targets(struct ff_pipeline *p, struct batch *b)
             continue;
         if (st != FF_EMEMORY || b->count == 1)
             return st;
-        fail_entry(&b->entries[i], st);
+        ff_batch_fail(&b->entries[i], st);
         ff_error("%s: %s", b->entries[i].target.name, b->entries[i].message);
     }
     return FF_OK;
@@ -160,7 +154,7 @@ static ff_status start_ahead(const struct ff_pipeline_options *o, const struct f
         return FF_OK;
     const struct ff_target **targets = FF_NEW_ARRAY(const struct ff_target *, (size_t)b->count);
     for (int i = 0; i < b->count; i++) {
-        const struct entry *e = &b->entries[i];
+        const struct ff_batch_entry *e = &b->entries[i];
         if (e->status == FF_OK && !ff_pipeline_is_done(p, &e->target))
             targets[i] = &e->target;
     }
@@ -170,7 +164,8 @@ static ff_status start_ahead(const struct ff_pipeline_options *o, const struct f
 }
 
 /* One target from end to end; ahead, where there is one, has done or does its searches. */
-static ff_status run_target(struct ff_pipeline *p, struct ff_ahead *ahead, int i, enum ff_stage last, struct entry *e)
+static ff_status run_target(struct ff_pipeline *p, struct ff_ahead *ahead, int i, enum ff_stage last,
+                            struct ff_batch_entry *e)
 {
     struct ff_outcome searched = {0};
     if (ahead != NULL) {
@@ -190,7 +185,7 @@ static ff_status run_target(struct ff_pipeline *p, struct ff_ahead *ahead, int i
 static ff_status run_targets(struct ff_pipeline *p, struct ff_ahead *ahead, enum ff_stage last, struct batch *b)
 {
     for (int i = 0; i < b->count; i++) {
-        struct entry *e = &b->entries[i];
+        struct ff_batch_entry *e = &b->entries[i];
         if (e->status != FF_OK)
             continue;
         if (b->count > 1)
@@ -202,7 +197,7 @@ static ff_status run_targets(struct ff_pipeline *p, struct ff_ahead *ahead, enum
             continue;
         if (b->count == 1)
             return st;
-        fail_entry(e, st);
+        ff_batch_fail(e, st);
         ff_error("%s: %s", e->target.name, e->message);
     }
     return FF_OK;
@@ -242,7 +237,7 @@ static ff_status write_summary(const struct batch *b, const char *command, const
     ff_json_key(&j, "targets");
     ff_json_begin_array(&j);
     for (int i = 0; i < b->count; i++) {
-        const struct entry *e = &b->entries[i];
+        const struct ff_batch_entry *e = &b->entries[i];
         const struct ff_outcome *o = &e->outcome;
         const struct {
             const char *key;
@@ -291,7 +286,7 @@ static ff_status print_summary(const struct batch *b)
 {
     int n_failed = 0;
     for (int i = 0; i < b->count; i++) {
-        const struct entry *e = &b->entries[i];
+        const struct ff_batch_entry *e = &b->entries[i];
         if (e->status == FF_OK)
             print_outcome(&e->target, &e->outcome);
         else
@@ -323,36 +318,44 @@ static ff_status find_kind(const struct batch *b, const struct ff_command_line *
     return FF_OK;
 }
 
-static ff_status run_pipeline(struct batch *b, const struct ff_model_list *models, const struct ff_command_line *line,
-                              const char *command, enum ff_stage last)
+/* All targets, one after the other. */
+static ff_status run_alone(const struct ff_pipeline_options *options, struct ff_pipeline *p, struct batch *b)
 {
-    struct ff_pipeline_options options = {
-        .n_model = models->count,
-        .configs = models->configs,
-        .last = last,
-        .command = command,
-        .msa = line->msa,
-        .templates = line->templates,
-        .features = line->features,
-        .stop = ff_interrupt_flag(),
-    };
-    struct ff_pipeline *p = NULL;
     struct ff_ahead *ahead = NULL;
+    ff_status st = start_ahead(options, p, b, &ahead);
+    if (st == FF_OK)
+        st = run_targets(p, ahead, options->last, b);
+    ff_ahead_stop(ahead);
+    return st;
+}
+
+/* Rank 0 tells of all targets. */
+static ff_status finish(struct ff_pipeline *p, const struct ff_pipeline_options *options, const struct batch *b)
+{
+    FF_TRY(ff_pipeline_finish(p));
+    if (b->count > 1)
+        FF_TRY(write_summary(b, options->command, options->configs->output.dir));
+    return print_summary(b);
+}
+
+static ff_status run_pipeline(struct batch *b, struct ff_comm *world, const struct ff_command_line *line,
+                              struct ff_pipeline_options *options)
+{
+    const struct ff_config *config = options->configs;
+    struct ff_pipeline *p = NULL;
     ff_status st;
-    FF_TRY_GOTO(st, ff_pipeline_open(&options, &p), cleanup);
+    FF_TRY_GOTO(st, ff_agree(world, ff_pipeline_open(options, &p)), cleanup);
     if (line->features != NULL)
         ff_pipeline_features_target(p, &add_entry(b)->target);
-    if (models->configs->params_note != NULL && last == FF_STAGE_PREDICT)
-        ff_note("%s", models->configs->params_note);
-    FF_TRY_GOTO(st, check_targets(p, b), cleanup);
-    FF_TRY_GOTO(st, start_ahead(&options, p, b, &ahead), cleanup);
-    FF_TRY_GOTO(st, run_targets(p, ahead, last, b), cleanup);
-    FF_TRY_GOTO(st, ff_pipeline_finish(p), cleanup);
-    if (b->count > 1)
-        FF_TRY_GOTO(st, write_summary(b, command, models->configs->output.dir), cleanup);
-    st = print_summary(b);
+    if (config->params_note != NULL && options->last == FF_STAGE_PREDICT)
+        ff_note("%s", config->params_note);
+    FF_TRY_GOTO(st, ff_agree(world, world->rank == 0 ? check_targets(p, b) : FF_OK), cleanup);
+    st = world->size > 1 ? ff_batch_ranks_run(world, options, p, b->count, b->entries) : run_alone(options, p, b);
+    if (st == FF_EINTERRUPT)
+        return st; /* the other ranks may be anywhere */
+    if (st == FF_OK)
+        st = ff_agree(world, world->rank == 0 ? finish(p, options, b) : FF_OK);
 cleanup:
-    ff_ahead_stop(ahead);
     ff_pipeline_close(p);
     return st;
 }
@@ -366,19 +369,37 @@ static char *command_text(const char *name, int argc, char **argv)
     return ff_strbuf_detach(&text);
 }
 
-static ff_status run(int argc, char **argv, const char *name, const struct ff_command_line *line, enum ff_stage last)
+/* What the command line asks for, without a look at what it needs. */
+static ff_status prepare(int argc, char **argv, const char *name, const struct ff_command_line *line,
+                         const struct ff_comm *world, enum ff_stage last, struct batch *b,
+                         struct ff_model_list *models, int *ret_n_rank)
+{
+    bool complex = false;
+    FF_TRY(read_targets(line, b));
+    FF_TRY(find_kind(b, line, &complex));
+    FF_TRY(ff_model_list_make(argc, argv, name, line, complex, models));
+    return ff_batch_ranks_configure(world, models->count, models->configs, last, ret_n_rank);
+}
+
+static ff_status run(int argc, char **argv, const char *name, struct ff_comm *world,
+                     const struct ff_command_line *line, enum ff_stage last)
 {
     struct batch b = {0};
     struct ff_model_list models = {0};
     char *command = command_text(name, argc, argv);
-    bool complex = false;
-    ff_status st = read_targets(line, &b);
+    struct ff_pipeline_options options = {
+        .last = last,
+        .command = command,
+        .msa = line->msa,
+        .templates = line->templates,
+        .features = line->features,
+        .stop = ff_interrupt_flag(),
+    };
+    ff_status st = ff_agree(world, prepare(argc, argv, name, line, world, last, &b, &models, &options.n_rank));
+    options.n_model = models.count;
+    options.configs = models.configs;
     if (st == FF_OK)
-        st = find_kind(&b, line, &complex);
-    if (st == FF_OK)
-        st = ff_model_list_make(argc, argv, name, line, complex, &models);
-    if (st == FF_OK)
-        st = run_pipeline(&b, &models, line, command, last);
+        st = run_pipeline(&b, world, line, &options);
     ff_model_list_free(&models);
     batch_free(&b);
     free(command);
@@ -387,9 +408,15 @@ static ff_status run(int argc, char **argv, const char *name, const struct ff_co
 
 int ff_batch_main(int argc, char **argv, const char *name, enum ff_stage last)
 {
-    struct ff_command_line line;
-    FF_TRY(ff_options_parse_line(argc, argv, name, &line));
-    ff_status st = run(argc, argv, name, &line, last);
+    struct ff_command_line line = {0};
+    struct ff_comm *world;
+    ff_comm_set_time_limit(0); /* the first rank may plan for long */
+    FF_TRY(ff_comm_split(NULL, 0, &world));
+    ff_status st = ff_agree(world, ff_options_parse_line(argc, argv, name, &line));
+    if (st == FF_OK)
+        st = run(argc, argv, name, world, &line, last);
     ff_command_line_free(&line);
+    if (st != FF_EINTERRUPT)
+        ff_comm_destroy(world);
     return (int)st;
 }

@@ -10,7 +10,7 @@
 
 /* Groups of settings, as they stand together in help; a command names the ones it uses. */
 enum ff_option_group {
-    FF_GROUP_RUN = 1,            /* run.* */
+    FF_GROUP_RUN = 1,            /* run.*, parallel.* */
     FF_GROUP_MODEL = 2,          /* model.* */
     FF_GROUP_MSA = 4,            /* msa.* */
     FF_GROUP_SEARCH = 8,         /* search.*, databases.*, tools.* */

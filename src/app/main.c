@@ -117,34 +117,43 @@ static void leave_nothing_behind(void)
     ff_files_discard_open();
 }
 
-/* The network can share a target among ranks (model/model.h, parallel/dap.h), but the commands do not hand one out yet:
- * every rank would run the whole job and write the same files. */
-static int check_ranks(int *argc, char ***argv)
+static void end_all(void)
 {
-    ff_status st = ff_comm_start(argc, argv);
-    if (st == FF_OK && ff_comm_world_size() > 1) {
-        st = FF_EUSAGE;
-        if (ff_comm_world_rank() == 0) /* before the others end: mpirun kills the job with the first of them */
-            ff_error("launched on %d ranks, but this version predicts on one process; start it without mpirun, or once "
-                     "for each part of the targets", ff_comm_world_size());
-        ff_comm_stop();
-    }
-    return (int)st;
+    leave_nothing_behind();
+    ff_comm_abort(FF_EINTERNAL);
+}
+
+/* Of several ranks, the first runs the command alone unless it is one that they share. */
+static bool is_shared(int argc, char **argv)
+{
+    static const char *const shared[] = {"predict", "search", "features"};
+    for (size_t i = 0; argc > 1 && i < sizeof shared / sizeof shared[0]; i++)
+        if (strcmp(argv[1], shared[i]) == 0)
+            return !asks_for_help(argc - 2, argv + 2);
+    return false;
+}
+
+static int run_on_ranks(int argc, char **argv)
+{
+    FF_TRY(ff_comm_start(&argc, &argv));
+    if (ff_comm_world_size() > 1)
+        ff_die_set_hook(end_all, ff_comm_world_rank());
+    return ff_comm_world_rank() == 0 || is_shared(argc, argv) ? run(argc, argv) : FF_OK;
 }
 
 int main(int argc, char **argv)
 {
     ff_interrupt_install();
     ff_die_set_hook(leave_nothing_behind, -1);
-    int code = check_ranks(&argc, &argv);
-    if (code == FF_OK)
-        code = run(argc, argv);
+    int code = run_on_ranks(argc, argv);
     if (code != FF_OK && ff_interrupt_signal() != 0) {
         leave_nothing_behind();
-        ff_warn("stopped by %s", ff_interrupt_signal() == SIGINT ? "Ctrl-C (SIGINT)" : "SIGTERM");
+        if (ff_comm_world_rank() == 0)
+            ff_warn("stopped by %s", ff_interrupt_signal() == SIGINT ? "Ctrl-C (SIGINT)" : "SIGTERM");
+        ff_comm_abort(128 + ff_interrupt_signal());
         return 128 + ff_interrupt_signal();
     }
-    if (code != FF_OK && *ff_status_message() != '\0')
+    if (code != FF_OK && *ff_status_message() != '\0' && ff_comm_world_rank() == 0)
         ff_error("%s", ff_status_message());
     ff_status st = close_stdout();
     if (st != FF_OK && code == FF_OK) {
@@ -152,5 +161,6 @@ int main(int argc, char **argv)
         code = (int)st;
     }
     ff_files_discard_open();
+    ff_comm_stop();
     return code;
 }

@@ -57,10 +57,11 @@ static void print_flag(char letter, const char *flag, const char *metavar, const
 /* What stands behind the flag: the names to choose from, else the row's word for a value. */
 static void print_metavar(const struct ff_option *o, struct ff_strbuf *out)
 {
-    if (o->choices == NULL)
-        ff_strbuf_puts(out, o->metavar);
-    for (const struct ff_choice *c = o->choices; c != NULL && c->name != NULL; c++)
+    const struct ff_choice *c = o->choices;
+    for (; c != NULL && c->name != NULL; c++)
         ff_strbuf_printf(out, "%s%s", c == o->choices ? "" : "|", c->name);
+    if (o->type != FF_OPTION_CHOICE)
+        ff_strbuf_printf(out, "%s%s", c == o->choices ? "" : "|", o->metavar);
 }
 
 /* The default as one would type it; nothing for a bool or what is not set. */

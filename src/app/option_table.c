@@ -49,6 +49,10 @@ static const struct ff_choice chain_ids[] = {
     {"auto", false}, {"alphafold", true}, {NULL, 0},
 };
 
+static const struct ff_choice automatic[] = {
+    {"auto", 0}, {NULL, 0},
+};
+
 /* The rows of one stack of blocks; f is its field, k the name of its section. */
 #define ATTENTION(k, f, what)                                                                                   \
     {INT("model." k ".num_head", model.f.num_head, 1, 1024), .help = "heads of " what},                         \
@@ -98,6 +102,11 @@ const struct ff_option ff_option_table[] = {
      .help = "report the time of every kind of operation"},
     {CHOICE("run.verbosity", enum ff_log_level, run.verbosity, verbosities),
      .help = "what is told on the way: quiet (warnings and errors only), normal or verbose"},
+    /* --- parallel --- */
+    {INT("parallel.dap", parallel.dap, 0, 65536), .flag = "--dap", .metavar = "N", .choices = automatic,
+     .help = "ranks of mpirun that share one target; auto chooses for each"},
+    {INT("parallel.timeout", parallel.timeout, 0, 100000000), .metavar = "SECONDS",
+     .help = "a rank that is silent, or a group of ranks that does not move, for longer ends the job; 0: never"},
     /* --- model --- */
     {.key = "model.name", .type = FF_OPTION_NAME, .offset = offsetof(struct ff_config, model.name),
      .size = sizeof(((struct ff_config *)0)->model.name), .flag = "--model", .metavar = "NAME",
@@ -368,8 +377,9 @@ unsigned ff_option_table_group(const struct ff_option *o)
         const char *section;
         unsigned group;
     } groups[] = {
-        {"run.", FF_GROUP_RUN},       {"model.", FF_GROUP_MODEL},      {"msa.", FF_GROUP_MSA},
-        {"search.", FF_GROUP_SEARCH}, {"databases.", FF_GROUP_SEARCH}, {"tools.", FF_GROUP_SEARCH},
+        {"run.", FF_GROUP_RUN},       {"parallel.", FF_GROUP_RUN},     {"model.", FF_GROUP_MODEL},
+        {"msa.", FF_GROUP_MSA},       {"search.", FF_GROUP_SEARCH},    {"databases.", FF_GROUP_SEARCH},
+        {"tools.", FF_GROUP_SEARCH},
     };
     for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++)
         if (strncmp(o->key, groups[i].section, strlen(groups[i].section)) == 0)

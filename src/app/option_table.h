@@ -40,7 +40,7 @@ struct ff_option {
     size_t offset;               /* in struct ff_config */
     size_t size;                 /* of the field */
     double lo, hi;               /* range of numbers */
-    const struct ff_choice *choices;
+    const struct ff_choice *choices;     /* of FF_OPTION_CHOICE; of a number: words for some of its values */
     const char *help;
 };
 

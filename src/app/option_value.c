@@ -89,6 +89,8 @@ void ff_option_describe(const struct ff_option *o, struct ff_strbuf *out)
         return;
     case FF_OPTION_INT:
     case FF_OPTION_FLOAT:
+        for (const struct ff_choice *c = o->choices; c != NULL && c->name != NULL; c++)
+            ff_strbuf_printf(out, "%s or ", c->name);
         ff_strbuf_puts(out, o->type == FF_OPTION_INT ? "an integer from " : "a number from ");
         print_number(o->lo, out);
         ff_strbuf_puts(out, " to ");
@@ -214,6 +216,16 @@ static bool read_number(const struct ff_option *o, const struct ff_yaml *value, 
     return true;
 }
 
+static bool read_choice(const struct ff_option *o, const char *text, void *field)
+{
+    for (const struct ff_choice *c = o->choices; c != NULL && c->name != NULL; c++)
+        if (strcmp(text, c->name) == 0) {
+            store_int(o, c->value, field);
+            return true;
+        }
+    return false;
+}
+
 static bool read_value(const struct ff_option *o, const struct ff_yaml *value, const char *dir, void *field)
 {
     switch (o->type) {
@@ -222,14 +234,9 @@ static bool read_value(const struct ff_option *o, const struct ff_yaml *value, c
     case FF_OPTION_INT:
     case FF_OPTION_FLOAT:
     case FF_OPTION_BYTES:
-        return read_number(o, value, field);
+        return read_choice(o, value->text, field) || read_number(o, value, field);
     case FF_OPTION_CHOICE:
-        for (const struct ff_choice *c = o->choices; c->name != NULL; c++)
-            if (strcmp(value->text, c->name) == 0) {
-                store_int(o, c->value, field);
-                return true;
-            }
-        return false;
+        return read_choice(o, value->text, field);
     case FF_OPTION_NAME: {
         size_t n = strlen(value->text);
         if (n >= o->size || !name_is_safe(value->text))
@@ -313,6 +320,16 @@ static void print_text(const struct ff_option *o, const char *text, bool absolut
     free(cwd);
 }
 
+static bool print_choice(const struct ff_option *o, int64_t value, struct ff_strbuf *out)
+{
+    for (const struct ff_choice *c = o->choices; c != NULL && c->name != NULL; c++)
+        if (c->value == value) {
+            ff_strbuf_puts(out, c->name);
+            return true;
+        }
+    return false;
+}
+
 void ff_option_print(const struct ff_option *o, const struct ff_config *config, bool absolute, struct ff_strbuf *out)
 {
     const void *field = const_field_of(o, config);
@@ -321,7 +338,8 @@ void ff_option_print(const struct ff_option *o, const struct ff_config *config, 
         ff_strbuf_puts(out, *(const bool *)field ? "true" : "false");
         return;
     case FF_OPTION_INT:
-        ff_strbuf_printf(out, "%" PRId64, load_int(o, field));
+        if (!print_choice(o, load_int(o, field), out))
+            ff_strbuf_printf(out, "%" PRId64, load_int(o, field));
         return;
     case FF_OPTION_FLOAT:
         print_float(*(const float *)field, out);
@@ -330,9 +348,7 @@ void ff_option_print(const struct ff_option *o, const struct ff_config *config, 
         print_bytes(load_int(o, field), out);
         return;
     case FF_OPTION_CHOICE:
-        for (const struct ff_choice *c = o->choices; c->name != NULL; c++)
-            if (c->value == load_int(o, field))
-                ff_strbuf_puts(out, c->name);
+        print_choice(o, load_int(o, field), out);
         return;
     case FF_OPTION_NAME:
         ff_strbuf_puts(out, field);

@@ -77,8 +77,14 @@ struct ff_run_config {
     enum ff_log_level verbosity;     /* for ff_log_set_level: set by ff_options_parse */
 };
 
+struct ff_parallel_config {          /* several ranks, as mpirun starts them */
+    int dap;                         /* ranks that share a target; 0: chosen for each */
+    int timeout;                     /* seconds without a sign of life that end the job; 0: any */
+};
+
 struct ff_config {
     struct ff_run_config run;
+    struct ff_parallel_config parallel;
     struct ff_model_config model;    /* model.name chooses the preset */
     struct ff_feature_config msa;
     struct ff_search_config search;

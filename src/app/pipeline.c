@@ -38,6 +38,8 @@ struct ff_pipeline {
     char *features_name;                 /* of o.features: the target's name */
     char features_sha256[FF_KEY_SIZE];
     char msa_sha256[FF_KEY_SIZE];        /* of o.msa */
+    bool shares;                         /* predictions with other ranks */
+    const struct ff_shared_prediction *shared;
 };
 
 void ff_outcome_free(struct ff_outcome *o)
@@ -112,6 +114,28 @@ void ff_pipeline_features_target(const struct ff_pipeline *p, struct ff_target *
         .description = ff_xstrdup(p->features_name),
         .file = ff_xstrdup(p->o.features),
     };
+}
+
+void ff_pipeline_set_comm(struct ff_pipeline *p, struct ff_comm *comm)
+{
+    p->shares = comm != NULL && comm->size > 1;
+    if (p->predictor != NULL)
+        ff_predictor_set_comm(p->predictor, p->shares ? comm : NULL);
+}
+
+void ff_pipeline_set_shared(struct ff_pipeline *p, const struct ff_shared_prediction *shared)
+{
+    p->shared = shared;
+}
+
+ff_status ff_pipeline_join(struct ff_pipeline *p, const char *features, int model, int64_t seed)
+{
+    return ff_predictions_join(p->predictor, &p->o.configs[model], features, model, seed);
+}
+
+struct ff_backend *ff_pipeline_device(const struct ff_pipeline *p)
+{
+    return p->predictor != NULL ? ff_predictor_device(p->predictor) : NULL;
 }
 
 ff_status ff_pipeline_finish(struct ff_pipeline *p)
@@ -204,25 +228,41 @@ static ff_status check_target(const struct ff_pipeline *p, const struct ff_targe
     return FF_OK;
 }
 
-/* A prediction by every network must fit. */
-static ff_status check_memory(struct ff_pipeline *p, const struct work *w)
+static ff_status find_shape(const struct ff_pipeline *p, const struct work *w, int model, struct ff_input_shape *ret)
 {
+    if (p->o.features != NULL) {
+        struct ff_feature_input input;
+        FF_TRY(ff_feature_input_open(p->o.features, &p->o.configs[model], 0, &input));
+        *ret = input.source->shape;
+        ff_feature_input_close(&input);
+        return FF_OK;
+    }
+    int rows = w->msa.n_entity == 1 ? w->msa.own[0].n_row : 1;
+    bool known = p->searches == NULL && w->msa.n_entity <= 1;
+    ff_predictor_shape(&p->o.configs[model], w->target->n_res, known ? rows : -1, ret);
+    return FF_OK;
+}
+
+/* A prediction by every network must fit on n_rank ranks, or on one for each residue. The largest plan. */
+static ff_status plan_work(struct ff_pipeline *p, const struct work *w, int n_rank, struct ff_plan *ret)
+{
+    *ret = (struct ff_plan){0};
     for (int m = 0; m < p->o.n_model; m++) {
         struct ff_input_shape shape;
         struct ff_plan plan;
-        if (p->o.features != NULL) {
-            struct ff_feature_input input;
-            FF_TRY(ff_feature_input_open(p->o.features, &p->o.configs[m], 0, &input));
-            shape = input.source->shape;
-            ff_feature_input_close(&input);
-        } else {
-            int rows = w->msa.n_entity == 1 ? w->msa.own[0].n_row : 1;
-            bool known = p->searches == NULL && w->msa.n_entity <= 1;
-            ff_predictor_shape(&p->o.configs[m], w->target->n_res, known ? rows : -1, &shape);
-        }
+        FF_TRY(find_shape(p, w, m, &shape));
+        shape.n_rank = n_rank < shape.n_res ? n_rank : shape.n_res;
         FF_TRY(ff_predictor_plan(p->predictor, m, &shape, &plan));
+        if (plan.total_bytes > ret->total_bytes)
+            *ret = plan;
     }
     return FF_OK;
+}
+
+static ff_status check_memory(struct ff_pipeline *p, const struct work *w)
+{
+    struct ff_plan plan;
+    return plan_work(p, w, p->o.n_rank > 1 ? p->o.n_rank : 1, &plan);
 }
 
 static ff_status check_work(struct ff_pipeline *p, struct work *w)
@@ -260,6 +300,16 @@ bool ff_pipeline_is_done(const struct ff_pipeline *p, const struct ff_target *t)
     bool done = work_init(p, t, &w) == FF_OK && w.done;
     work_free(&w);
     return done;
+}
+
+ff_status ff_pipeline_plan(struct ff_pipeline *p, const struct ff_target *t, int n_rank, struct ff_plan *ret)
+{
+    struct work w = {.target = t};
+    ff_status st = p->o.msa != NULL ? ff_user_msa_load(p->o.msa, t, &w.msa) : FF_OK;
+    if (st == FF_OK)
+        st = plan_work(p, &w, n_rank, ret);
+    ff_user_msa_free(&w.msa);
+    return st;
 }
 
 /* --- 4. search and features --------------------------------------------------------------------------------------- */
@@ -400,6 +450,7 @@ static ff_status run_predict(struct ff_pipeline *p, const struct work *w, struct
         .features = p->o.features != NULL ? p->o.features : made,
         .target_dir = w->folder.dir,
         .stop = p->o.stop,
+        .shared = p->shares ? p->shared : NULL,
     };
     if (r->features_key == NULL)
         r->features_key = ff_xstrdup(w->features_key);

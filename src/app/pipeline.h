@@ -14,6 +14,7 @@
 #include <stdbool.h>
 
 #include "app/options.h"
+#include "app/predictions.h"
 #include "app/run_record.h"
 #include "app/target.h"
 
@@ -26,6 +27,7 @@ struct ff_pipeline_options {
     const char *templates;       /* structures of the user's, "FILE[:CHAIN]" on lines; NULL: none */
     const char *features;        /* file of features, NULL: none; there is one target then */
     const bool *stop;            /* true: end with FF_EINTERRUPT as soon as possible */
+    int n_rank;                  /* ranks that can share a target at most; 0 and 1: one */
 };
 
 /* How a target ended. */
@@ -55,6 +57,17 @@ ff_status ff_pipeline_check(struct ff_pipeline *p, const struct ff_target *t) FF
 bool ff_pipeline_is_done(const struct ff_pipeline *p, const struct ff_target *t);
 
 ff_status ff_pipeline_run(struct ff_pipeline *p, const struct ff_target *t, struct ff_outcome *ret) FF_MUST_USE;
+
+/* Memory and work of the target on n_rank ranks: the largest plan of all networks. FF_EMEMORY: it does not fit. */
+ff_status ff_pipeline_plan(struct ff_pipeline *p, const struct ff_target *t, int n_rank,
+                           struct ff_plan *ret) FF_MUST_USE;
+
+/* The ranks that share the predictions of the coming targets; NULL: this one alone. The first of them calls
+ * ff_pipeline_run, the others ff_pipeline_join with what the first one tells (ff_shared_prediction). */
+void ff_pipeline_set_comm(struct ff_pipeline *p, struct ff_comm *comm);
+void ff_pipeline_set_shared(struct ff_pipeline *p, const struct ff_shared_prediction *shared);
+ff_status ff_pipeline_join(struct ff_pipeline *p, const char *features, int model, int64_t seed) FF_MUST_USE;
+struct ff_backend *ff_pipeline_device(const struct ff_pipeline *p);      /* NULL: stops before the network */
 
 /* After the last target: profile and dump. */
 ff_status ff_pipeline_finish(struct ff_pipeline *p) FF_MUST_USE;

@@ -61,13 +61,22 @@ static const struct ff_run_prediction *find(const struct ff_run_record *r, const
     return NULL;
 }
 
-static ff_status make_one(const struct ff_prediction_item *item, const struct ff_predictions_options *o,
-                          struct ff_run_record *r)
+/* Ranks that share the prediction begin it only when all of them have the features. */
+static ff_status open_features(struct ff_predictor *p, const char *features, const struct ff_config *config,
+                               int64_t seed, struct ff_feature_input *ret)
 {
-    if (o->stop != NULL && *o->stop)
-        return ff_fail(FF_EINTERRUPT, "%s: interrupted", r->target);
+    ff_status own = ff_feature_input_open(features, config, seed, ret);
+    ff_status st = ff_predictor_agree(p, own);
+    if (st != FF_OK && own == FF_OK)
+        ff_feature_input_close(ret);
+    return st;
+}
+
+static ff_status predict(const struct ff_prediction_item *item, const struct ff_predictions_options *o,
+                         struct ff_run_record *r)
+{
     struct ff_feature_input input;
-    FF_TRY(ff_feature_input_open(o->features, &o->configs[item->model], item->seed, &input));
+    FF_TRY(open_features(o->predictor, o->features, &o->configs[item->model], item->seed, &input));
     r->n_res = input.source->shape.n_res;
     struct ff_predictor_job job = {
         .model = item->model,
@@ -81,8 +90,32 @@ static ff_status make_one(const struct ff_prediction_item *item, const struct ff
     };
     ff_status st = ff_predictor_run(o->predictor, &job, r);
     ff_feature_input_close(&input);
+    return st;
+}
+
+static ff_status make_one(const struct ff_prediction_item *item, const struct ff_predictions_options *o,
+                          struct ff_run_record *r)
+{
+    if (o->stop != NULL && *o->stop)
+        return ff_fail(FF_EINTERRUPT, "%s: interrupted", r->target);
+    if (o->shared != NULL)
+        o->shared->begin(o->shared->user, o->features, item->model, item->seed);
+    ff_status st = predict(item, o, r);
+    if (o->shared != NULL)
+        o->shared->end(o->shared->user);
     if (st == FF_OK)
         r->predictions[r->n_prediction - 1].key = ff_xstrdup(item->key);
+    return st;
+}
+
+ff_status ff_predictions_join(struct ff_predictor *p, const struct ff_config *config, const char *features, int model,
+                              int64_t seed)
+{
+    struct ff_feature_input input;
+    FF_TRY(open_features(p, features, config, seed, &input));
+    struct ff_predictor_job job = {.model = model, .name = config->model.name, .seed = seed, .source = input.source};
+    ff_status st = ff_predictor_run(p, &job, NULL);
+    ff_feature_input_close(&input);
     return st;
 }
 

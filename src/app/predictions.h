@@ -31,17 +31,29 @@ void ff_predictions_free(struct ff_predictions *l);      /* frees what is inside
 void ff_predictions_take(const struct ff_predictions *l, struct ff_run_record *from, const char *target_dir,
                          struct ff_run_record *record);
 
+/* What happens around a prediction that several ranks share, on the first of them. */
+struct ff_shared_prediction {
+    void (*begin)(void *user, const char *features, int model, int64_t seed);    /* calls the others */
+    void (*end)(void *user);
+    void *user;
+};
+
 struct ff_predictions_options {
     struct ff_predictor *predictor;
     const struct ff_config *configs;     /* as for the list */
     const char *features;                /* file */
     const char *target_dir;
     const bool *stop;                    /* may be NULL */
+    const struct ff_shared_prediction *shared;   /* NULL: this rank is alone */
 };
 
 /* Makes those that the record lacks, each with its files, and writes the record after each; then ranks all. The record
  * is not yet one of FF_STAGE_PREDICT. */
 ff_status ff_predictions_make(const struct ff_predictions *l, const struct ff_predictions_options *o,
                               struct ff_run_record *record) FF_MUST_USE;
+
+/* The part of the other ranks in a prediction that the first one has called them to. */
+ff_status ff_predictions_join(struct ff_predictor *p, const struct ff_config *config /* of the network */,
+                              const char *features, int model, int64_t seed) FF_MUST_USE;
 
 #endif

@@ -20,6 +20,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "parallel/agree.h"
 
 struct network {
     const struct ff_config *config;
@@ -35,6 +36,7 @@ struct ff_predictor {
     struct ff_backend *dump;         /* wrappers of it, NULL when not asked for */
     struct ff_backend *profile;
     struct ff_backend *be;           /* the outermost of the three */
+    struct ff_comm *comm;            /* the ranks that share a prediction; NULL: this one alone */
     struct ff_model *model;          /* NULL until the first run */
     int loaded;                      /* whose parameters it has; -1: none */
     size_t held_bytes;               /* of the backend, kept by the model from target to target */
@@ -124,6 +126,21 @@ void ff_predictor_close(struct ff_predictor *p)
     free(p);
 }
 
+void ff_predictor_set_comm(struct ff_predictor *p, struct ff_comm *comm)
+{
+    p->comm = comm;
+}
+
+ff_status ff_predictor_agree(const struct ff_predictor *p, ff_status own)
+{
+    return ff_agree(p->comm, own);
+}
+
+struct ff_backend *ff_predictor_device(const struct ff_predictor *p)
+{
+    return p->device;
+}
+
 const char *ff_predictor_params_path(const struct ff_predictor *p, int model)
 {
     const char *path = p->networks[model].params_path;
@@ -179,16 +196,30 @@ void ff_predictor_shape(const struct ff_config *config, int n_res, int n_row, st
         ret->n_extra = n_row - ret->n_seq;
 }
 
-ff_status ff_predictor_plan(struct ff_predictor *p, int model, const struct ff_input_shape *shape, struct ff_plan *ret)
+static struct ff_plan_memory memory_of(const struct ff_predictor *p)
 {
     int64_t limit = p->config->run.memory_limit;
     struct ff_backend *be = p->device;
-    struct ff_plan_memory memory = {
+    /* Host memory is shared by all ranks of this machine. */
+    size_t sharers = be->context == 0 && limit == 0 ? (size_t)ff_comm_local_size() : 1;
+    return (struct ff_plan_memory){
         .overhead = ff_backend_overhead(be),
-        .budget = ff_backend_budget(be, limit > 0 ? (size_t)limit : 0, p->held_bytes),
-        .host = p->config->run.offload ? ff_backend_host_budget(be) : 0,
+        .budget = ff_backend_budget(be, limit > 0 ? (size_t)limit : 0, p->held_bytes) / sharers,
+        .host = p->config->run.offload ? ff_backend_host_budget(be) / (size_t)ff_comm_local_size() : 0,
     };
-    return ff_model_plan(&p->networks[model].config->model, shape, be->precision, be->activation, &memory, ret);
+}
+
+static ff_status fit(const struct ff_predictor *p, int model, const struct ff_input_shape *shape,
+                     const struct ff_plan_memory *memory, struct ff_plan *ret)
+{
+    const struct ff_backend *be = p->device;
+    return ff_model_plan(&p->networks[model].config->model, shape, be->precision, be->activation, memory, ret);
+}
+
+ff_status ff_predictor_plan(struct ff_predictor *p, int model, const struct ff_input_shape *shape, struct ff_plan *ret)
+{
+    struct ff_plan_memory memory = memory_of(p);
+    return fit(p, model, shape, &memory, ret);
 }
 
 /* --- 3. progress and features ----------------------------------------------------------------------------------- */
@@ -347,6 +378,21 @@ static ff_status write_results(const struct ff_predictor *p, const struct ff_pre
     return st;
 }
 
+/* A plan that fits all the ranks, and on each of them the parameters and the memory for it. */
+static ff_status prepare(struct ff_predictor *p, int model, struct ff_source *source, struct ff_plan *ret)
+{
+    source->shape.n_rank = p->comm != NULL ? p->comm->size : 1;
+    struct ff_plan_memory memory = memory_of(p);
+    memory.budget = ff_agree_least(p->comm, memory.budget);
+    memory.host = ff_agree_least(p->comm, memory.host);
+    FF_TRY(ff_agree(p->comm, fit(p, model, &source->shape, &memory, ret)));
+    ret->chunk_bytes = (int64_t)ff_agree_least(p->comm, (size_t)ret->chunk_bytes);
+    ff_status st = load_params(p, model);
+    if (st == FF_OK)
+        st = ff_model_reserve(p->model, ret);
+    return ff_agree(p->comm, st);
+}
+
 ff_status ff_predictor_run(struct ff_predictor *p, const struct ff_predictor_job *job, struct ff_run_record *record)
 {
     const struct ff_config *config = p->networks[job->model].config;
@@ -356,11 +402,10 @@ ff_status ff_predictor_run(struct ff_predictor *p, const struct ff_predictor_job
         return ff_fail(FF_EUSAGE, "the features hold sets for %d passes, so %d recycles are possible; give "
                        "--recycles %d", source->shape.n_pass, source->shape.n_pass - 1, source->shape.n_pass - 1);
     struct ff_plan plan;
-    FF_TRY(ff_predictor_plan(p, job->model, &source->shape, &plan));
-    FF_TRY(load_params(p, job->model));
+    FF_TRY(prepare(p, job->model, source, &plan));
 
     int most = p->config->output.arrays_max_residues;
-    bool large = source->shape.n_res > most;
+    bool large = source->shape.n_res > most, writes = p->comm == NULL || p->comm->rank == 0;
     if (large)
         ff_note("the result file of %d residues has no logits, and its PAE in eighths of an angstrom "
                 "(output.arrays_max_residues is %d)", source->shape.n_res, most);
@@ -375,17 +420,18 @@ ff_status ff_predictor_run(struct ff_predictor *p, const struct ff_predictor_job
         .on_stage = show_stage,
         .on_pass = show_pass,
         .user = &progress,
+        .comm = p->comm,
         .stop = job->stop,
     };
     struct ff_prediction prediction = {0};
     ff_status st = ff_model_run(p->model, &tap.base, &plan, &options, &prediction);
     ff_progress_end(progress.bar, "stopped");
     p->held_bytes = ff_model_held(p->model);
-    if (st == FF_OK) {
+    if (st == FF_OK && writes) {
         order_chains(p, job, &tap, &prediction);
         st = write_results(p, job, &tap, &prediction, record);
     }
-    if (st == FF_OK)
+    if (st == FF_OK && writes)
         add_to_record(job, config->model.name, &plan, &tap, &prediction, record);
     ff_prediction_free(&prediction);
     tap_free(&tap);

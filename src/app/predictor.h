@@ -23,6 +23,13 @@ ff_status ff_predictor_open(int n_model, const struct ff_config *configs /* [n_m
                             struct ff_predictor **ret) FF_MUST_USE;
 void ff_predictor_close(struct ff_predictor *p);         /* NULL is allowed */
 
+/* The ranks that share the coming predictions, NULL: this one alone. The first of them writes the results; all make the
+ * same calls of ff_predictor_agree and ff_predictor_run in the same order. */
+void ff_predictor_set_comm(struct ff_predictor *p, struct ff_comm *comm);
+/* The status of the first of these ranks that failed, for all of them. */
+ff_status ff_predictor_agree(const struct ff_predictor *p, ff_status own) FF_MUST_USE;
+struct ff_backend *ff_predictor_device(const struct ff_predictor *p);
+
 /* Of the network number model. */
 const char *ff_predictor_params_path(const struct ff_predictor *p, int model);   /* "synthetic" without a file */
 const char *ff_predictor_params_sha256(const struct ff_predictor *p, int model); /* ff_run_key_params */
@@ -33,7 +40,7 @@ const char *ff_predictor_backend(const struct ff_predictor *p);
 /* Sizes of a target's features before they are made: n_row rows of alignment, -1 where a search will tell. */
 void ff_predictor_shape(const struct ff_config *config, int n_res, int n_row, struct ff_input_shape *ret);
 
-/* Whether a prediction of that shape fits, and how. FF_EMEMORY with the numbers. */
+/* Whether a prediction of that shape fits this rank, and how. FF_EMEMORY with the numbers. */
 ff_status ff_predictor_plan(struct ff_predictor *p, int model, const struct ff_input_shape *shape,
                             struct ff_plan *ret) FF_MUST_USE;
 
@@ -48,7 +55,8 @@ struct ff_predictor_job {
     const bool *stop;            /* true ends it with FF_EINTERRUPT */
 };
 
-/* Predicts, writes the files of this prediction into target_dir, and adds it and them to the record. */
+/* Predicts, writes the files of this prediction into target_dir, and adds it and them to the record. Of several ranks
+ * the first one writes; for the others record and target_dir are NULL. */
 ff_status ff_predictor_run(struct ff_predictor *p, const struct ff_predictor_job *job,
                            struct ff_run_record *record) FF_MUST_USE;
 

@@ -162,7 +162,8 @@ static void limit_cpus(const char *group, void *user)
         *count = allowed;
 }
 
-int ff_clock_cpu_count(void)
+/* Of the affinity mask; 0: not known. */
+static int count_affinity(void)
 {
     int count = 0;
     /* The kernel refuses a mask smaller than its own, so try growing ones. */
@@ -176,10 +177,34 @@ int ff_clock_cpu_count(void)
             count = CPU_COUNT_S(size, set);
         CPU_FREE(set);
     }
+    return count;
+}
+
+int ff_clock_cpu_count(void)
+{
+    int count = count_affinity();
     if (count == 0) {
         long n = sysconf(_SC_NPROCESSORS_ONLN);
         count = n > 0 ? (int)n : 1;
     }
     each_cgroup(limit_cpus, &count);
     return count;
+}
+
+bool ff_clock_is_bound(void)
+{
+    int count = count_affinity();
+    return count > 0 && count < sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+void ff_clock_unbind_thread(void)
+{
+    int cpus = 1024 * 64; /* the kernel takes those that exist and that the container has */
+    cpu_set_t *set = CPU_ALLOC(cpus);
+    if (!set)
+        return;
+    size_t size = CPU_ALLOC_SIZE(cpus);
+    memset(set, 0xff, size);
+    sched_setaffinity(0, size, set);
+    CPU_FREE(set);
 }

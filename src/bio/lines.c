@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bio/lines.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -64,6 +65,12 @@ bool ff_lines_word(const char **p, const char *end, const char **ret_word, size_
     while (s < end && ff_lines_is_space(*s))
         s++;
     const char *e = s;
+    /* Eight bytes at a time while none is below '!': alignments are long words. */
+    for (uint64_t eight; end - e >= 8; e += 8) {
+        memcpy(&eight, e, sizeof eight);
+        if (((eight - 0x2121212121212121u) & ~eight & 0x8080808080808080u) != 0)
+            break;
+    }
     while (e < end && !ff_lines_is_space(*e))
         e++;
     *p = e;

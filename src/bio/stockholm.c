@@ -162,31 +162,67 @@ static void make_room(struct rows *rows, int n_row)
     rows->capacity = cap;
 }
 
-/* Appends a segment to its row; query [n_column] tells which columns are kept. */
-static ff_status add_segment(const struct ff_stockholm_reader *r, struct rows *rows, const char *query, size_t n_column)
+/* The columns of the alignment, and what letters become. */
+struct columns {
+    size_t n;
+    size_t *run_end;             /* [n] end of the run of columns, all kept or all not, that this one is in */
+    const char *query;           /* [n] '-' where a column is not kept */
+    char letter[256];            /* 0: none */
+};
+
+static void columns_open(const struct ff_strbuf *query, struct columns *ret)
+{
+    *ret = (struct columns){.n = query->len, .query = query->s, .run_end = FF_NEW_ARRAY(size_t, query->len)};
+    for (size_t i = query->len; i-- > 0;) {
+        bool last = i + 1 == query->len || (query->s[i] == '-') != (query->s[i + 1] == '-');
+        ret->run_end[i] = last ? i + 1 : ret->run_end[i + 1];
+    }
+    for (int c = 0; c < 256; c++)
+        ret->letter[c] = ff_stockholm_letter((char)c);
+}
+
+/* Appends a segment to its row, run by run, without a question for each letter. */
+static ff_status add_segment(const struct ff_stockholm_reader *r, struct rows *rows, const struct columns *columns)
 {
     struct progress *at = &rows->progress[r->row];
-    if (r->segment_len > n_column - at->aligned)
+    if (r->segment_len > columns->n - at->aligned)
         return ff_fail(FF_EINPUT, "%s:%d: row %d '%.60s' is longer than the first row (%zu columns)", r->file,
-                       r->lines.number, r->row + 1, ff_strset_key(&r->names, r->row), n_column);
+                       r->lines.number, r->row + 1, ff_strset_key(&r->names, r->row), columns->n);
     char *letters = rows->msa->letters + (size_t)r->row * (size_t)rows->msa->n_col;
     int32_t *deletions = rows->msa->deletions + (size_t)r->row * (size_t)rows->msa->n_col;
-    int kept = at->kept;
+    const unsigned char *segment = (const unsigned char *)r->segment;
+    const char *letter = columns->letter;
     int32_t pending = at->pending;
-    query += at->aligned;
-    for (size_t i = 0; i < r->segment_len; i++) {
-        char c = ff_stockholm_letter(r->segment[i]);
-        if (!c)
-            return bad_letter(r, r->segment[i]);
-        if (query[i] != '-') {
-            letters[kept] = c;
-            deletions[kept++] = pending;
-            pending = 0;
+    bool bad = false;
+    for (size_t i = 0; i < r->segment_len;) {
+        size_t end = columns->run_end[at->aligned + i] - at->aligned, n;
+        end = end < r->segment_len ? end : r->segment_len;
+        n = end - i;
+        if (columns->query[at->aligned + i] != '-') {
+            char *to = letters + at->kept;
+            int32_t *deleted = deletions + at->kept;
+            for (size_t k = 0; k < n; k++) {
+                char c = letter[segment[i + k]];
+                to[k] = c;
+                deleted[k] = pending;
+                pending = 0;
+                bad |= c == 0;
+            }
+            at->kept += (int)n;
         } else {
-            pending += c != '-';
+            for (size_t k = 0; k < n; k++) {
+                char c = letter[segment[i + k]];
+                pending += c != '-';
+                bad |= c == 0;
+            }
         }
+        i = end;
     }
-    *at = (struct progress){at->aligned + r->segment_len, kept, pending};
+    at->pending = pending;
+    at->aligned += r->segment_len;
+    for (size_t i = 0; bad && i < r->segment_len; i++)
+        if (columns->letter[segment[i]] == 0)
+            return bad_letter(r, r->segment[i]);
     return FF_OK;
 }
 
@@ -196,6 +232,7 @@ ff_status ff_stockholm_parse(const char *name, const char *text, size_t len, int
     struct ff_stockholm_reader r;
     struct ff_strbuf query = {0};
     struct rows rows = {.msa = ret};
+    struct columns columns = {0};
     bool more;
     *ret = (struct ff_msa){0};
     ff_stockholm_reader_init(&r, name, text, len, max_rows);
@@ -211,12 +248,13 @@ ff_status ff_stockholm_parse(const char *name, const char *text, size_t len, int
         st = ff_fail(FF_EINPUT, "%s: the first row has only gaps; it must be the query", name);
         goto cleanup;
     }
+    columns_open(&query, &columns);
     for (;;) {
         FF_TRY_GOTO(st, ff_stockholm_reader_next(&r, &more), cleanup);
         if (!more)
             break;
         make_room(&rows, r.names.count);
-        FF_TRY_GOTO(st, add_segment(&r, &rows, query.s, query.len), cleanup);
+        FF_TRY_GOTO(st, add_segment(&r, &rows, &columns), cleanup);
     }
     for (int i = 0; i < r.names.count; i++) {
         if (rows.progress[i].aligned == query.len)
@@ -231,6 +269,7 @@ ff_status ff_stockholm_parse(const char *name, const char *text, size_t len, int
         ret->descriptions[i] = ff_xstrdup(ff_strset_key(&r.names, i));
 
 cleanup:
+    free(columns.run_end);
     free(rows.progress);
     ff_strbuf_free(&query);
     ff_stockholm_reader_free(&r);

@@ -27,10 +27,11 @@ static void gated_attention(const struct ff_context *ctx, const struct ff_attent
     ff_arena_release(ctx->arena, mark);
 }
 
-/* Room for the bias of all pairs, gathered from the ranks; rows padded, as fast kernels want. */
-static struct ff_tensor push_whole_bias(const struct ff_context *ctx, struct ff_tensor own, int64_t len)
+/* Room for the bias of all pairs [H, N, N]; rows padded, as fast kernels want. */
+static struct ff_tensor push_bias(const struct ff_context *ctx, const struct ff_attention_weights *w,
+                                  enum ff_dtype dtype, int64_t n)
 {
-    return ff_dap_size(ctx->dap) > 1 ? ff_pair_push(ctx, own.dtype, own.shape[0], len, len) : (struct ff_tensor){0};
+    return ff_pair_push(ctx, dtype, w->num_head, n, n);
 }
 
 /* x += gated self-attention along axis 0, which is split over the ranks, for every index of axis 1, of which each rank
@@ -46,12 +47,12 @@ static void visiting_attention(const struct ff_context *ctx, const struct ff_att
         part.chunk_bytes /= 2; /* the other half is for pieces under way, eight of them and the one that is here */
     int64_t rows = ff_context_rows(&part, most, 9 * len * x.shape[2] * (int64_t)ff_dtype_size(x.dtype));
     size_t mark = ff_arena_mark(ctx->arena);
-    struct ff_tensor own = ff_pair_push(ctx, pair.dtype, w->num_head, pair.shape[0], pair.shape[1]);
-    struct ff_tensor whole = push_whole_bias(ctx, own, len);
+    struct ff_tensor whole = push_bias(ctx, w, pair.dtype, len), own = whole;
     struct ff_dap_visit v;
     ff_dap_visit_open(ctx->dap, x, len, rows, (struct ff_tensor){0}, &v);
     size_t loop = ff_arena_mark(ctx->arena);
-
+    if (ff_dap_size(ctx->dap) > 1)
+        own = FF_PUSH(ctx, pair.dtype, w->num_head, pair.shape[0], pair.shape[1]);
     FF_OP(ctx->be, pair_bias, .out = own, .x = pair, .norm = w->pair_norm, .w = w->pair_bias);
     struct ff_dap_gathering g = ff_dap_gather_begin(ctx->dap, own, axis, whole);
     ff_dap_visit_fetch(&v, 0);
@@ -94,8 +95,9 @@ void ff_attention_msa_column_global(const struct ff_context *ctx, const struct f
 static void starting_node(const struct ff_context *ctx, const struct ff_attention_weights *w, struct ff_pair *p)
 {
     size_t mark = ff_arena_mark(ctx->arena);
-    struct ff_tensor own = ff_pair_push(ctx, p->z.dtype, w->num_head, p->z.shape[0], p->n_res);
-    struct ff_tensor whole = push_whole_bias(ctx, own, p->n_res);
+    struct ff_tensor whole = push_bias(ctx, w, p->z.dtype, p->n_res), own = whole;
+    if (ff_dap_size(ctx->dap) > 1)
+        own = FF_PUSH(ctx, p->z.dtype, w->num_head, p->z.shape[0], p->n_res);
     FF_OP(ctx->be, pair_bias, .out = own, .x = p->z, .norm = w->pair_norm, .w = w->pair_bias);
     struct ff_dap_gathering g = ff_dap_gather_begin(ctx->dap, own, 1, whole);
     gated_attention(ctx, w, p->z, ff_pair_mask_rows(ctx, p), ff_dap_gather_end(ctx->dap, &g));

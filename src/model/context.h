@@ -29,6 +29,8 @@ struct ff_context {
     char *spilled;                   /* there; NULL while planning */
     bool stream_blocks;              /* the Evoformer's weights come from the host, block by block */
     const char *blocks;              /* there, packed; NULL while planning */
+    bool second_operand;             /* there is memory for one more operand of triangle multiplication: ranks need not
+                                      * turn the pair round for incoming edges */
     int64_t chunk_most;              /* more than that is never of use; 0: as chunk_bytes */
     /* Told at the start of every block or stage; the planner and the progress line listen. May be NULL. */
     void (*on_stage)(void *user, const char *stage, int block, int n_block);

@@ -66,13 +66,15 @@ static void msa_layers(const struct ff_context *ctx, const struct ff_block_weigh
 static void pair_layers(const struct ff_context *ctx, const struct ff_block_weights *w,
                         const struct ff_stack_config *config, enum ff_stack_kind kind, struct ff_pair *pair)
 {
-    struct ff_context wide = wide_context(ctx, config, kind, pair, 0);
+    struct ff_context wide = wide_context(ctx, config, kind, pair, 0), triangles = *ctx;
+    /* Templates are embedded where memory is at its highest, and are a small part of the work. */
+    triangles.second_operand = ctx->second_operand && kind != FF_STACK_TEMPLATE;
     /* The monomer's template stack is the one place where attention comes before multiplication. */
     if (kind == FF_STACK_TEMPLATE && !ctx->config->multimer) {
         triangle_attentions(&wide, w, pair);
-        triangle_multiplications(ctx, w, pair);
+        triangle_multiplications(&triangles, w, pair);
     } else {
-        triangle_multiplications(ctx, w, pair);
+        triangle_multiplications(&triangles, w, pair);
         triangle_attentions(&wide, w, pair);
     }
     transition(ctx, &w->pair_transition, pair->z);

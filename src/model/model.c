@@ -224,6 +224,13 @@ size_t ff_model_held(const struct ff_model *m)
     return m->weight_bytes + m->block_bytes + m->arena_bytes;
 }
 
+ff_status ff_model_reserve(struct ff_model *m, const struct ff_plan *plan)
+{
+    FF_TRY(place_blocks(m, plan->stream_blocks));
+    FF_TRY(reserve_host(m, plan->operand_bytes + plan->spilled_bytes));
+    return reserve_arena(m, plan->arena_bytes);
+}
+
 /* --- one run ---------------------------------------------------------------------------------------------------- */
 
 struct run {
@@ -487,6 +494,7 @@ static void run_begin(struct run *r)
     char *spilled = r->m->host != NULL ? (char *)r->m->host + r->plan->operand_bytes : NULL;
     r->ctx = (struct ff_context){.be = r->m->be, .arena = &r->arena, .config = &r->m->config, .dap = &r->dap,
                                  .chunk_bytes = r->plan->chunk_bytes, .chunk_most = FF_CHUNK_MOST,
+                                 .second_operand = r->plan->second_operand,
                                  .stream_blocks = r->plan->stream_blocks, .blocks = r->m->packed,
                                  .left_bytes = r->plan->left_bytes, .operand = r->m->host,
                                  .spill = r->plan->spilled_bytes > 0, .spilled = spilled,
@@ -514,9 +522,7 @@ ff_status ff_model_run(struct ff_model *m, struct ff_source *source, const struc
     if (source->shape.n_pass > 0 && source->shape.n_pass < n_pass)
         return ff_fail(FF_EINPUT, "%d recycles need %d sets of features; the input holds %d; lower --recycles",
                        options->num_recycle, n_pass, source->shape.n_pass);
-    FF_TRY(place_blocks(m, plan->stream_blocks));
-    FF_TRY(reserve_host(m, plan->operand_bytes + plan->spilled_bytes));
-    FF_TRY(reserve_arena(m, plan->arena_bytes));
+    FF_TRY(ff_model_reserve(m, plan));
     double start = ff_clock_now();
     struct run r = {.m = m, .source = source, .plan = plan, .options = options, .p = ret, .n_pass = n_pass};
     ret->passes = FF_NEW_ARRAY(struct ff_pass_report, (size_t)n_pass);

@@ -38,6 +38,10 @@ struct ff_plan_stage {
     size_t peak_bytes;           /* arena at its highest during the stage */
     double flops;                /* one pass */
     double bytes;
+    int64_t n_op;                /* operations */
+    int n_block;                 /* equal parts of the stage */
+    double sent_bytes;           /* to other ranks, by the rank with the largest part */
+    int64_t n_collective;
 };
 
 struct ff_plan {
@@ -55,10 +59,12 @@ struct ff_plan {
     size_t spilled_bytes;        /* not 0: of the host, for finished templates, or the extra MSA during pair layers */
     size_t host_bytes;           /* of the host, for all that lies there */
     double copied_bytes_per_pass;    /* to and from the host for that */
+    bool second_operand;         /* see ff_context */
     struct ff_plan_stage stages[FF_PLAN_MAX_STAGE];
     int n_stage;
     double flops_per_pass;       /* of this rank */
     double sent_bytes_per_pass;  /* to other ranks, by the rank with the largest part */
+    int64_t collectives_per_pass;
 };
 
 /* What a plan may take. */
@@ -85,6 +91,9 @@ ff_status ff_model_open(const struct ff_model_config *c, const char *params, str
 ff_status ff_model_reload(struct ff_model *m, const struct ff_model_config *c, const char *params) FF_MUST_USE;
 void ff_model_close(struct ff_model *m);        /* NULL is allowed */
 size_t ff_model_held(const struct ff_model *m); /* bytes of the backend that it keeps between runs */
+/* The memory of a plan, which ff_model_run asks for otherwise: ranks that share a target can hear of each other's lack
+ * of it before they begin. FF_EMEMORY. */
+ff_status ff_model_reserve(struct ff_model *m, const struct ff_plan *plan) FF_MUST_USE;
 
 struct ff_pass_report {
     int pass;                    /* 0-based */

@@ -5,7 +5,7 @@
 
 enum { ROW_UNIT = 8 };               /* elements that rows of channel-first scratch are padded to */
 
-static int64_t padded(int64_t n)
+int64_t ff_pair_padded(int64_t n)
 {
     return (n + ROW_UNIT - 1) / ROW_UNIT * ROW_UNIT;
 }
@@ -21,7 +21,7 @@ static int64_t buffer_bytes(const struct ff_context *ctx, enum ff_dtype dtype, i
                             int64_t c_extra)
 {
     int64_t wide = larger(c * ff_context_part(ctx, n_res), ff_context_part(ctx, c_extra) * n_res);
-    return wide * padded(n_res) * (int64_t)ff_dtype_size(dtype);
+    return wide * ff_pair_padded(n_res) * (int64_t)ff_dtype_size(dtype);
 }
 
 /* Only where the pair changes over to it must the spare buffer outlive the layers. */
@@ -46,7 +46,8 @@ struct ff_pair ff_pair_make(const struct ff_context *ctx, struct ff_tensor z, st
     /* Transposed, a rank has as many rows as now: both axes are split alike. */
     if (keeps_spare(ctx))
         p.spare = FF_PUSH(ctx, FF_U8, buffer_bytes(ctx, z.dtype, p.n_res, z.shape[2], c_extra));
-    int64_t operand = c_extra * ff_context_part(ctx, p.n_res) * padded(p.n_res) * (int64_t)ff_dtype_size(z.dtype);
+    int64_t rows = c_extra * ff_context_part(ctx, p.n_res), wide = ff_pair_padded(p.n_res);
+    int64_t operand = rows * wide * (int64_t)ff_dtype_size(z.dtype);
     p.free_bytes = keeps_spare(ctx) ? 0 : ctx->left_bytes > 0 ? ctx->left_bytes : operand;
     return p;
 }
@@ -89,13 +90,19 @@ struct ff_tensor ff_pair_scratch(const struct ff_context *ctx, const struct ff_p
 {
     if (!keeps_spare(ctx))
         return ff_pair_push(ctx, p->z.dtype, c, rows, p->n_res);
-    int64_t shape[3] = {c, rows, padded(p->n_res)};
+    int64_t shape[3] = {c, rows, ff_pair_padded(p->n_res)};
     struct ff_tensor t = ff_tensor_make(p->spare.data, p->z.dtype, 3, shape);
     FF_ASSERT(ff_tensor_bytes(&t) <= ff_tensor_bytes(&p->spare));
     return row_view(t, p->n_res);
 }
 
+struct ff_tensor ff_pair_in(void *memory, enum ff_dtype type, int64_t c, int64_t rows, int64_t n)
+{
+    int64_t shape[3] = {c, rows, ff_pair_padded(n)};
+    return row_view(ff_tensor_make(memory, type, 3, shape), n);
+}
+
 struct ff_tensor ff_pair_push(const struct ff_context *ctx, enum ff_dtype type, int64_t c, int64_t rows, int64_t n)
 {
-    return row_view(FF_PUSH(ctx, type, c, rows, padded(n)), n);
+    return row_view(FF_PUSH(ctx, type, c, rows, ff_pair_padded(n)), n);
 }

@@ -41,6 +41,9 @@ struct ff_context ff_pair_context(const struct ff_context *ctx, const struct ff_
 /* Room for an operand [c, rows, N] with rows padded to multiples of 8 elements: 16 bytes in bf16, as fast kernels want
  * them. In the spare buffer, or pushed where there is none. */
 struct ff_tensor ff_pair_scratch(const struct ff_context *ctx, const struct ff_pair *p, int64_t c, int64_t rows);
+int64_t ff_pair_padded(int64_t n);
+/* The same in memory that is there. */
+struct ff_tensor ff_pair_in(void *memory, enum ff_dtype type, int64_t c, int64_t rows, int64_t n);
 /* The same from the arena always. */
 struct ff_tensor ff_pair_push(const struct ff_context *ctx, enum ff_dtype type, int64_t c, int64_t rows, int64_t n);
 

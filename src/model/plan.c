@@ -15,22 +15,34 @@ enum { GOOD_CHUNK = 96 << 20 };
 enum { CHUNK_LEAST_PER_RESIDUE = 8 << 10 };
 enum { FEWEST_ROWS = 256 };          /* of an operand that comes from the host once for them */
 
+struct totals {
+    double flops, bytes, sent;
+    int64_t n_op, n_collective;
+};
+
 /* Follows the stages of a pass: arena peak and cost of each. */
 struct stage_recorder {
     struct ff_backend *be;
     struct ff_arena *arena;
+    const struct ff_comm *comm;
     struct ff_plan *plan;
-    double flops, bytes;             /* totals at the start of the open stage */
+    struct totals before;            /* the open stage */
 };
 
-static void totals(const struct ff_backend *be, double *flops, double *bytes)
+static struct totals totals(const struct stage_recorder *r)
 {
-    const struct ff_cost *c = ff_backend_plan_costs(be);
-    *flops = *bytes = 0.0;
+    const struct ff_cost *c = ff_backend_plan_costs(r->be);
+    struct totals t = {0};
     for (int i = 0; i < FF_OP_COUNT; i++) {
-        *flops += c[i].flops;
-        *bytes += c[i].bytes;
+        t.flops += c[i].flops;
+        t.bytes += c[i].bytes;
+        t.n_op += c[i].calls;
     }
+    for (int k = 0; k < FF_COLLECTIVE_COUNT; k++) {
+        t.sent += r->comm->stats.bytes[k];
+        t.n_collective += r->comm->stats.calls[k];
+    }
+    return t;
 }
 
 static void close_stage(struct stage_recorder *r)
@@ -38,25 +50,26 @@ static void close_stage(struct stage_recorder *r)
     if (r->plan->n_stage == 0)
         return;
     struct ff_plan_stage *s = &r->plan->stages[r->plan->n_stage - 1];
-    double flops, bytes;
-    totals(r->be, &flops, &bytes);
+    struct totals now = totals(r);
     s->peak_bytes = r->arena->peak;
-    s->flops = flops - r->flops;
-    s->bytes = bytes - r->bytes;
+    s->flops = now.flops - r->before.flops;
+    s->bytes = now.bytes - r->before.bytes;
+    s->n_op = now.n_op - r->before.n_op;
+    s->sent_bytes = now.sent - r->before.sent;
+    s->n_collective = now.n_collective - r->before.n_collective;
 }
 
 static void open_stage(void *user, const char *stage, int block, int n_block)
 {
     (void)block;
-    (void)n_block;
     struct stage_recorder *r = user;
     struct ff_plan *p = r->plan;
     if (p->n_stage > 0 && strcmp(p->stages[p->n_stage - 1].name, stage) == 0)
         return;
     close_stage(r);
     FF_ASSERT(p->n_stage < FF_PLAN_MAX_STAGE);
-    p->stages[p->n_stage++] = (struct ff_plan_stage){.name = stage};
-    totals(r->be, &r->flops, &r->bytes);
+    p->stages[p->n_stage++] = (struct ff_plan_stage){.name = stage, .n_block = n_block};
+    r->before = totals(r);
     r->arena->peak = r->arena->used;
 }
 
@@ -105,13 +118,13 @@ static void measure(const struct sizes *z, int64_t chunk_bytes, struct ff_plan *
     ff_backend_plan_reset(be);
     ret->n_stage = 0;
     ret->chunk_bytes = chunk_bytes;
-    struct stage_recorder r = {.be = be, .arena = &arena, .plan = ret};
     struct ff_comm *comm = ff_comm_planned(ret->shape.n_rank > 1 ? ret->shape.n_rank : 1, 0);
+    struct stage_recorder r = {.be = be, .arena = &arena, .comm = comm, .plan = ret};
     const struct ff_dap dap = {.comm = comm, .be = be, .arena = &arena, .chunk_bytes = chunk_bytes};
     struct ff_context ctx = {.be = be, .arena = &arena, .config = c, .dap = &dap, .planning = true,
                              .chunk_bytes = chunk_bytes, .chunk_most = FF_CHUNK_MOST, .on_stage = open_stage,
                              .user = &r, .stream_blocks = ret->stream_blocks, .left_bytes = ret->left_bytes,
-                             .spill = ret->spilled_bytes > 0};
+                             .spill = ret->spilled_bytes > 0, .second_operand = ret->second_operand};
     struct ff_batch batch;
     ff_batch_from_shape(&ret->shape, c->multimer, &batch);
     struct ff_forward_state s;
@@ -120,19 +133,18 @@ static void measure(const struct sizes *z, int64_t chunk_bytes, struct ff_plan *
     size_t state = arena.used;
     ff_forward_trunk(&ctx, &z->w, &batch, 0, c->num_ensemble, &s, &out);
     close_stage(&r);
-    double trunk, bytes;
-    totals(be, &trunk, &bytes);
+    struct totals trunk = totals(&r);
     ff_forward_structure(&ctx, &z->w, &z->constants, &s, &out);
     close_stage(&r);
-    totals(be, &ret->flops_per_pass, &bytes);
-    ret->flops_per_pass += trunk * (c->num_ensemble - 1);
+    struct totals all = totals(&r);
+    int again = c->num_ensemble - 1;
+    ret->flops_per_pass = all.flops + trunk.flops * again;
+    ret->sent_bytes_per_pass = all.sent + trunk.sent * again;
+    ret->collectives_per_pass = all.n_collective + trunk.n_collective * again;
     ret->arena_bytes = state;
     for (int i = 0; i < ret->n_stage; i++)
         if (ret->stages[i].peak_bytes > ret->arena_bytes)
             ret->arena_bytes = ret->stages[i].peak_bytes;
-    ret->sent_bytes_per_pass = 0.0;
-    for (int k = 0; k < FF_COLLECTIVE_COUNT; k++)
-        ret->sent_bytes_per_pass += comm->stats.bytes[k];
     ff_comm_destroy(comm);
     ret->weight_bytes = z->rest_bytes + (ret->stream_blocks ? 0 : z->block_bytes);
     ret->operand_bytes = ret->left_bytes > 0 ? operand_bytes(z, ret) : 0;
@@ -162,9 +174,16 @@ static int longest_that_fits(const struct sizes *z, const struct ff_plan *plan)
     return low;
 }
 
-/* Chunks of 256, 192, 128, 96, ... MiB down to least. */
+/* Chunks of 256, 192, 128, 96, ... MiB down to least; on several ranks the second operand only with the largest. */
 static bool try_chunks(const struct sizes *z, int64_t least, struct ff_plan *p)
 {
+    p->second_operand = p->shape.n_rank > 1;
+    if (p->second_operand) {
+        measure(z, FF_CHUNK_MOST, p);
+        if (p->total_bytes <= p->budget_bytes)
+            return true;
+    }
+    p->second_operand = false;
     for (int64_t chunk = FF_CHUNK_MOST; chunk > least; chunk /= 2)
         for (int quarters = 4; quarters > 2; quarters--) {
             measure(z, chunk / 4 * quarters, p);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "parallel/mail.h"
 #ifdef HAVE_MPI
 #include "parallel/comm_mpi.h"
 #endif
@@ -89,6 +90,9 @@ ff_status ff_comm_start(int *argc, char ***argv)
         return FF_OK;
     FF_TRY(ff_comm_mpi_start(argc, argv));
     started = true;
+    if (ff_comm_mpi_size() == 1)
+        return ff_fail(FF_EUSAGE, "launched on several ranks, but MPI knows of one: the launcher does not belong to "
+                       "this MPI library; use its own mpirun, or srun --mpi=pmix");
     int index = 0, count = 1;
     ff_comm_mpi_device_place(&index, &count);
     ff_backend_set_place(index, count);
@@ -100,6 +104,12 @@ void ff_comm_stop(void)
     if (started)
         ff_comm_mpi_stop();
     started = false;
+}
+
+void ff_comm_abort(int code)
+{
+    if (started)
+        ff_comm_mpi_abort(code);
 }
 
 int ff_comm_world_rank(void)
@@ -115,6 +125,11 @@ int ff_comm_world_size(void)
 int ff_comm_local_rank(void)
 {
     return started ? ff_comm_mpi_local_rank() : 0;
+}
+
+int ff_comm_local_size(void)
+{
+    return started ? ff_comm_mpi_local_size() : 1;
 }
 
 static ff_status on_gpus(struct ff_backend *be, struct ff_comm *host, struct ff_comm **ret)
@@ -133,7 +148,7 @@ static ff_status on_gpus(struct ff_backend *be, struct ff_comm *host, struct ff_
 ff_status ff_comm_split(struct ff_backend *be, int color, struct ff_comm **ret)
 {
     *ret = started ? ff_comm_mpi_split(color) : ff_comm_self();
-    return (*ret)->size > 1 && strcmp(be->name, "cuda") == 0 ? on_gpus(be, *ret, ret) : FF_OK;
+    return (*ret)->size > 1 && be != NULL && strcmp(be->name, "cuda") == 0 ? on_gpus(be, *ret, ret) : FF_OK;
 }
 
 #else
@@ -152,6 +167,11 @@ void ff_comm_stop(void)
 {
 }
 
+void ff_comm_abort(int code)
+{
+    (void)code;
+}
+
 int ff_comm_world_rank(void)
 {
     return 0;
@@ -167,12 +187,37 @@ int ff_comm_local_rank(void)
     return 0;
 }
 
+int ff_comm_local_size(void)
+{
+    return 1;
+}
+
 ff_status ff_comm_split(struct ff_backend *be, int color, struct ff_comm **ret)
 {
     (void)be;
     (void)color;
     *ret = ff_comm_self();
     return FF_OK;
+}
+
+/* Never called on one rank. */
+void ff_mail_open(void)
+{
+}
+
+void ff_mail_close(void)
+{
+}
+
+void ff_mail_send(int to, const struct ff_mail *m)
+{
+    FF_ASSERT(to == 0 && m == NULL);
+}
+
+bool ff_mail_receive(struct ff_mail *ret)
+{
+    *ret = (struct ff_mail){0};
+    return false;
 }
 
 #endif

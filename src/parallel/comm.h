@@ -23,6 +23,8 @@ struct ff_comm_stats {
     double bytes[FF_COLLECTIVE_COUNT];      /* sent by this rank to others */
     double seconds[FF_COLLECTIVE_COUNT];    /* from the start of the transfer to its end, other ranks' delay included */
     double wait[FF_COLLECTIVE_COUNT];       /* of these, what computation stood still for: not hidden behind it */
+    /* Times that this rank has begun and ended to wait for others in MPI; parallel/team.h looks from its thread. */
+    int64_t waits_begun, waits_ended;
 };
 
 struct ff_comm {
@@ -59,12 +61,14 @@ void ff_comm_destroy(struct ff_comm *c);    /* NULL is allowed */
 
 /* Starts MPI when this process was launched by mpirun or srun (else nothing happens and there is one rank). Call once,
  * before any thread; sets the rank of log and of ff_die, whose hook then aborts the whole job. FF_EUSAGE when the
- * program was launched on several ranks but built without MPI. */
+ * program was launched on several ranks but built without MPI, or where MPI cannot be called by threads in turn. */
 ff_status ff_comm_start(int *argc, char ***argv) FF_MUST_USE;
 void ff_comm_stop(void);                    /* MPI_Finalize where it was started */
+void ff_comm_abort(int code);               /* ends all ranks; returns only where there is one */
 int ff_comm_world_rank(void);               /* 0 without MPI */
 int ff_comm_world_size(void);               /* 1 without MPI */
 int ff_comm_local_rank(void);               /* among the ranks of this machine */
+int ff_comm_local_size(void);
 
 /* A collective that takes longer than this ends the job: a rank has died or hangs. 0: no limit. For communicators that
  * are made afterwards. */
@@ -72,7 +76,7 @@ void ff_comm_set_time_limit(double seconds);
 double ff_comm_time_limit(void);
 
 /* Splits the world: ranks with the same color form one communicator, in world order, on the memory of be (which is no
- * wrapper). Collective over the world. FF_EUSAGE for several GPUs in a build without NCCL. */
+ * wrapper; NULL: host calls alone). Collective over the world. FF_EUSAGE for several GPUs in a build without NCCL. */
 ff_status ff_comm_split(struct ff_backend *be, int color, struct ff_comm **ret) FF_MUST_USE;
 
 #endif

@@ -5,6 +5,7 @@
 #include "parallel/comm_mpi.h"
 
 #include <mpi.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +39,7 @@ struct mpi_comm {
     struct pending host;             /* for the calls on host memory */
 };
 
-static int world_rank, world_size = 1, local_rank, device_index, device_count = 1;
+static int world_rank, world_size = 1, local_rank, local_size = 1, device_index, device_count = 1;
 
 static void check(int code, const char *call)
 {
@@ -50,21 +51,45 @@ static void check(int code, const char *call)
     ff_die(FF_EINTERNAL, __FILE__, __LINE__, "%s failed on rank %d: %.*s", call, world_rank, len, text);
 }
 
+/* Threads take turns here, so that MPI need not be built for several at once (MPI_THREAD_MULTIPLE). */
+static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+
+void ff_comm_mpi_lock(void)
+{
+    pthread_mutex_lock(&turn);
+}
+
+void ff_comm_mpi_unlock(void)
+{
+    pthread_mutex_unlock(&turn);
+}
+
 /* --- 1. the world ----------------------------------------------------------------------------------------------- */
 
-static void abort_job(void)
+void ff_comm_mpi_abort(int code)
 {
     int running = 0;
     if (MPI_Initialized(&running) == MPI_SUCCESS && running)
-        MPI_Abort(MPI_COMM_WORLD, FF_EINTERNAL);
+        MPI_Abort(MPI_COMM_WORLD, code);
+}
+
+static void abort_job(void)
+{
+    ff_comm_mpi_abort(FF_EINTERNAL);
 }
 
 ff_status ff_comm_mpi_start(int *argc, char ***argv)
 {
     int provided = 0;
-    if (MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS)
+    if (MPI_Init_thread(argc, argv, MPI_THREAD_SERIALIZED, &provided) != MPI_SUCCESS)
         return ff_fail(FF_EUSAGE,
                        "MPI could not start; try without mpirun to see whether the program runs on one rank");
+    if (provided < MPI_THREAD_SERIALIZED) {
+        MPI_Finalize();
+        return ff_fail(FF_EUSAGE, "this MPI library cannot be called from several threads in turn "
+                       "(MPI_THREAD_SERIALIZED), which runs on several ranks need; use a build of it that can, or "
+                       "start fastfold without mpirun");
+    }
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     check(MPI_Comm_rank(MPI_COMM_WORLD, &world_rank), "MPI_Comm_rank");
     check(MPI_Comm_size(MPI_COMM_WORLD, &world_size), "MPI_Comm_size");
@@ -72,6 +97,7 @@ ff_status ff_comm_mpi_start(int *argc, char ***argv)
     check(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, world_rank, MPI_INFO_NULL, &node),
           "MPI_Comm_split_type");
     check(MPI_Comm_rank(node, &local_rank), "MPI_Comm_rank");
+    check(MPI_Comm_size(node, &local_size), "MPI_Comm_size");
     const char *visible = getenv("CUDA_VISIBLE_DEVICES");
     int color = visible != NULL ? (int)(ff_hash_fnv1a(visible, strlen(visible)) & INT32_MAX) : 0;
     check(MPI_Comm_split(node, color, world_rank, &sharing), "MPI_Comm_split");
@@ -102,6 +128,11 @@ int ff_comm_mpi_size(void)
 int ff_comm_mpi_local_rank(void)
 {
     return local_rank;
+}
+
+int ff_comm_mpi_local_size(void)
+{
+    return local_size;
 }
 
 void ff_comm_mpi_device_place(int *ret_index, int *ret_count)
@@ -146,13 +177,19 @@ static void post(struct ff_comm *c, struct pending *p)
 {
     MPI_Comm comm = impl(c)->comm;
     int **n = p->counts, code = MPI_SUCCESS;
+    /* A rank that has nothing to send may give the address that it receives at, which Open MPI takes for an exchange in
+     * place. */
+    static const char nothing;
+    const void *send = p->send != p->recv ? p->send : &nothing;
+    ff_comm_mpi_lock();
     if (p->kind == FF_ALL_GATHER)
         code = MPI_Iallgatherv(p->send, n[2][c->rank], p->type, p->recv, n[2], n[3], p->type, comm, &p->request);
     else if (p->kind == FF_ALL_TO_ALL)
-        code = MPI_Ialltoallv(p->send, n[0], n[1], p->type, p->recv, n[2], n[3], p->type, comm, &p->request);
+        code = MPI_Ialltoallv(send, n[0], n[1], p->type, p->recv, n[2], n[3], p->type, comm, &p->request);
     else
         code = MPI_Ibcast(p->recv, n[2][0], p->type, p->root, comm, &p->request);
     check(code, call_names[p->kind]);
+    ff_comm_mpi_unlock();
     p->posted = true;
 }
 
@@ -160,12 +197,15 @@ static void post(struct ff_comm *c, struct pending *p)
 static void finish(struct ff_comm *c, MPI_Request *request, const char *call)
 {
     double start = ff_clock_now(), limit = impl(c)->time_limit;
-    for (int64_t turn = 0;; turn++) {
+    __atomic_fetch_add(&c->stats.waits_begun, 1, __ATOMIC_RELAXED);
+    for (int64_t n = 0;; n++) {
         int done = 0;
+        ff_comm_mpi_lock();
         check(MPI_Test(request, &done, MPI_STATUS_IGNORE), call);
+        ff_comm_mpi_unlock();
         if (done)
-            return;
-        if (turn < 1000)
+            break;
+        if (n < 1000)
             sched_yield();
         else
             nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
@@ -177,6 +217,7 @@ static void finish(struct ff_comm *c, MPI_Request *request, const char *call)
                    world_rank, host, limit, call);
         }
     }
+    __atomic_fetch_add(&c->stats.waits_ended, 1, __ATOMIC_RELAXED);
 }
 
 /* What is received late must not be taken for what is there: it reads as NaN until then. */
@@ -276,7 +317,9 @@ static void broadcast_host(struct ff_comm *c, void *data, size_t bytes, int root
     for (size_t at = 0; at < bytes; at += MOST) {
         size_t n = bytes - at < MOST ? bytes - at : MOST;
         MPI_Request request;
+        ff_comm_mpi_lock();
         check(MPI_Ibcast((char *)data + at, (int)n, MPI_BYTE, root, impl(c)->comm, &request), "MPI_Ibcast");
+        ff_comm_mpi_unlock();
         finish(c, &request, "MPI_Ibcast");
     }
 }
@@ -286,15 +329,19 @@ static void gather_host(struct ff_comm *c, const void *send, void *recv, const s
     struct mpi_comm *m = impl(c);
     struct pending *p = &m->host;
     set_gather(c, p, bytes, offset);
+    ff_comm_mpi_lock();
     check(MPI_Igatherv(send, p->counts[2][c->rank], p->type, recv, p->counts[2], p->counts[3], p->type, 0, m->comm,
                        &p->request), "MPI_Igatherv");
+    ff_comm_mpi_unlock();
     finish(c, &p->request, "MPI_Igatherv");
 }
 
 static void barrier(struct ff_comm *c)
 {
     MPI_Request request;
+    ff_comm_mpi_lock();
     check(MPI_Ibarrier(impl(c)->comm, &request), "MPI_Ibarrier");
+    ff_comm_mpi_unlock();
     finish(c, &request, "MPI_Ibarrier");
 }
 
@@ -319,7 +366,9 @@ static void destroy(struct ff_comm *c)
 {
     struct mpi_comm *m = impl(c);
     FF_ASSERT(m->begun == m->ended);
+    ff_comm_mpi_lock();
     MPI_Comm_free(&m->comm);
+    ff_comm_mpi_unlock();
     for (int i = 0; i < FF_COMM_IN_FLIGHT; i++)
         counts_free(&m->pending[i]);
     counts_free(&m->host);
@@ -327,11 +376,31 @@ static void destroy(struct ff_comm *c)
     free(c);
 }
 
+/* Without keeping other threads from MPI. */
+static void wait_for_all(void)
+{
+    MPI_Request request;
+    int done = 0;
+    ff_comm_mpi_lock();
+    check(MPI_Ibarrier(MPI_COMM_WORLD, &request), "MPI_Ibarrier");
+    ff_comm_mpi_unlock();
+    while (!done) {
+        ff_comm_mpi_lock();
+        check(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "MPI_Ibarrier");
+        ff_comm_mpi_unlock();
+        if (!done)
+            nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+    }
+}
+
 struct ff_comm *ff_comm_mpi_split(int color)
 {
     struct mpi_comm *m = FF_NEW(struct mpi_comm);
     struct ff_comm *c = FF_NEW(struct ff_comm);
+    wait_for_all(); /* so that the split, which cannot be waited for apart, takes no time */
+    ff_comm_mpi_lock();
     check(MPI_Comm_split(MPI_COMM_WORLD, color, world_rank, &m->comm), "MPI_Comm_split");
+    ff_comm_mpi_unlock();
     *c = (struct ff_comm){
         .name = "mpi",
         .impl = m,

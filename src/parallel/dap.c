@@ -131,19 +131,13 @@ struct ff_tensor ff_dap_gather_end(const struct ff_dap *d, const struct ff_dap_g
     return g->whole;
 }
 
-struct ff_tensor ff_dap_push_whole(const struct ff_dap *d, struct ff_tensor part, int axis, int64_t n)
-{
-    if (ff_dap_size(d) == 1)
-        return (struct ff_tensor){0};
-    part.shape[axis] = n;
-    return ff_arena_push(d->arena, part.dtype, part.ndim, part.shape);
-}
-
 struct ff_tensor ff_dap_gather(const struct ff_dap *d, struct ff_tensor part, int axis, int64_t n)
 {
     if (ff_dap_size(d) == 1)
         return part;
-    struct ff_tensor whole = ff_dap_push_whole(d, part, axis, n);
+    struct ff_tensor like = part;
+    like.shape[axis] = n;
+    struct ff_tensor whole = ff_arena_push(d->arena, part.dtype, part.ndim, like.shape);
     size_t mark = ff_arena_mark(d->arena);
     struct ff_dap_gathering g = ff_dap_gather_begin(d, part, axis, whole);
     ff_dap_gather_end(d, &g);

@@ -39,14 +39,13 @@ struct ff_tensor ff_dap_part(const struct ff_dap *d, struct ff_tensor whole, int
 /* The whole of a tensor that is split on axis (n long in all); pushed on the arena, or part itself on one rank. */
 struct ff_tensor ff_dap_gather(const struct ff_dap *d, struct ff_tensor part, int axis, int64_t n);
 
-/* The same beside other work: begin with room for the whole from ff_dap_push_whole (absent on one rank) and scratch
- * pushed on the arena, both kept until end, which gives the whole. part stays as it is until then. */
+/* The same beside other work: whole is room for it (not used on one rank); begin pushes scratch on the arena that is
+ * kept until end, which gives the whole. part stays as it is until then. */
 struct ff_dap_gathering {
     struct ff_tensor whole, recv;
     int axis;
     int64_t ticket;
 };
-struct ff_tensor ff_dap_push_whole(const struct ff_dap *d, struct ff_tensor part, int axis, int64_t n);
 struct ff_dap_gathering ff_dap_gather_begin(const struct ff_dap *d, struct ff_tensor part, int axis,
                                             struct ff_tensor whole);
 struct ff_tensor ff_dap_gather_end(const struct ff_dap *d, const struct ff_dap_gathering *g);

@@ -52,3 +52,12 @@ small=(--device cpu --length 12 --msa 5 --extra 4)
     run_code 0 "$FASTFOLD" bench "${small[@]}" --pass --set model.evoformer.num_block=1 --model model_1_ptm
     said "one pass: " "atoms_from_angles"
 }
+
+@test "runs of several lengths, and their picture" {
+    DEVICE=cpu run_code 0 "test/bench/lengths.sh" "$FASTFOLD" "$tmp/runs" 12:fp32::1 16:fp32:1GiB:1
+    said "12:fp32::1" "16:fp32:1GiB:1"
+    not_said failed
+    run_code 0 "test/bench/plot.sh" "$tmp"/runs/*/run.json
+    said "<svg" "fastfold fp32, 12 residues: " "fastfold fp32, 16 residues: " "FastFold bf16: 10,000 residues" "</svg>"
+    [ "$(grep -c '<title>fastfold' <<<"$output")" -eq 2 ] # memory alone: one block is no pass
+}

@@ -240,5 +240,6 @@ int main(void)
         cmocka_unit_test(test_multimer_v3_full),
         cmocka_unit_test(test_demo_4ot),
     };
+    cmocka_set_test_filter(getenv("CMOCKA_TEST_FILTER"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,19 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # Several ranks on the CPU: the pieces by themselves, and whole passes against one rank.
 
-build=${FF_TEST_BUILD:-build}/test/parallel
+load ranks
 
 setup() {
     command -v mpirun >/dev/null || skip "no mpirun"
-}
-
-# $1 ranks of a program that share this machine: they must not spin while they wait. Collectives end as late as they
-# may, so that a missing wait shows.
-ranks() {
-    local n=$1
-    shift
-    FF_TEST_LATE=1 OMP_NUM_THREADS=1 timeout 300 mpirun --allow-run-as-root --oversubscribe --bind-to none \
-        --mca mpi_yield_when_idle 1 --mca btl self,vader -np "$n" "$@"
+    export FF_TEST_LATE=1 # collectives end as late as they may, so that a missing wait shows
 }
 
 @test "one rank splits, gathers and exchanges nothing" {
@@ -43,10 +35,4 @@ ranks() {
         [ "$status" -eq 0 ]
         [ "$(grep -c 'largest relative difference' <<<"$output")" -ge 1 ]
     done
-}
-
-@test "commands refuse to run on several ranks" {
-    run ranks 2 "${FASTFOLD:-build/fastfold}" version
-    [ "$status" -ne 0 ]
-    [[ "$output" == *"launched on 2 ranks"* ]]
 }
