@@ -11,7 +11,7 @@
 
 namespace {
 
-enum { THREADS = 256, MAX_HEADS = 16 };
+enum { THREADS = 256, LOGITS = 1024 };         /* logits of one head, so many sequences at a time */
 
 /* mean[r, :] = sum_s mask[s, r] x[r, s, :] / (sum_s mask + 1e-10); one block per column, x [columns, S, c]. */
 template <class T>
@@ -48,7 +48,7 @@ __global__ void __launch_bounds__(THREADS)
     attend_kernel(T *gated, const T *kvg, const float *q, const float *gate_b, const float *mask, int64_t mask_s,
                   int64_t mask_r, int64_t first, int n_seq, int n_head, int d)
 {
-    extern __shared__ float shared[];                    /* q [H, d], value [H, d], logits of one head [S] */
+    extern __shared__ float shared[];                    /* q [H, d], value [H, d], logits [LOGITS] */
     __shared__ float sums[32];
     const int hd = n_head * d, ld = 2 * d + hd;
     const int64_t r = blockIdx.x;
@@ -60,32 +60,43 @@ __global__ void __launch_bounds__(THREADS)
     __syncthreads();
     for (int h = 0; h < n_head; h++) {
         float top = -INFINITY, sum = 0.0f;
-        for (int s = threadIdx.x; s < n_seq; s += THREADS) {
-            float dot = 0.0f;
-            for (int e = 0; e < d; e++)
-                dot += qs[h * d + e] * to_float(rows[(int64_t)s * ld + e]);
-            dot = m[s * mask_s] == 0.0f ? -1e9f : dot;
-            logits[s] = dot;
-            top = fmaxf(top, dot);
+        for (int e = threadIdx.x; e < d; e += THREADS)
+            value[h * d + e] = 0.0f;
+        for (int first_s = 0; first_s < n_seq; first_s += LOGITS) {
+            const int count = min(n_seq - first_s, (int)LOGITS);
+            const T *part = rows + (int64_t)first_s * ld;
+            float most = -INFINITY, weights = 0.0f;
+            for (int s = threadIdx.x; s < count; s += THREADS) {
+                float dot = 0.0f;
+                for (int e = 0; e < d; e++)
+                    dot += qs[h * d + e] * to_float(part[(int64_t)s * ld + e]);
+                dot = m[(first_s + s) * mask_s] == 0.0f ? -1e9f : dot;
+                logits[s] = dot;
+                most = fmaxf(most, dot);
+            }
+            const float now = fmaxf(top, block_max(most, sums)), factor = expf(top - now);
+            top = now;
+            for (int s = threadIdx.x; s < count; s += THREADS) {
+                float p = expf(logits[s] - top);
+                logits[s] = p;
+                weights += p;
+            }
+            sum = sum * factor + block_sum(weights, sums);
+            /* A warp per value channel. */
+            for (int e = threadIdx.x / 32; e < d; e += THREADS / 32) {
+                float v = 0.0f;
+                for (int s = threadIdx.x % 32; s < count; s += 32)
+                    v += logits[s] * to_float(part[(int64_t)s * ld + d + e]);
+                v = warp_sum(v);
+                if (threadIdx.x % 32 == 0)
+                    value[h * d + e] = value[h * d + e] * factor + v;
+            }
+            __syncthreads();
         }
-        top = block_max(top, sums);
-        for (int s = threadIdx.x; s < n_seq; s += THREADS) {
-            float p = expf(logits[s] - top);
-            logits[s] = p;
-            sum += p;
-        }
-        sum = block_sum(sum, sums);
-        /* A warp per value channel. */
-        for (int e = threadIdx.x / 32; e < d; e += THREADS / 32) {
-            float v = 0.0f;
-            for (int s = threadIdx.x % 32; s < n_seq; s += 32)
-                v += logits[s] * to_float(rows[(int64_t)s * ld + d + e]);
-            v = warp_sum(v);
-            if (threadIdx.x % 32 == 0)
-                value[h * d + e] = v / sum;
-        }
-        __syncthreads();
+        for (int e = threadIdx.x; e < d; e += THREADS)
+            value[h * d + e] /= sum;
     }
+    __syncthreads();
     for (int64_t i = threadIdx.x; i < (int64_t)n_seq * hd; i += THREADS) {
         int s = (int)(i / hd), e = (int)(i % hd);
         float gate = sigmoid(to_float(rows[(int64_t)s * ld + 2 * d + e]) + gate_b[e]);
@@ -148,7 +159,7 @@ static void columns(struct ff_backend *be, const struct ff_global_attention_args
     g.a_type = g.b_type = g.c_type = type;
     ff_cuda_gemm(be, &g);
 
-    size_t shared = (size_t)(n_seq + 2 * hd) * sizeof(float);
+    size_t shared = (size_t)(LOGITS + 2 * hd) * sizeof(float);
     T *gated = hd <= c ? x : ff_cuda_take<T>(be, rows * hd);
     FF_CUDA(cudaFuncSetAttribute(attend_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared));
     attend_kernel<T><<<(unsigned)count, THREADS, shared, stream>>>(gated, kvg, q, (const float *)a->gate_b.data, m,
@@ -179,11 +190,6 @@ extern "C" void ff_cuda_global_attention(struct ff_backend *be, const struct ff_
     FF_ASSERT(hd % a->n_head == 0 && a->kv_w.shape[1] == 2 * d && a->gate_w.shape[1] == hd && a->o_w.shape[1] == c);
     if (n_seq == 0 || n_col == 0 || ff_cuda_global_attention_fused(be, a))
         return;
-    /* The logits of one head of a column stay in shared memory. */
-    size_t shared = (size_t)(n_seq + 2 * hd) * sizeof(float);
-    if (shared > (size_t)96 << 10)
-        ff_die(FF_EGPU, __FILE__, __LINE__, "global attention over %lld sequences needs %zu bytes of shared memory",
-               (long long)n_seq, shared);
     ff_cuda_mark mark(be);
     enum ff_dtype type = a->out.dtype;
     const float *q_w = (const float *)ff_cuda_as_type(be, &a->q_w, FF_F32);
