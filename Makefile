@@ -44,10 +44,11 @@ app_src := version interrupt suggest options option_table option_value option_fi
 main_src := main cmd_params cmd_config cmd_doctor cmd_version cmd_predict cmd_features cmd_search cmd_plan \
   cmd_compare cmd_bench
 
-cuda_src := backend gemm layernorm elementwise linear pair_bias attention attention_wgmma attention_bf16 \
-  attention_fp32 global_attention global_attention_fused template_attention transition transition_fused triangle \
-  triangle_fused triangle_wgmma opm opm_wgmma embed ipa geometry heads
-cuda_headers := common device ptx wgmma mma attention opm global_attention_fused transition_fused triangle_fused
+cuda_src := backend gemm layernorm elementwise linear linear_wgmma pair_bias attention attention_wgmma attention_bf16 \
+  attention_fp32 global_attention global_attention_fused template_attention transition transition_fused \
+  triangle triangle_fused triangle_wgmma opm opm_wgmma embed ipa geometry heads
+cuda_headers := common device ptx wgmma mma attention opm global_attention_fused transition_fused triangle_fused \
+  rows_wgmma dense_wgmma
 # Where NCCL is.
 nccl_src := comm_nccl
 

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * linear: layer norm, product, bias, activation, mask and accumulation.
  *
- * The product reads x where it lies when nothing is to be done to it, else a tile that a first pass made (normed,
- * converted, gathered from strided rows) and that is still in the second-level cache. It writes out where that lies
- * when rows have one or two strides and the product can do all that remains, else a tile that a last pass stores. The
- * type of w decides the arithmetic: a float32 w makes a float32 product of bf16 rows.
+ * On GPUs with the products of warpgroups, rows of 64, 128 and 256 bf16 channels go through the fused kernel of
+ * linear_wgmma.cu. Else the product reads x where it lies when nothing is to be done to it, else a tile that a first
+ * pass made (normed, converted, gathered from strided rows) and that is still in the second-level cache. It writes out
+ * where that lies when rows have one or two strides and the product can do all that remains, else a tile that a last
+ * pass stores. The type of w decides the arithmetic: a float32 w makes a float32 product of bf16 rows.
  */
 #include <algorithm>
 
-#include "common.cuh"
+#include "dense_wgmma.cuh"
 
 namespace {
 
@@ -91,7 +92,7 @@ extern "C" void ff_cuda_linear(struct ff_backend *be, const struct ff_linear_arg
     sizes z = {ff_cuda_row_count(&a->x, axes), a->w.shape[0], a->w.shape[1]};
     FF_ASSERT(a->out.ndim == a->x.ndim && a->x.shape[axes] == z.k && a->out.shape[axes] == z.n);
     FF_ASSERT(ff_cuda_row_count(&a->out, axes) == z.rows);
-    if (z.rows == 0)
+    if (z.rows == 0 || ff_cuda_linear_wgmma(be, a))
         return;
     enum ff_dtype type = a->w.dtype;
     bool normed = ff_tensor_present(&a->norm.scale), masked = ff_tensor_present(&a->mask);

@@ -6,6 +6,7 @@
 #define FF_CUDA_PTX_CUH
 
 #include <cuda_runtime.h>
+#include <stdint.h>
 
 __device__ __forceinline__ unsigned shared_address(const void *p) { return (unsigned)__cvta_generic_to_shared(p); }
 
@@ -82,6 +83,34 @@ __device__ __forceinline__ void copy_commit() { asm volatile("cp.async.commit_gr
 template <int n> __device__ __forceinline__ void copy_wait()
 {
     asm volatile("cp.async.wait_group %0;" ::"n"(n) : "memory");
+}
+
+__device__ __forceinline__ void prefetch_line(const void *p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
+
+/* Barriers in shared memory (sm_90): one thread starts each for so many arrivals, then the block synchronises. A phase
+ * ends with the last arrival and the next begins. Waiting for parity 0, 1, 0, .. is waiting for the end of phase 0, 1,
+ * 2, ..; whoever waits for parity 1 first passes at once. */
+__device__ __forceinline__ void barrier_start(uint64_t *b, unsigned arrivals)
+{
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(b)), "r"(arrivals) : "memory");
+}
+__device__ __forceinline__ void barrier_arrive(uint64_t *b)
+{
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(b)) : "memory");
+}
+__device__ __forceinline__ bool barrier_over(uint64_t *b, unsigned parity)
+{
+    unsigned over;
+    asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; selp.b32 %0, 1, 0, p; }"
+                 : "=r"(over)
+                 : "r"(shared_address(b)), "r"(parity)
+                 : "memory");
+    return over != 0;
+}
+__device__ __forceinline__ void barrier_wait(uint64_t *b, unsigned parity)
+{
+    while (!barrier_over(b, parity)) {
+    }
 }
 
 #endif

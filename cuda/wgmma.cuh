@@ -48,6 +48,17 @@ __device__ __forceinline__ uint64_t wgmma_advance(uint64_t operand, unsigned byt
 __device__ __forceinline__ void shared_fence() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
 #ifdef FF_HAVE_WGMMA
+/* The registers of a thread from here on, for all threads of a warpgroup: a multiple of 8, at most 255; what one gets
+ * others must have given back. */
+template <int n> __device__ __forceinline__ void take_registers()
+{
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(n));
+}
+template <int n> __device__ __forceinline__ void give_registers()
+{
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(n));
+}
+
 __device__ __forceinline__ void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 __device__ __forceinline__ void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 template <int n> __device__ __forceinline__ void wgmma_wait()

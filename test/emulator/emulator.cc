@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * emulator: coroutines for the threads of a block, memory, and matrix products. See cuda_runtime.h.
+ * emulator: coroutines for the threads of a block, their barriers, memory, and matrix products. See cuda_runtime.h.
  */
 #include <setjmp.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@ dim3 blockDim, gridDim;
 namespace {
 
 enum { STACK = 256 << 10, MAX_THREADS = 1024, SHARED = 227 << 10 };
-enum state { IDLE, READY, AT_BARRIER, AT_MEETING, DONE };
+enum state { IDLE, READY, AT_BARRIER, AT_MEETING, AT_PHASE, DONE };
 
 struct copy {
     void *to;
@@ -33,6 +33,8 @@ struct thread {
     int meeting;
     unsigned parity;                         /* of its next meeting */
     int value;                               /* left at a barrier */
+    const uint64_t *phase;                   /* the barrier in shared memory that it waits for */
+    unsigned phase_parity;
     uint3 index;
     std::vector<std::vector<copy>> groups;   /* copies under way, the open group last */
 };
@@ -136,6 +138,26 @@ bool open_barrier()
     return true;
 }
 
+/* A barrier in shared memory: arrivals of a phase, arrivals missing in this one, number of the phase. */
+struct phase_barrier {
+    uint16_t arrivals, missing;
+    uint32_t phase;
+};
+static_assert(sizeof(phase_barrier) == sizeof(uint64_t), "as on the GPU");
+
+bool phase_over(const uint64_t *b, unsigned parity) { return (((const phase_barrier *)b)->phase & 1) != parity; }
+
+bool open_phases()
+{
+    bool opened = false;
+    for (int i = 0; i < n_thread; i++)
+        if (threads[i].at == AT_PHASE && phase_over(threads[i].phase, threads[i].phase_parity)) {
+            threads[i].at = READY;
+            opened = true;
+        }
+    return opened;
+}
+
 void run_block()
 {
     std::vector<int> turn(n_thread);
@@ -160,7 +182,7 @@ void run_block()
             }
         if (ran && open_meetings())
             continue;
-        if (open_meetings() || open_barrier())
+        if (open_meetings() || open_phases() || open_barrier())
             continue;
         for (int i = 0; i < n_thread; i++)
             if (threads[i].at != DONE && threads[i].at != READY)
@@ -204,6 +226,36 @@ int emulator_barrier_or(int value)
 }
 
 void emulator_barrier() { (void)emulator_barrier_or(0); }
+
+void barrier_start(uint64_t *b, unsigned arrivals)
+{
+    if (arrivals < 1 || arrivals > MAX_THREADS || (uintptr_t)b % sizeof *b != 0)
+        fail("a barrier that no GPU has");
+    *(phase_barrier *)b = {(uint16_t)arrivals, (uint16_t)arrivals, 0};
+}
+
+void barrier_arrive(uint64_t *b)
+{
+    phase_barrier *p = (phase_barrier *)b;
+    if (p->missing == 0 || p->missing > p->arrivals)
+        fail("arrival at a barrier that was not started");
+    if (--p->missing > 0)
+        return;
+    p->missing = p->arrivals;
+    p->phase++;
+}
+
+bool barrier_over(uint64_t *b, unsigned parity) { return phase_over(b, parity); }
+
+void barrier_wait(uint64_t *b, unsigned parity)
+{
+    if (phase_over(b, parity))
+        return;
+    threads[current].at = AT_PHASE;
+    threads[current].phase = b;
+    threads[current].phase_parity = parity;
+    back_to_scheduler();
+}
 
 void *emulator_shared() { return dynamic_shared; }
 unsigned shared_address(const void *p) { return (unsigned)(int)((const char *)p - dynamic_shared); }

@@ -95,4 +95,11 @@ void copy_commit();
 void emulator_copy_wait(int n);
 template <int n> static inline void copy_wait() { emulator_copy_wait(n); }
 
+void barrier_start(uint64_t *b, unsigned arrivals);
+void barrier_arrive(uint64_t *b);
+bool barrier_over(uint64_t *b, unsigned parity);
+void barrier_wait(uint64_t *b, unsigned parity);
+
+static inline void prefetch_line(const void *) {}
+
 #endif

@@ -22,6 +22,8 @@ template <int ROW> static inline uint64_t wgmma_operand(unsigned address, unsign
 }
 static inline uint64_t wgmma_advance(uint64_t operand, unsigned bytes) { return operand + (bytes >> 4); }
 
+template <int n> static inline void take_registers() {}
+template <int n> static inline void give_registers() {}
 static inline void shared_fence() {}
 static inline void wgmma_fence() {}
 static inline void wgmma_commit() {}

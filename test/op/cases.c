@@ -70,6 +70,16 @@ const struct ff_op_case op_cases[] = {
     CASE(linear, .i = 21, .j = 22, .c = 128, .n = 512, .flags = NORM),
     CASE(linear, .i = 70, .c = 2112, .n = 384, .flags = BIAS | ACC),
     CASE(linear, .i = 300, .c = 49, .n = 256, .flags = BIAS),
+    /* the fused kernels of the GPU: more tiles of W than fit at once, a ragged last tile of rows or columns */
+    CASE(linear, .i = 230, .j = 2, .c = 256, .n = 448, .flags = BIAS | NORM | TR),
+    CASE(linear, .i = 25, .j = 9, .c = 256, .n = 256, .flags = BIAS | ACC | TR | GAPS),
+    CASE(linear, .i = 31, .j = 14, .c = 256, .n = 64, .flags = BIAS | NORM | MASK),
+    CASE(linear, .i = 13, .j = 15, .c = 256, .n = 32, .flags = BIAS | NORM | MASK | RELU | TR),
+    CASE(linear, .i = 1200, .c = 64, .n = 8, .flags = NORM | ACC),
+    CASE(linear, .t = 3, .i = 9, .j = 11, .c = 128, .n = 128, .flags = BIAS | ACC | MASK | GAPS),
+    CASE(linear, .i = 17, .j = 16, .c = 128, .n = 712, .flags = BIAS | RELU | GAPS),
+    CASE(linear, .i = 33, .j = 5, .c = 64, .n = 192, .flags = FF_CASE_RELU_INPUT | ACC),
+    CASE(linear, .i = 3, .c = 64, .n = 256, .flags = BIAS | NORM),
     /* outputs that the cpu writes past its caches: whole lines, and rows with an end */
     CASE(linear, .i = 4200, .c = 8, .n = 1024, .flags = BIAS | RELU),
     CASE(linear, .i = 4200, .c = 8, .n = 1016, .flags = BIAS | GAPS),
