@@ -46,7 +46,7 @@ main_src := main cmd_params cmd_config cmd_doctor cmd_version cmd_predict cmd_fe
 
 cuda_src := backend gemm layernorm elementwise linear linear_wgmma pair_bias attention attention_wgmma attention_bf16 \
   attention_fp32 global_attention global_attention_fused template_attention transition transition_fused \
-  triangle triangle_fused triangle_wgmma opm opm_wgmma embed ipa geometry heads
+  transition_wgmma triangle triangle_fused triangle_wgmma opm opm_wgmma embed ipa geometry heads
 cuda_headers := common device ptx wgmma mma attention opm global_attention_fused transition_fused triangle_fused \
   rows_wgmma dense_wgmma
 # Where NCCL is.

@@ -9,5 +9,6 @@
 #include "common.cuh"
 
 bool ff_cuda_linear_wgmma(struct ff_backend *be, const struct ff_linear_args *a);
+bool ff_cuda_transition_wgmma(struct ff_backend *be, const struct ff_transition_args *a);
 
 #endif

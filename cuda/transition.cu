@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * transition: x += relu(LN(x) W1 + b1) W2 + b2 (Jumper et al. 2021, Suppl. Alg. 9, 15), a tile of rows at a time. In
- * bf16, rows of 64 or 128 channels go through the fused kernel of transition_fused.cu instead.
+ * bf16 there are fused kernels: for rows of 64, 128 or 256 channels transition_wgmma.cu, on GPUs with the products of
+ * warpgroups; for rows of 64 or 128 channels transition_fused.cu.
  *
  * Shapes: x [.., c] with any leading strides, W1 [c, n], W2 [n, c]. The tile's normed rows [rows, c] and its hidden
  * layer [rows, n] lie in the workspace and are sized to stay in the second-level cache, so the hidden layer never
@@ -9,6 +10,7 @@
  * Cost: x read twice and written once; 4 c n flops per row; bound by the products. Numerics: layer norm and sums in
  * float32; hidden layer in the type of x. Reference: ops_cpu_transition.c.
  */
+#include "dense_wgmma.cuh"
 #include "transition_fused.cuh"
 
 extern "C" void ff_cuda_transition(struct ff_backend *be, const struct ff_transition_args *a)
@@ -17,7 +19,7 @@ extern "C" void ff_cuda_transition(struct ff_backend *be, const struct ff_transi
     enum ff_dtype type = a->out.dtype;
     FF_ASSERT(a->out.ndim >= 1 && a->out.shape[a->out.ndim - 1] == c);
     FF_ASSERT(a->w2.shape[0] == n && a->w2.shape[1] == c && a->b1.shape[0] == n && a->b2.shape[0] == c);
-    if (ff_cuda_transition_fused(be, a))
+    if (ff_cuda_transition_wgmma(be, a) || ff_cuda_transition_fused(be, a))
         return;
     ff_cuda_mark mark(be);
     size_t size = ff_dtype_size(type);

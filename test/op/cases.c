@@ -123,6 +123,9 @@ const struct ff_op_case op_cases[] = {
     CASE(transition, .i = 40, .j = 17, .c = 64, .n = 128),
     CASE(transition, .i = 300, .c = 128, .n = 512),
     CASE(transition, .i = 30, .j = 11, .c = 128, .n = 512, .flags = TR | GAPS),
+    CASE(transition, .i = 401, .j = 2, .c = 128, .n = 192),
+    CASE(transition, .i = 3, .j = 201, .c = 256, .n = 128, .flags = TR | GAPS),
+    CASE(transition, .i = 33, .j = 13, .c = 64, .n = 704),
 
     CASE(triangle_project, .i = 20, .k = 20, .c = 128, .n = 128),
     CASE(triangle_project, .i = 1, .k = 1, .c = 1, .n = 1),
