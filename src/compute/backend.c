@@ -5,7 +5,6 @@
 #include "compute/ops_cpu.h"
 
 #ifdef HAVE_CUDA
-#include "base/log.h"
 #include "cuda_backend.h"
 #endif
 
@@ -47,10 +46,7 @@ size_t ff_backend_host_budget(const struct ff_backend *be)
 static ff_status create_cuda(enum ff_precision precision, struct ff_backend **ret)
 {
 #ifdef HAVE_CUDA
-    FF_TRY(ff_backend_cuda_create(precision, place_index, place_count, memory_limit, ret));
-    ff_warn("the CUDA backend has passed its tests on an emulated GPU only; compare a result with --device cpu before "
-            "you rely on it");
-    return FF_OK;
+    return ff_backend_cuda_create(precision, place_index, place_count, memory_limit, ret);
 #else
     (void)precision;
     (void)place_index;
@@ -80,6 +76,13 @@ void ff_backend_destroy(struct ff_backend *be)
 {
     if (be)
         be->destroy(be);
+}
+
+const char *ff_precision_name(enum ff_precision p)
+{
+    static const char *const names[] = {[FF_PRECISION_AUTO] = "auto", [FF_PRECISION_FP32] = "fp32",
+                                        [FF_PRECISION_TF32] = "tf32", [FF_PRECISION_BF16] = "bf16"};
+    return names[p];
 }
 
 void ff_backend_describe(void (*line)(void *user, const char *text), void *user)
