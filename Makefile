@@ -21,8 +21,8 @@ bio_src := residue msa lines identifiers fasta a3m stockholm stockholm_text stru
 
 compute_src := tensor arena ops backend cost tile tile_kernels attention_tile ops_cpu ops_cpu_general \
   ops_cpu_attention ops_cpu_global_attention ops_cpu_template_attention ops_cpu_transition ops_cpu_triangle \
-  ops_cpu_opm ops_cpu_embed ops_cpu_geometry ops_cpu_point ops_cpu_heads ops_plan wrap ops_dump ops_profile \
-  op_call op_case op_fill
+  ops_cpu_opm ops_cpu_embed ops_cpu_geometry ops_cpu_point ops_cpu_heads ops_plan wrap moment ops_dump \
+  ops_profile op_call op_case op_fill
 
 parallel_src = comm dap agree schedule team $(if $(have_mpi),comm_mpi mail_mpi)
 
@@ -37,8 +37,8 @@ app_src := version interrupt suggest options option_table option_value option_fi
   search_record search_aligner search_budget search_cache search_job search_shard search_mmseqs search_chain search \
   chain_features chain_id target user_msa target_features feature_input model_list output_json output output_order \
   run_key run_record \
-  predictor predictions pipeline search_ahead batch_input estimate batch_ranks batch target_folder bench_cases \
-  bench_pass
+  predictor predictions pipeline search_ahead batch_input estimate batch_ranks batch target_folder bench_time bench_cases \
+  bench_block bench_pass
 
 # Files of app/ that belong to the program alone; everything else goes into the library.
 main_src := main cmd_params cmd_config cmd_doctor cmd_version cmd_predict cmd_features cmd_search cmd_plan \

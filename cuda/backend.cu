@@ -340,24 +340,64 @@ static void cuda_settle(struct ff_backend *be)
     FF_CUDA(cudaStreamWaitEvent(d->stream, d->copied, 0));
 }
 
+/* --- moments and stages --- */
+
+static void *cuda_mark(struct ff_backend *be)
+{
+    struct ff_cuda_device *d = ff_cuda_device_of(be);
+    cudaEvent_t e;
+    if (d->moments.empty()) {
+        FF_CUDA(cudaEventCreate(&e));
+    } else {
+        e = d->moments.back();
+        d->moments.pop_back();
+    }
+    FF_CUDA(cudaEventRecord(e, d->stream));
+    return e;
+}
+
+static double cuda_between(struct ff_backend *be, void *from, void *to)
+{
+    (void)be;
+    float ms = 0;
+    FF_CUDA(cudaEventSynchronize((cudaEvent_t)to));
+    FF_CUDA(cudaEventElapsedTime(&ms, (cudaEvent_t)from, (cudaEvent_t)to));
+    return ms * 1e-3;
+}
+
+static void cuda_unmark(struct ff_backend *be, void *moment)
+{
+    ff_cuda_device_of(be)->moments.push_back((cudaEvent_t)moment);
+}
+
+/* A range for NVIDIA's profilers, until the next stage. */
+static void cuda_stage(struct ff_backend *be, const char *name, int block, int n_block)
+{
+    struct ff_cuda_device *d = ff_cuda_device_of(be);
+    char text[64];
+    if (d->in_stage)
+        nvtxRangePop();
+    if (n_block > 1)
+        snprintf(text, sizeof text, "%s %d", name, block);
+    else
+        snprintf(text, sizeof text, "%s", name);
+    nvtxRangePushA(text);
+    d->in_stage = true;
+}
+
 /* --- ceilings of this GPU --- */
 
 template <class F> static double seconds_of(struct ff_backend *be, int repeats, F &&run)
 {
-    cudaEvent_t start, end;
-    float ms = 0;
     run();
-    FF_CUDA(cudaEventCreate(&start));
-    FF_CUDA(cudaEventCreate(&end));
-    FF_CUDA(cudaEventRecord(start, ff_cuda_stream(be)));
+    void *start = cuda_mark(be);
     for (int i = 0; i < repeats; i++)
         run();
-    FF_CUDA(cudaEventRecord(end, ff_cuda_stream(be)));
-    FF_CUDA(cudaEventSynchronize(end));
-    FF_CUDA(cudaEventElapsedTime(&ms, start, end));
-    FF_CUDA(cudaEventDestroy(start));
-    FF_CUDA(cudaEventDestroy(end));
-    return ms * 1e-3 / repeats;
+    void *end = cuda_mark(be);
+    double seconds = cuda_between(be, start, end);
+    cuda_unmark(be, start);
+    cuda_unmark(be, end);
+    return seconds / repeats;
 }
 
 /* Random numbers: the rate of a product depends on its operands. */
@@ -422,6 +462,10 @@ static void cuda_destroy(struct ff_backend *be)
 {
     struct ff_cuda_device *d = ff_cuda_device_of(be);
     (void)cudaStreamSynchronize(d->stream);
+    if (d->in_stage)
+        nvtxRangePop();
+    for (cudaEvent_t e : d->moments)
+        (void)cudaEventDestroy(e);
     ff_cuda_products_destroy(d->products);
     for (cudaEvent_t e : d->slot_free)
         if (e)
@@ -523,6 +567,10 @@ ff_status ff_backend_cuda_create(enum ff_precision precision, int index, int cou
     be->fetch = cuda_fetch;
     be->settle = cuda_settle;
     be->measure = cuda_measure;
+    be->mark = cuda_mark;
+    be->between = cuda_between;
+    be->unmark = cuda_unmark;
+    be->stage = cuda_stage;
     be->destroy = cuda_destroy;
     *ret = be;
     return FF_OK;

@@ -4,6 +4,8 @@
 #ifndef FF_CUDA_DEVICE_CUH
 #define FF_CUDA_DEVICE_CUH
 
+#include <vector>
+
 #include "common.cuh"
 
 struct ff_cuda_products;                     /* cached cuBLASLt plans: gemm.cu */
@@ -25,6 +27,8 @@ struct ff_cuda_device {
     char *pinned;                            /* FF_CUDA_SLOTS slots */
     cudaEvent_t slot_free[FF_CUDA_SLOTS];    /* recorded behind the last copy out of each slot */
     int slot;
+    std::vector<cudaEvent_t> moments;        /* made and not in use */
+    bool in_stage;                           /* a range of the profilers is open */
     struct ff_cuda_products *products;
 };
 

@@ -2,7 +2,6 @@
 #include "app/bench_pass.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -72,65 +71,108 @@ static ff_status make_source(const struct ff_config *config, const struct ff_inp
 
 /* --- the pass ----------------------------------------------------------------------------------------------------- */
 
+enum { PASSES = 5 };                 /* the first warms up, the last gives its logits to the host */
+
 struct clock {
-    double first_stage;          /* when the features were there and the network began */
-    double end;
+    double first_stage[PASSES];      /* when the features were there and the network began */
+    double end[PASSES];
 };
 
 static void note_stage(void *user, int pass, const char *stage, double fraction)
 {
-    (void)pass;
     (void)stage;
     (void)fraction;
     struct clock *c = user;
-    if (c->first_stage == 0)
-        c->first_stage = ff_clock_now();
+    if (c->first_stage[pass] == 0)
+        c->first_stage[pass] = ff_clock_now();
 }
 
 static void note_pass(void *user, const struct ff_pass_report *report)
 {
-    (void)report;
-    ((struct clock *)user)->end = ff_clock_now();
+    ((struct clock *)user)->end[report->pass] = ff_clock_now();
 }
 
-static ff_status run(const struct ff_config *config, struct ff_source *source, struct ff_backend *be, const bool *stop,
-                     struct ff_bench_pass *ret)
+static double seconds_of(const struct clock *c, int pass)
 {
+    return c->end[pass] - c->first_stage[pass];
+}
+
+struct run {
+    const struct ff_config *config;
+    struct ff_source *source;
     struct ff_plan plan;
-    size_t limit = config->run.memory_limit > 0 ? (size_t)config->run.memory_limit : 0;
-    struct ff_plan_memory memory = {.overhead = ff_backend_overhead(be), .budget = ff_backend_budget(be, limit, 0),
-                                    .host = config->run.offload ? ff_backend_host_budget(be) : 0};
-    FF_TRY(ff_model_plan(&config->model, &source->shape, be->precision, be->activation, &memory, &plan));
+    const bool *stop;
+};
+
+/* The model on be with n_pass passes. */
+static ff_status run_passes(const struct run *r, struct ff_backend *be, int n_pass, struct clock *clock,
+                            struct ff_bench_pass *ret)
+{
     struct ff_model *model;
-    struct ff_backend *profile = ff_backend_profile_create(be);
-    ff_status st = ff_model_open(&config->model, "synthetic", profile, &model);
+    double start = ff_clock_now();
+    FF_TRY(ff_model_open(&r->config->model, "synthetic", be, &model));
+    be->sync(be);
+    ret->parameters = ff_clock_now() - start;
+    *clock = (struct clock){0};
+    bool logits = r->source->shape.n_res <= r->config->output.arrays_max_residues;
+    struct ff_model_run_options options = {.num_recycle = n_pass - 1, .want_logits = logits, .compact_pae = !logits,
+                                           .on_stage = note_stage, .on_pass = note_pass, .user = clock,
+                                           .stop = r->stop};
+    struct ff_prediction prediction;
+    start = ff_clock_now();
+    ff_status st = ff_model_run(model, r->source, &r->plan, &options, &prediction);
     if (st == FF_OK) {
-        struct clock clock = {0};
-        bool logits = source->shape.n_res <= config->output.arrays_max_residues;
-        struct ff_model_run_options options = {.want_logits = logits, .compact_pae = !logits, .on_stage = note_stage,
-                                               .on_pass = note_pass, .user = &clock, .stop = stop};
-        struct ff_prediction prediction;
-        st = ff_model_run(model, source, &plan, &options, &prediction);
-        if (st == FF_OK) {
-            ret->seconds = clock.end - clock.first_stage;
-            ret->peak_bytes = prediction.peak_bytes;
-            memcpy(ret->op_seconds, ff_backend_profile_seconds(profile), sizeof ret->op_seconds);
-            memcpy(ret->op_cost, ff_backend_profile_costs(profile), sizeof ret->op_cost);
-            ff_prediction_free(&prediction);
-        }
-        ff_model_close(model);
+        ret->features = clock->first_stage[0] - start;
+        ret->peak_bytes = prediction.peak_bytes;
+        ff_prediction_free(&prediction);
     }
-    ff_backend_destroy(profile);
+    ff_model_close(model);
     return st;
+}
+
+static ff_status profile(const struct run *r, struct ff_backend *be, struct ff_bench_pass *ret)
+{
+    struct ff_backend *profiler = ff_backend_profile_create(be);
+    struct clock clock;
+    ff_status st = run_passes(r, profiler, 1, &clock, ret);
+    if (st == FF_OK) {
+        ret->profiled = seconds_of(&clock, 0);
+        ret->profile = *ff_backend_profile_read(profiler);
+    }
+    ff_backend_destroy(profiler);
+    return st;
+}
+
+static ff_status run(struct run *r, struct ff_backend *be, struct ff_bench_pass *ret)
+{
+    *ret = (struct ff_bench_pass){0};
+    const struct ff_run_config *c = &r->config->run;
+    size_t limit = c->memory_limit > 0 ? (size_t)c->memory_limit : 0;
+    struct ff_plan_memory memory = {.overhead = ff_backend_overhead(be), .budget = ff_backend_budget(be, limit, 0),
+                                    .host = c->offload ? ff_backend_host_budget(be) : 0};
+    FF_TRY(ff_model_plan(&r->config->model, &r->source->shape, be->precision, be->activation, &memory, &r->plan));
+    if (be->mark == NULL) {
+        FF_TRY(profile(r, be, ret));
+        ret->times = ff_bench_times_of(&(double){ret->profiled}, 1);
+        return FF_OK;
+    }
+    struct clock clock;
+    double seconds[PASSES];
+    FF_TRY(run_passes(r, be, PASSES, &clock, ret));
+    for (int i = 1; i < PASSES - 1; i++)
+        seconds[i - 1] = seconds_of(&clock, i);
+    ret->times = ff_bench_times_of(seconds, PASSES - 2);
+    ret->with_logits = seconds_of(&clock, PASSES - 1);
+    return profile(r, be, ret);
 }
 
 ff_status ff_bench_pass(const struct ff_config *config, const struct ff_input_shape *shape, struct ff_backend *be,
                         const bool *stop, struct ff_bench_pass *ret)
 {
     FF_ASSERT(!config->model.multimer);
-    struct ff_source *source;
-    FF_TRY(make_source(config, shape, &source));
-    ff_status st = run(config, source, be, stop, ret);
-    ff_source_destroy(source);
+    struct run r = {.config = config, .stop = stop};
+    FF_TRY(make_source(config, shape, &r.source));
+    ff_status st = run(&r, be, ret);
+    ff_source_destroy(r.source);
     return st;
 }

@@ -1,20 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0
- * bench_pass: one whole pass of the network over random features with synthetic parameters, timed op by op.
+ * bench_pass: one whole pass of the network over random features with synthetic parameters: its time, and
+ * where that goes.
  */
 #ifndef FF_APP_BENCH_PASS_H
 #define FF_APP_BENCH_PASS_H
 
+#include "app/bench_time.h"
 #include "app/options.h"
 #include "model/model.h"
 
 struct ff_bench_pass {
-    double seconds;                      /* the pass, waiting after every op */
+    struct ff_bench_times times;         /* of passes that nothing waits in or looks at, without logits */
+    double with_logits;                  /* seconds of one whose logits go to the host; 0: not measured */
+    double features;                     /* seconds that the features of a pass took, before it */
+    double parameters;                   /* seconds until the parameters were in the backend */
     size_t peak_bytes;
-    double op_seconds[FF_OP_COUNT];
-    struct ff_cost op_cost[FF_OP_COUNT];
+    double profiled;                     /* seconds of the pass that was profiled */
+    struct ff_profile profile;
 };
 
-/* For models of single chains. shape: n_res, n_seq, n_extra and n_template count. FF_EMEMORY. */
+/* For models of single chains. shape: n_res, n_seq, n_extra and n_template count. Where the host does not compute
+ * itself, some passes are run one after the other, of which the first warms up, and one more under a profile;
+ * elsewhere that one is all. FF_EMEMORY. */
 ff_status ff_bench_pass(const struct ff_config *config, const struct ff_input_shape *shape, struct ff_backend *be,
                         const bool *stop, struct ff_bench_pass *ret) FF_MUST_USE;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * cmd_bench: `fastfold bench` times every operation of the network at the sizes of one input, beside what this machine
+ * cmd_bench: `fastfold bench` times every operation of the network at the sizes of one input, single blocks of the
+ * Evoformer and whole passes, beside what this machine
  * reaches: its vendor's matrix product and a copy of memory, measured in the same run. The roof of an operation is the
  * longer of the times that these two would take for its floating-point operations and for its least traffic.
  */
@@ -7,35 +8,41 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/bench_block.h"
 #include "app/bench_cases.h"
 #include "app/bench_pass.h"
 #include "app/commands.h"
 #include "app/interrupt.h"
-#include "base/clock.h"
-#include "base/log.h"
 #include "format/json.h"
 
-enum { FEWEST_RUNS = 3, MOST_RUNS = 50 };
-static const double enough_seconds = 0.1;        /* of one operation */
+enum { FEWEST_RUNS = 3 };
 
 struct machine {
     double flops, bytes;             /* per second; 0: not measured */
 };
 
 struct timing {
-    double seconds;                  /* the best run; 0: the operands do not fit */
+    struct ff_bench_times times;     /* no runs: the operands do not fit */
     struct ff_cost cost;
 };
 
 struct bench {
     const struct ff_config *config;
     struct ff_backend *be;
+    struct ff_bench_timer timer;
     struct machine machine;
     struct ff_input_shape shape;
+    struct ff_bench_block blocks[FF_BENCH_MAX_BLOCK];
+    int n_block;
     struct ff_json *json;            /* NULL: text */
 };
 
 /* --- measuring ---------------------------------------------------------------------------------------------------- */
+
+static void run_call(void *user)
+{
+    ff_op_call_run(user);
+}
 
 static ff_status time_case(const struct bench *b, const struct ff_op_case *what, struct timing *ret)
 {
@@ -44,18 +51,7 @@ static ff_status time_case(const struct bench *b, const struct ff_op_case *what,
     ff_status st = ff_op_call_bind(host, b->be, &call);
     if (st == FF_OK) {
         ret->cost = ff_op_call_cost(call);
-        ff_op_call_run(call);
-        b->be->sync(b->be);
-        double total = 0;
-        for (int i = 0; i < MOST_RUNS && (i < FEWEST_RUNS || total < enough_seconds); i++) {
-            double start = ff_clock_now();
-            ff_op_call_run(call);
-            b->be->sync(b->be);
-            double seconds = ff_clock_now() - start;
-            total += seconds;
-            if (i == 0 || seconds < ret->seconds)
-                ret->seconds = seconds;
-        }
+        ff_bench_time(&b->timer, FEWEST_RUNS, run_call, call, &ret->times);
         ff_op_call_free(call);
     }
     ff_op_call_free(host);
@@ -91,112 +87,195 @@ static const char *shape_text(const struct ff_op_case *c, char *buf, size_t size
     return buf;
 }
 
+/* Rates and part of the roof, as columns of text. */
+static void print_rates(const struct bench *b, const struct ff_cost *c, double seconds)
+{
+    printf(" %9.3f %8.1f %6.1f%%", c->flops / seconds * 1e-12, c->bytes / seconds * 1e-9,
+           100 * of_roof(&b->machine, c, seconds));
+}
+
+static const char rate_head[] = "  TFLOP/s     GB/s    roof";
+
+static void add_double(struct ff_json *j, const char *key, double value)
+{
+    ff_json_key(j, key);
+    ff_json_double(j, value);
+}
+
+static void add_int(struct ff_json *j, const char *key, int64_t value)
+{
+    ff_json_key(j, key);
+    ff_json_int(j, value);
+}
+
+static void add_string(struct ff_json *j, const char *key, const char *value)
+{
+    ff_json_key(j, key);
+    ff_json_string(j, value);
+}
+
+/* seconds is the median. */
+static void add_times(const struct bench *b, const struct ff_cost *c, const struct ff_bench_times *t)
+{
+    struct ff_json *j = b->json;
+    add_double(j, "flops", c->flops);
+    add_double(j, "bytes", c->bytes);
+    ff_json_key(j, "seconds");
+    if (t->runs == 0)
+        ff_json_null(j);
+    else
+        ff_json_double(j, t->median);
+    add_double(j, "best_seconds", t->best);
+    add_int(j, "runs", t->runs);
+    ff_json_key(j, "of_roof");
+    ff_json_fixed(j, of_roof(&b->machine, c, t->median), 4);
+}
+
 static void print_case(const struct bench *b, const struct ff_bench_case *c, const struct timing *t)
 {
     char shape[128];
     const char *name = ff_op_name[c->call.op];
     shape_text(&c->call, shape, sizeof shape);
-    double s = t->seconds;
-    if (b->json == NULL) {
-        if (s <= 0)
-            printf("%-22s %-20s %-38s does not fit into memory\n", c->where, name, shape);
-        else
-            printf("%-22s %-20s %-38s %10.3f %9.1f %8.1f %6.1f%%  %s\n", c->where, name, shape, s * 1e3,
-                   t->cost.flops / s * 1e-9, t->cost.bytes / s * 1e-9, 100 * of_roof(&b->machine, &t->cost, s),
-                   bound_by(&b->machine, &t->cost));
-        fflush(stdout);
+    if (b->json != NULL) {
+        ff_json_begin_object(b->json);
+        add_string(b->json, "layer", c->where);
+        add_string(b->json, "operation", name);
+        add_string(b->json, "sizes", shape);
+        add_times(b, &t->cost, &t->times);
+        ff_json_end_object(b->json);
         return;
     }
-    struct ff_json *j = b->json;
-    ff_json_begin_object(j);
-    ff_json_key(j, "layer");
-    ff_json_string(j, c->where);
-    ff_json_key(j, "operation");
-    ff_json_string(j, name);
-    ff_json_key(j, "sizes");
-    ff_json_string(j, shape);
-    ff_json_key(j, "flops");
-    ff_json_double(j, t->cost.flops);
-    ff_json_key(j, "bytes");
-    ff_json_double(j, t->cost.bytes);
-    ff_json_key(j, "seconds");
-    if (s > 0)
-        ff_json_double(j, s);
-    else
-        ff_json_null(j);
-    ff_json_key(j, "of_roof");
-    ff_json_fixed(j, of_roof(&b->machine, &t->cost, s), 4);
-    ff_json_end_object(j);
+    printf("%-22s %-20s %-38s", c->where, name, shape);
+    if (t->times.runs == 0) {
+        printf(" does not fit into memory\n");
+    } else {
+        printf(" %10.3f %10.3f", t->times.median * 1e3, t->times.best * 1e3);
+        print_rates(b, &t->cost, t->times.median);
+        printf("  %s\n", bound_by(&b->machine, &t->cost));
+    }
+    fflush(stdout);
 }
 
 static void print_head(const struct bench *b)
 {
     const struct ff_input_shape *s = &b->shape;
     struct ff_json *j = b->json;
+    bool flooded = ff_tensor_present(&b->timer.flood);
     if (j == NULL) {
-        printf("%s, %d residues, %d sequences, %d extra, %d templates, on %s\n", b->config->model.name, s->n_res,
-               s->n_seq, s->n_extra, s->n_template, b->be->name);
-        printf("this machine: matrix product %.1f GFLOP/s, copy %.1f GB/s\n\n", b->machine.flops * 1e-9,
+        printf("%s, %d residues, %d sequences, %d extra, %d templates, on %s, %s\n", b->config->model.name, s->n_res,
+               s->n_seq, s->n_extra, s->n_template, b->be->name, ff_precision_name(b->be->precision));
+        printf("this machine: matrix product %.1f GFLOP/s, copy %.1f GB/s\n", b->machine.flops * 1e-9,
                b->machine.bytes * 1e-9);
-        printf("%-22s %-20s %-38s %10s %9s %8s %7s  %s\n", "layer", "operation", "sizes", "ms", "GFLOP/s", "GB/s",
-               "roof", "bound by");
+        printf("times by the clock of the %s; rates and roof of the median\n",
+               flooded ? "GPU, caches overwritten before every run" : "host, caches left as they are");
         return;
     }
-    const struct { const char *key; int64_t value; } sizes[] = {{"n_res", s->n_res}, {"n_seq", s->n_seq},
-        {"n_extra", s->n_extra}, {"n_template", s->n_template}};
     ff_json_begin_object(j);
-    ff_json_key(j, "model");
-    ff_json_string(j, b->config->model.name);
-    ff_json_key(j, "backend");
-    ff_json_string(j, b->be->name);
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        ff_json_key(j, sizes[i].key);
-        ff_json_int(j, sizes[i].value);
+    add_string(j, "model", b->config->model.name);
+    add_string(j, "backend", b->be->name);
+    add_string(j, "precision", ff_precision_name(b->be->precision));
+    add_int(j, "n_res", s->n_res);
+    add_int(j, "n_seq", s->n_seq);
+    add_int(j, "n_extra", s->n_extra);
+    add_int(j, "n_template", s->n_template);
+    add_double(j, "product_flops_per_second", b->machine.flops);
+    add_double(j, "copy_bytes_per_second", b->machine.bytes);
+    add_string(j, "caches", flooded ? "overwritten before every run" : "left as they are");
+}
+
+static void print_block(const struct bench *b, const struct ff_bench_block *x)
+{
+    if (b->json != NULL) {
+        ff_json_begin_object(b->json);
+        add_int(b->json, "n_seq", x->n_seq);
+        add_int(b->json, "n_res", x->n_res);
+        add_int(b->json, "memory_bytes", (int64_t)x->bytes);
+        add_times(b, &x->cost, &x->times);
+        ff_json_end_object(b->json);
+        return;
     }
-    ff_json_key(j, "product_flops_per_second");
-    ff_json_double(j, b->machine.flops);
-    ff_json_key(j, "copy_bytes_per_second");
-    ff_json_double(j, b->machine.bytes);
+    printf("%9d %9d", x->n_seq, x->n_res);
+    if (x->times.runs == 0) {
+        printf(" does not fit into memory\n");
+    } else {
+        printf(" %10.3f %10.3f", x->times.median * 1e3, x->times.best * 1e3);
+        print_rates(b, &x->cost, x->times.median);
+        printf(" %10.1f\n", (double)x->bytes / (1 << 20));
+    }
+    fflush(stdout);
+}
+
+/* Rows of a profile: kinds of operations, stages. */
+static void print_part(const struct bench *b, const char *name, const struct ff_cost *c, double s, double total)
+{
+    struct ff_json *j = b->json;
+    if (c->calls == 0 || s <= 0)
+        return;
+    if (j == NULL) {
+        printf("%-22s %8lld %10.3f %6.1f%%", name, (long long)c->calls, s * 1e3, 100 * s / total);
+        print_rates(b, c, s);
+        printf("\n");
+        return;
+    }
+    ff_json_key(j, name);
+    ff_json_begin_object(j);
+    add_int(j, "calls", c->calls);
+    add_double(j, "seconds", s);
+    add_double(j, "flops", c->flops);
+    add_double(j, "bytes", c->bytes);
+    ff_json_end_object(j);
+}
+
+static void print_pass_head(const struct bench *b, const struct ff_bench_pass *p)
+{
+    struct ff_json *j = b->json;
+    if (j == NULL) {
+        printf("\none pass: %.4f s", p->times.best);
+        if (p->times.runs > 1)
+            printf(" (best of %d, median %.4f; %.4f with all logits to the host)", p->times.runs, p->times.median,
+                   p->with_logits);
+        printf(", %.1f MiB; before it features %.2f s, parameters %.2f s\n", (double)p->peak_bytes / (1 << 20),
+               p->features, p->parameters);
+        return;
+    }
+    ff_json_key(j, "pass");
+    ff_json_begin_object(j);
+    add_double(j, "seconds", p->times.median);
+    add_double(j, "best_seconds", p->times.best);
+    add_int(j, "runs", p->times.runs);
+    add_double(j, "seconds_with_logits", p->with_logits);
+    add_double(j, "profiled_seconds", p->profiled);
+    add_double(j, "features_seconds", p->features);
+    add_double(j, "parameters_seconds", p->parameters);
+    add_int(j, "peak_bytes", (int64_t)p->peak_bytes);
 }
 
 static void print_pass(const struct bench *b, const struct ff_bench_pass *p)
 {
     struct ff_json *j = b->json;
+    double total = 0;
+    for (int op = 0; op < FF_OP_COUNT; op++)
+        total += p->profile.seconds[op];
+    total = total > 0 ? total : 1;
+    print_pass_head(b, p);
     if (j == NULL) {
-        printf("\none pass: %.2f s, %.1f MiB\n", p->seconds, (double)p->peak_bytes / (1 << 20));
-        printf("%-22s %8s %10s %7s %9s %8s %7s\n", "operation", "calls", "s", "share", "GFLOP/s", "GB/s", "roof");
+        printf("under the profile %.4f s, of which operations took %.4f\n", p->profiled, total);
+        printf("%-22s %8s %10s %7s%s\n", "operation", "calls", "ms", "share", rate_head);
     } else {
-        ff_json_key(j, "pass");
-        ff_json_begin_object(j);
-        ff_json_key(j, "seconds");
-        ff_json_double(j, p->seconds);
-        ff_json_key(j, "peak_bytes");
-        ff_json_int(j, (int64_t)p->peak_bytes);
         ff_json_key(j, "operations");
         ff_json_begin_object(j);
     }
-    for (int op = 0; op < FF_OP_COUNT; op++) {
-        const struct ff_cost *c = &p->op_cost[op];
-        double s = p->op_seconds[op];
-        if (c->calls == 0 || s <= 0)
-            continue;
-        if (j == NULL) {
-            printf("%-22s %8lld %10.3f %6.1f%% %9.1f %8.1f %6.1f%%\n", ff_op_name[op], (long long)c->calls, s,
-                   100 * s / p->seconds, c->flops / s * 1e-9, c->bytes / s * 1e-9, 100 * of_roof(&b->machine, c, s));
-            continue;
-        }
-        ff_json_key(j, ff_op_name[op]);
-        ff_json_begin_object(j);
-        ff_json_key(j, "calls");
-        ff_json_int(j, c->calls);
-        ff_json_key(j, "seconds");
-        ff_json_double(j, s);
-        ff_json_key(j, "flops");
-        ff_json_double(j, c->flops);
-        ff_json_key(j, "bytes");
-        ff_json_double(j, c->bytes);
+    for (int op = 0; op < FF_OP_COUNT; op++)
+        print_part(b, ff_op_name[op], &p->profile.cost[op], p->profile.seconds[op], total);
+    if (j == NULL) {
+        printf("%-22s %8s %10s %7s%s\n", "stage", "calls", "ms", "share", rate_head);
+    } else {
         ff_json_end_object(j);
+        ff_json_key(j, "stages");
+        ff_json_begin_object(j);
     }
+    for (int i = 0; i < p->profile.n_stage; i++)
+        print_part(b, p->profile.stages[i].name, &p->profile.stages[i].cost, p->profile.stages[i].seconds, total);
     if (j != NULL) {
         ff_json_end_object(j);
         ff_json_end_object(j);
@@ -225,6 +304,9 @@ static ff_status time_all(const struct bench *b)
     if (b->json != NULL) {
         ff_json_key(b->json, "operations");
         ff_json_begin_array(b->json);
+    } else {
+        printf("\n%-22s %-20s %-38s %10s %10s%s  %s\n", "layer", "operation", "sizes", "ms", "best", rate_head,
+               "bound by");
     }
     for (int i = 0; i < n; i++) {
         struct timing t;
@@ -238,13 +320,41 @@ static ff_status time_all(const struct bench *b)
     return FF_OK;
 }
 
-static ff_status run(struct bench *b, bool whole_pass)
+static ff_status time_blocks(struct bench *b)
 {
+    if (b->json != NULL) {
+        ff_json_key(b->json, "evoformer_block");
+        ff_json_begin_array(b->json);
+    } else {
+        printf("\none Evoformer block\n%9s %9s %10s %10s%s %10s\n", "sequences", "residues", "ms", "best", rate_head,
+               "MiB");
+    }
+    for (int i = 0; i < b->n_block; i++) {
+        ff_status st = ff_bench_block(&b->config->model, &b->timer, &b->blocks[i]);
+        if (st != FF_OK && st != FF_EMEMORY)
+            return st;
+        ff_status_clear();
+        print_block(b, &b->blocks[i]);
+        if (*ff_interrupt_flag())
+            return ff_fail(FF_EINTERRUPT, "bench: interrupted");
+    }
+    if (b->json != NULL)
+        ff_json_end_array(b->json);
+    return FF_OK;
+}
+
+static ff_status run(struct bench *b, const struct ff_command_line *line)
+{
+    FF_TRY(ff_bench_timer_open(b->be, &b->timer));
     if (b->be->measure != NULL)
         b->be->measure(b->be, &b->machine.flops, &b->machine.bytes);
     print_head(b);
-    FF_TRY(time_all(b));
-    if (whole_pass) {
+    if (!line->no_ops)
+        FF_TRY(time_all(b));
+    if (b->n_block > 0)
+        FF_TRY(time_blocks(b));
+    ff_bench_timer_close(&b->timer);
+    if (line->pass) {
         struct ff_bench_pass pass;
         FF_TRY(ff_bench_pass(b->config, &b->shape, b->be, ff_interrupt_flag(), &pass));
         print_pass(b, &pass);
@@ -254,6 +364,19 @@ static ff_status run(struct bench *b, bool whole_pass)
     return FF_OK;
 }
 
+static ff_status parse_sizes(struct bench *b, const struct ff_command_line *line)
+{
+    const struct ff_config *config = b->config;
+    bool templates = config->model.templates.enabled;
+    b->shape = (struct ff_input_shape){.n_res = 256, .n_seq = config->msa.max_clusters,
+                                       .n_extra = config->msa.max_extra,
+                                       .n_template = templates ? config->msa.max_templates : 0};
+    FF_TRY(parse_count("--length", line->length, 4, &b->shape.n_res));
+    FF_TRY(parse_count("--msa", line->rows, 1, &b->shape.n_seq));
+    FF_TRY(parse_count("--extra", line->extra, 0, &b->shape.n_extra));
+    return line->block != NULL ? ff_bench_block_parse("--block", line->block, b->blocks, &b->n_block) : FF_OK;
+}
+
 static ff_status bench(const struct ff_config *config, const struct ff_command_line *line)
 {
     if (line->n_operand > 0)
@@ -261,23 +384,21 @@ static ff_status bench(const struct ff_config *config, const struct ff_command_l
     if (line->pass && config->model.multimer)
         return ff_fail(FF_EUSAGE, "bench --pass: model %s is for complexes; a pass is timed for single chains",
                        config->model.name);
-    bool templates = config->model.templates.enabled;
+    if (line->no_ops && line->block == NULL && !line->pass)
+        return ff_fail(FF_EUSAGE, "bench --no-ops leaves nothing to do; add --block or --pass");
     struct bench b = {.config = config};
-    b.shape = (struct ff_input_shape){.n_res = 256, .n_seq = config->msa.max_clusters, .n_extra = config->msa.max_extra,
-                                      .n_template = templates ? config->msa.max_templates : 0};
-    FF_TRY(parse_count("--length", line->length, 4, &b.shape.n_res));
-    FF_TRY(parse_count("--msa", line->rows, 1, &b.shape.n_seq));
-    FF_TRY(parse_count("--extra", line->extra, 0, &b.shape.n_extra));
+    FF_TRY(parse_sizes(&b, line));
     ff_backend_set_memory_limit(config->run.memory_limit > 0 ? (size_t)config->run.memory_limit : 0);
     FF_TRY(ff_backend_create(config->run.device, config->run.precision, config->run.threads, &b.be));
     struct ff_strbuf text = {0};
     struct ff_json json;
     ff_json_init(&json, &text, 2);
     b.json = line->json ? &json : NULL;
-    ff_status st = run(&b, line->pass);
+    ff_status st = run(&b, line);
     if (st == FF_OK && line->json)
         puts(ff_strbuf_cstr(&text));
     ff_strbuf_free(&text);
+    ff_bench_timer_close(&b.timer);
     ff_backend_destroy(b.be);
     return st;
 }

@@ -311,7 +311,11 @@ const struct ff_line_option ff_line_options[] = {
     {"--length", "N", LINE(length), " bench ", "residues (256)", false},
     {"--msa", "N", LINE(rows), " bench ", "rows of the MSA (msa.max_clusters)", false},
     {"--extra", "N", LINE(extra), " bench ", "extra sequences (msa.max_extra)", false},
-    {"--pass", NULL, LINE(pass), " bench ", "also time a whole pass of the network, with synthetic parameters", false},
+    {"--pass", NULL, LINE(pass), " bench ",
+     "also time whole passes of the network, with synthetic parameters, and show where the time of one went", false},
+    {"--block", "SIZES", LINE(block), " bench ",
+     "also time one block of the Evoformer, at sequences x residues such as 128x256,512x384", false},
+    {"--no-ops", NULL, LINE(no_ops), " bench ", "leave the single operations out", false},
     {"--list", NULL, LINE(list), " config ", "print a table of all keys: key, flag, type, range, default, help", false},
 };
 const int ff_line_option_count = sizeof ff_line_options / sizeof ff_line_options[0];

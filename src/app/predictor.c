@@ -308,14 +308,9 @@ static void tap_free(struct tap *t)
 
 /* --- 4. one prediction ------------------------------------------------------------------------------------------ */
 
-static const char *precision_name(enum ff_precision p)
-{
-    return p == FF_PRECISION_BF16 ? "bf16" : p == FF_PRECISION_TF32 ? "tf32" : "fp32";
-}
-
 const char *ff_predictor_precision_name(const struct ff_predictor *p)
 {
-    return precision_name(p->device->precision);
+    return ff_precision_name(p->device->precision);
 }
 
 static void add_to_record(const struct ff_predictor_job *job, const char *model, const struct ff_plan *plan,
@@ -440,21 +435,28 @@ ff_status ff_predictor_run(struct ff_predictor *p, const struct ff_predictor_job
 
 /* --- 5. profile and dump ---------------------------------------------------------------------------------------- */
 
-static void print_profile(const struct ff_backend *be)
+static void print_row(const char *name, const struct ff_cost *c, double seconds, double total)
 {
-    const double *seconds = ff_backend_profile_seconds(be);
-    const struct ff_cost *costs = ff_backend_profile_costs(be);
-    double total = 0;
+    double s = seconds > 0 ? seconds : 1e-12;
+    if (c->calls > 0)
+        printf("%-24s %10lld %10.4f %6.1f%% %10.1f %10.1f\n", name, (long long)c->calls, seconds, 100 * seconds / total,
+               c->flops / s * 1e-9, c->bytes / s * 1e-9);
+}
+
+static void print_profile(struct ff_backend *be)
+{
+    const struct ff_profile *p = ff_backend_profile_read(be);
+    const char *const head = "%-24s %10s %10s %7s %10s %10s\n";
+    double total = 1e-12;
     for (int i = 0; i < FF_OP_COUNT; i++)
-        total += seconds[i];
-    printf("%-24s %10s %10s %7s %10s %10s\n", "operation", "calls", "seconds", "share", "GFLOP/s", "GB/s");
-    for (int i = 0; i < FF_OP_COUNT; i++) {
-        if (costs[i].calls == 0)
-            continue;
-        double s = seconds[i] > 0 ? seconds[i] : 1e-12;
-        printf("%-24s %10lld %10.3f %6.1f%% %10.1f %10.1f\n", ff_op_name[i], (long long)costs[i].calls, seconds[i],
-               100 * seconds[i] / (total > 0 ? total : 1), costs[i].flops / s * 1e-9, costs[i].bytes / s * 1e-9);
-    }
+        total += p->seconds[i];
+    printf(head, "operation", "calls", "seconds", "share", "GFLOP/s", "GB/s");
+    for (int i = 0; i < FF_OP_COUNT; i++)
+        print_row(ff_op_name[i], &p->cost[i], p->seconds[i], total);
+    printf(head, "stage", "calls", "seconds", "share", "GFLOP/s", "GB/s");
+    for (int i = 0; i < p->n_stage; i++)
+        print_row(p->stages[i].name, &p->stages[i].cost, p->stages[i].seconds, total);
+    printf("%-24s %10s %10.4f\n", "all operations", "", total);
 }
 
 ff_status ff_predictor_finish(struct ff_predictor *p)

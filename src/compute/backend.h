@@ -45,6 +45,14 @@ struct ff_backend {
     /* What this machine reaches, for the benchmark: a large matrix product of the vendor's library in this precision, a
      * large copy (bytes read plus bytes written). NULL under the plan backend. */
     void (*measure)(struct ff_backend *be, double *flops_per_second, double *bytes_per_second);
+    /* Moments on the clock of who computes (compute/moment.h): mark makes one behind everything issued so far; between
+     * waits for both and gives the seconds from one to the other; unmark gives one back. NULL where ops are complete on
+     * return, so that the host's clock does. */
+    void *(*mark)(struct ff_backend *be);
+    double (*between)(struct ff_backend *be, void *from, void *to);
+    void (*unmark)(struct ff_backend *be, void *moment);
+    /* Told what the ops that follow belong to, for profiles; NULL: nobody listens. name is a constant string. */
+    void (*stage)(struct ff_backend *be, const char *name, int block, int n_block);
     void (*destroy)(struct ff_backend *be);
 };
 
@@ -52,6 +60,7 @@ struct ff_backend {
 ff_status ff_backend_create(enum ff_device device, enum ff_precision precision, int threads,
                             struct ff_backend **ret) FF_MUST_USE;
 void ff_backend_destroy(struct ff_backend *be);         /* NULL is allowed */
+const char *ff_precision_name(enum ff_precision p);     /* "fp32", ... */
 
 /* This process is number `index` of `count` that share this machine's GPUs: the cuda backend takes that GPU of those
  * visible, and fails with FF_EUSAGE when there are fewer than count. Before the first backend; else 0 of 1. */
@@ -99,9 +108,20 @@ void ff_backend_plan_reset(struct ff_backend *be);
 /* Writes every op's output after the op as NNNNN_<op>[_<label>] float32 arrays into an npz at path. */
 ff_status ff_backend_dump_create(struct ff_backend *inner, const char *path, struct ff_backend **ret) FF_MUST_USE;
 ff_status ff_backend_dump_finish(struct ff_backend *be) FF_MUST_USE;        /* completes the file */
-/* Time per op, with sync around each. */
+/* Time per op and per stage, on the clock of who computes: ops are not waited for one by one. */
+enum { FF_PROFILE_MAX_STAGE = 16 };
+struct ff_profile_stage {
+    const char *name;
+    double seconds;                  /* of its ops */
+    struct ff_cost cost;
+};
+struct ff_profile {
+    double seconds[FF_OP_COUNT];
+    struct ff_cost cost[FF_OP_COUNT];
+    struct ff_profile_stage stages[FF_PROFILE_MAX_STAGE]; /* in the order of their first op; "other": outside of all */
+    int n_stage;
+};
 struct ff_backend *ff_backend_profile_create(struct ff_backend *inner);
-const double *ff_backend_profile_seconds(const struct ff_backend *be);     /* [FF_OP_COUNT] */
-const struct ff_cost *ff_backend_profile_costs(const struct ff_backend *be);
+const struct ff_profile *ff_backend_profile_read(struct ff_backend *be);   /* waits for the ops issued so far */
 
 #endif

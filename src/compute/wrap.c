@@ -86,6 +86,31 @@ static void wrap_measure(struct ff_backend *be, double *flops_per_second, double
     inner->measure(inner, flops_per_second, bytes_per_second);
 }
 
+static void *wrap_mark(struct ff_backend *be)
+{
+    struct ff_backend *inner = ff_wrap_inner(be);
+    return inner->mark(inner);
+}
+
+static double wrap_between(struct ff_backend *be, void *from, void *to)
+{
+    struct ff_backend *inner = ff_wrap_inner(be);
+    return inner->between(inner, from, to);
+}
+
+static void wrap_unmark(struct ff_backend *be, void *moment)
+{
+    struct ff_backend *inner = ff_wrap_inner(be);
+    inner->unmark(inner, moment);
+}
+
+static void wrap_stage(struct ff_backend *be, const char *name, int block, int n_block)
+{
+    struct ff_backend *inner = ff_wrap_inner(be);
+    if (inner->stage != NULL)
+        inner->stage(inner, name, block, n_block);
+}
+
 struct ff_backend *ff_wrap_create(struct ff_backend *inner, const struct ff_ops *ops, void *impl,
                                   void (*destroy)(struct ff_backend *be))
 {
@@ -106,6 +131,12 @@ struct ff_backend *ff_wrap_create(struct ff_backend *inner, const struct ff_ops 
     be->fetch = wrap_fetch;
     be->settle = wrap_settle;
     be->measure = wrap_measure;
+    if (inner->mark != NULL) {
+        be->mark = wrap_mark;
+        be->between = wrap_between;
+        be->unmark = wrap_unmark;
+    }
+    be->stage = wrap_stage;
     be->destroy = destroy;
     return be;
 }

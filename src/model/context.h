@@ -61,6 +61,8 @@ static inline int64_t ff_context_part(const struct ff_context *ctx, int64_t n)
 
 static inline void ff_context_stage(const struct ff_context *ctx, const char *stage, int block, int n_block)
 {
+    if (ctx->be->stage != NULL)
+        ctx->be->stage(ctx->be, stage, block, n_block);
     if (ctx->on_stage != NULL)
         ctx->on_stage(ctx->user, stage, block, n_block);
 }

@@ -16,7 +16,8 @@ small=(--device cpu --length 12 --msa 5 --extra 4)
         pseudo_beta symmetric_linear aligned_error distance_change; do
         said " $op "
     done
-    not_said "one pass"
+    not_said "one pass" "one Evoformer block"
+    said "clock of the host, caches left as they are"
 }
 
 @test "JSON, and sizes from the model's settings" {
@@ -48,9 +49,25 @@ small=(--device cpu --length 12 --msa 5 --extra 4)
     said "for complexes"
 }
 
-@test "a whole pass" {
-    run_code 0 "$FASTFOLD" bench "${small[@]}" --pass --set model.evoformer.num_block=1 --model model_1_ptm
-    said "one pass: " "atoms_from_angles"
+@test "a whole pass: its time, and where it went" {
+    run_code 0 "$FASTFOLD" bench "${small[@]}" --pass --no-ops --set model.evoformer.num_block=1 \
+        --set model.extra_msa_stack.num_block=1 --model model_3
+    said "one pass: " "under the profile" "atoms_from_angles" "extra-MSA stack" "structure module"
+    not_said "bound by"
+}
+
+@test "single blocks of the Evoformer" {
+    run_code 0 "$FASTFOLD" bench "${small[@]}" --no-ops --block 3x8,2x5 --json --model model_3
+    said '"evoformer_block": ' '"n_seq": 3' '"n_res": 5' '"best_seconds": '
+    not_said '"operations": ' null
+    run_code 2 "$FASTFOLD" bench --block 128
+    said "expected an 'x' between sequences and residues"
+    run_code 2 "$FASTFOLD" bench --block 128x256+3x4
+    said "expected a comma between sizes"
+    run_code 2 "$FASTFOLD" bench --block 0x256
+    said "--block: '0x256': expected SEQUENCESxRESIDUES"
+    run_code 2 "$FASTFOLD" bench --no-ops
+    said "--no-ops leaves nothing to do"
 }
 
 @test "runs of several lengths, and their picture" {
