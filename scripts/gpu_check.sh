@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Tests the CUDA backend on this machine's GPU: every operation in every precision against plain loops in double, the
-# golden layers and passes, and the memory and race checkers of compute-sanitizer on small operations.
+# golden layers and passes, and the memory and race checkers of compute-sanitizer on small operations, side by side.
 # Where two GPUs are visible, several ranks with NCCL too.
 # usage: gpu_check.sh 'op tests' 'golden tests' 'parallel tests' (make check-gpu)
+# FF_SANITIZER_OPS chooses the operations for compute-sanitizer, FF_SANITIZER_LIMIT its seconds (180).
 set -u
 read -ra ops <<<"$1"
 read -ra golden <<<"$2"
@@ -37,23 +38,50 @@ else
     echo "several GPUs: left out, $gpus visible"
 fi
 
-if command -v compute-sanitizer >/dev/null; then
-    for tool in memcheck racecheck; do
-        for precision in fp32 bf16; do
-            log=$(mktemp) || exit 1
-            if FF_TEST_PRECISION=$precision timeout 600 compute-sanitizer --tool $tool --error-exitcode 9 "${ops[0]}" \
-                layer_norm linear pair_bias attention global_attention transition triangle_project triangle_output \
-                outer_product_mean point_attention aligned_error >"$log" 2>&1; then
-                echo "ok    compute-sanitizer $tool, $precision"
-            else
-                tail -n 40 "$log"
-                echo "FAIL  compute-sanitizer $tool, $precision"
-                failed=1
-            fi
-            rm -f "$log"
-        done
+sanitizer=$(command -v compute-sanitizer)
+if [ -z "$sanitizer" ]; then
+    for dir in "$(dirname "$(readlink -f "$(command -v nvcc)")")" /usr/local/cuda/bin; do
+        [ -x "$dir/compute-sanitizer" ] && sanitizer=$dir/compute-sanitizer && break
     done
-else
-    echo 'compute-sanitizer is not on the PATH: memory and race checks left out'
 fi
+if [ -z "$sanitizer" ]; then
+    echo 'compute-sanitizer is not on the PATH: memory and race checks left out'
+    exit $failed
+fi
+
+read -ra checked <<<"${FF_SANITIZER_OPS:-layer_norm linear pair_bias attention global_attention transition \
+    triangle_project triangle_contract triangle_output outer_product_mean point_attention aligned_error}"
+logs=$(mktemp -d) || exit 1
+trap 'rm -rf "$logs"' EXIT
+
+# sanitize TOOL PRECISION: leaves the output in $logs, and the status and seconds as its last line.
+sanitize() {
+    local log=$logs/$1-$2 start=$SECONDS
+    FF_TEST_PRECISION=$2 timeout "${FF_SANITIZER_LIMIT:-180}" "$sanitizer" --tool "$1" --error-exitcode 9 "${ops[0]}" \
+        "${checked[@]}" >"$log" 2>&1
+    echo "$? $((SECONDS - start))" >>"$log"
+}
+
+# Most of the time goes into instrumenting on the processor, so all four run at once.
+for tool in memcheck racecheck; do
+    for precision in fp32 bf16; do
+        sanitize $tool $precision &
+    done
+done
+wait
+for tool in memcheck racecheck; do
+    for precision in fp32 bf16; do
+        log=$logs/$tool-$precision
+        read -r status seconds < <(tail -n 1 "$log")
+        if [ "$status" -eq 0 ]; then
+            printf 'ok    compute-sanitizer %s, %s  %d s\n' "$tool" "$precision" "$seconds"
+            continue
+        fi
+        tail -n 40 "$log"
+        note=
+        [ "$status" -eq 124 ] && note=", stopped after ${FF_SANITIZER_LIMIT:-180} s"
+        echo "FAIL  compute-sanitizer $tool, $precision (status $status$note)"
+        failed=1
+    done
+done
 exit $failed
