@@ -14,6 +14,7 @@ struct ff_bench_timer {
 
 struct ff_bench_times {
     double best, median;             /* seconds; 0: nothing ran */
+    double issue;                    /* host seconds to issue a run that nothing waits for; 0: not measured */
     int runs;
 };
 

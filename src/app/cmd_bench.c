@@ -126,6 +126,7 @@ static void add_times(const struct bench *b, const struct ff_cost *c, const stru
     else
         ff_json_double(j, t->median);
     add_double(j, "best_seconds", t->best);
+    add_double(j, "issue_seconds", t->issue);
     add_int(j, "runs", t->runs);
     ff_json_key(j, "of_roof");
     ff_json_fixed(j, of_roof(&b->machine, c, t->median), 4);
@@ -200,7 +201,7 @@ static void print_block(const struct bench *b, const struct ff_bench_block *x)
     } else {
         printf(" %10.3f %10.3f", x->times.median * 1e3, x->times.best * 1e3);
         print_rates(b, &x->cost, x->times.median);
-        printf(" %10.1f\n", (double)x->bytes / (1 << 20));
+        printf(" %10.1f %9.3f\n", (double)x->bytes / (1 << 20), x->times.issue * 1e3);
     }
     fflush(stdout);
 }
@@ -326,8 +327,8 @@ static ff_status time_blocks(struct bench *b)
         ff_json_key(b->json, "evoformer_block");
         ff_json_begin_array(b->json);
     } else {
-        printf("\none Evoformer block\n%9s %9s %10s %10s%s %10s\n", "sequences", "residues", "ms", "best", rate_head,
-               "MiB");
+        printf("\none Evoformer block\n%9s %9s %10s %10s%s %10s %9s\n", "sequences", "residues", "ms", "best",
+               rate_head, "MiB", "issue ms");
     }
     for (int i = 0; i < b->n_block; i++) {
         ff_status st = ff_bench_block(&b->config->model, &b->timer, &b->blocks[i]);

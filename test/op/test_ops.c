@@ -7,6 +7,7 @@
 #include "unit/testing.h"
 
 #include "base/alloc.h"
+#include "compute/moment.h"
 #include "op/cases.h"
 #include "op/ref.h"
 
@@ -78,7 +79,10 @@ static void test_case(void **state)
     struct ff_op_call *want = ff_op_call_create(c, seed, bf16), *got = ff_op_call_create(c, seed, bf16), *bound;
     assert_ok(ff_op_call_bind(got, backend, &bound));
     run_reference(want);
+    struct ff_moment from = ff_moment_take(backend);
     ff_op_call_run(bound);
+    double seconds = ff_moment_finish(backend, from, ff_moment_take(backend));
+    assert_true(seconds > 0 && seconds < 60);
     /* All operands come back, so that writing to an input is seen. */
     for (int i = 0; i < bound->n_operand; i++)
         bound->operand[i].written = true;
