@@ -3,6 +3,7 @@
  */
 #include <cublasLt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #if __has_include(<nvtx3/nvToolsExt.h>)
@@ -16,6 +17,10 @@
 
 #include "cuda_backend.h"
 #include "device.cuh"
+
+extern "C" {
+#include "base/log.h"
+}
 
 enum { MIN_MAJOR = 8 };                              /* first GPUs with bf16 matrix units */
 static const size_t RESERVE = (size_t)96 << 20;      /* for kernels and libraries, which load at their first use */
@@ -54,7 +59,8 @@ static ff_status explain(cudaError_t err)
             "older CUDA toolkit, or use --device cpu",
             driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
     if (err == cudaErrorNoDevice || err == cudaSuccess)
-        return ff_fail(FF_EGPU, "no NVIDIA GPU is visible (CUDA_VISIBLE_DEVICES?); use --device cpu");
+        return ff_fail(FF_EGPU, "no NVIDIA GPU is visible%s; use --device cpu",
+                       getenv("CUDA_VISIBLE_DEVICES") ? " to this program; CUDA_VISIBLE_DEVICES is set" : "");
     if (err == cudaErrorDevicesUnavailable)
         return ff_fail(
             FF_EGPU,
@@ -68,20 +74,33 @@ static ff_status explain(cudaError_t err)
     return ff_fail(FF_EGPU, "the GPU does not start: %s; use --device cpu", cudaGetErrorString(err));
 }
 
-int ff_backend_cuda_device_count(void)
+/* The first device that is new enough. */
+static ff_status find_device(int *ret)
 {
-    int n = 0;
-    if (cudaGetDeviceCount(&n) != cudaSuccess) {
-        (void)cudaGetLastError();
-        return 0;
-    }
-    int usable = 0;
+    int n = 0, major = 0, minor = 0;
+    cudaError_t err = cudaGetDeviceCount(&n);
+    if (err != cudaSuccess || n == 0)
+        return explain(err);
     for (int i = 0; i < n; i++) {
-        int major = 0;
-        if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, i) == cudaSuccess && major >= MIN_MAJOR)
-            usable++;
+        if ((err = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, i)) != cudaSuccess ||
+            (err = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, i)) != cudaSuccess)
+            return explain(err);
+        *ret = i;
+        if (major >= MIN_MAJOR)
+            return FF_OK;
     }
-    return usable;
+    return ff_fail(FF_EGPU, "the GPU has compute capability %d.%d, fastfold needs 8.0 or later; use --device cpu",
+                   major, minor);
+}
+
+ff_status ff_backend_cuda_look(bool *ret_absent)
+{
+    int n = 0, driver = 0, index;
+    (void)cudaDriverGetVersion(&driver);
+    *ret_absent = driver == 0 || cudaGetDeviceCount(&n) == cudaErrorNoDevice;
+    ff_status st = find_device(&index);
+    (void)cudaGetLastError();
+    return st;
 }
 
 void ff_backend_cuda_describe(void (*line)(void *user, const char *text), void *user)
@@ -491,28 +510,28 @@ static void measure_context(struct ff_cuda_device *d)
     size_t used = d->total - available;
     d->context = used <= CONTEXT_MOST ? used : FF_BACKEND_GPU_CONTEXT - RESERVE;
     d->others = used - d->context;
+    if (d->others > 0)
+        ff_warn("about %.1f of the GPU's %.1f GiB are in use already; other programs on it (nvidia-smi shows them) take "
+                "memory and time from this one", gib(d->others), gib(d->total));
 }
 
 static ff_status start(struct ff_cuda_device *d, int index, int count, size_t memory_limit)
 {
-    int n = 0;
-    cudaError_t err = cudaGetDeviceCount(&n);
-    if (err != cudaSuccess || n == 0)
-        return explain(err);
+    int n = 0, first;
+    cudaError_t err;
+    FF_TRY(find_device(&first));
+    FF_CUDA(cudaGetDeviceCount(&n));
     if (count > n)
         return ff_fail(FF_EUSAGE,
                        "%d ranks on this machine, but %d GPU%s visible; start one rank per GPU (mpirun -np %d), let "
                        "them see more (CUDA_VISIBLE_DEVICES, or srun without --gpus-per-task), or use --device cpu",
                        count, n, n == 1 ? " is" : "s are", n);
-    d->index = index;
-    if ((err = cudaSetDevice(index)) != cudaSuccess || (err = cudaFree(NULL)) != cudaSuccess)
+    d->index = count > 1 ? index : first;
+    if ((err = cudaSetDevice(d->index)) != cudaSuccess || (err = cudaFree(NULL)) != cudaSuccess)
         return explain(err);
     FF_CUDA(cudaDeviceGetAttribute(&d->major, cudaDevAttrComputeCapabilityMajor, d->index));
     FF_CUDA(cudaDeviceGetAttribute(&d->minor, cudaDevAttrComputeCapabilityMinor, d->index));
     FF_CUDA(cudaDeviceGetAttribute(&d->sm_count, cudaDevAttrMultiProcessorCount, d->index));
-    if (d->major < MIN_MAJOR)
-        return ff_fail(FF_EGPU, "GPU %d has compute capability %d.%d, fastfold needs 8.0 or later; use --device cpu",
-                       d->index, d->major, d->minor);
     struct cudaFuncAttributes attributes;
     if ((err = cudaFuncGetAttributes(&attributes, probe_kernel)) != cudaSuccess)
         return explain(err);

@@ -99,7 +99,7 @@ const struct ff_option ff_option_table[] = {
     {STRING("run.dump", OUTPUT, run.dump), .flag = "--dump", .metavar = "FILE.npz",
      .help = "write the output of every operation to this file"},
     {BOOL("run.profile", run.profile), .flag = "--profile",
-     .help = "report the time of every kind of operation"},
+     .help = "report the time of every kind of operation and of every stage"},
     {CHOICE("run.verbosity", enum ff_log_level, run.verbosity, verbosities),
      .help = "what is told on the way: quiet (warnings and errors only), normal or verbose"},
     /* --- parallel --- */

@@ -5,6 +5,7 @@
 #include "compute/ops_cpu.h"
 
 #ifdef HAVE_CUDA
+#include "base/log.h"
 #include "cuda_backend.h"
 #endif
 
@@ -56,19 +57,24 @@ static ff_status create_cuda(enum ff_precision precision, struct ff_backend **re
 #endif
 }
 
-static bool have_cuda_device(void)
+/* A GPU that is there but cannot be used is worth a word: the processor is much slower. */
+static enum ff_device choose(void)
 {
 #ifdef HAVE_CUDA
-    return ff_backend_cuda_device_count() > 0;
-#else
-    return false;
+    bool absent;
+    if (ff_backend_cuda_look(&absent) == FF_OK)
+        return FF_DEVICE_CUDA;
+    if (!absent)
+        ff_warn("computing on the CPU: %s", ff_status_message());
+    ff_status_clear();
 #endif
+    return FF_DEVICE_CPU;
 }
 
 ff_status ff_backend_create(enum ff_device device, enum ff_precision precision, int threads, struct ff_backend **ret)
 {
     if (device == FF_DEVICE_AUTO)
-        device = have_cuda_device() ? FF_DEVICE_CUDA : FF_DEVICE_CPU;
+        device = choose();
     return device == FF_DEVICE_CUDA ? create_cuda(precision, ret) : ff_cpu_create(precision, threads, ret);
 }
 

@@ -29,6 +29,23 @@ load common
     has "--data-dir DIR"
 }
 
+@test "a GPU that is asked for and cannot be had" {
+    run env CUDA_VISIBLE_DEVICES= "$FASTFOLD" bench --device cuda --length 8
+    if "$FASTFOLD" version | grep -q 'cuda: not built in'; then
+        [ "$status" -eq 2 ]
+        has "built without CUDA; use --device cpu, or build it with 'make CUDA=1'"
+    else
+        [ "$status" -eq 6 ]
+        [[ $output == *"no NVIDIA driver is loaded; install one, or use --device cpu"* ||
+            $output == *"no NVIDIA GPU is visible to this program; CUDA_VISIBLE_DEVICES is set; use --device cpu"* ]]
+    fi
+    # Chosen by itself, the processor does without a word.
+    run env CUDA_VISIBLE_DEVICES= "$FASTFOLD" bench --no-ops --block 1x1 --model model_3
+    [ "$status" -eq 0 ]
+    [[ $output != *"computing on the CPU"* ]]
+    has "on cpu"
+}
+
 @test "deps.sh does nothing when everything is there, and is told what is missing without apt-get" {
     run scripts/deps.sh
     [ "$status" -eq 0 ]
