@@ -511,8 +511,8 @@ static void measure_context(struct ff_cuda_device *d)
     d->context = used <= CONTEXT_MOST ? used : FF_BACKEND_GPU_CONTEXT - RESERVE;
     d->others = used - d->context;
     if (d->others > 0)
-        ff_warn("about %.1f of the GPU's %.1f GiB are in use already; other programs on it (nvidia-smi shows them) take "
-                "memory and time from this one", gib(d->others), gib(d->total));
+        ff_warn("about %.1f of the GPU's %.1f GiB are in use already; other programs on it (nvidia-smi shows them) "
+                "take memory and time from this one", gib(d->others), gib(d->total));
 }
 
 static ff_status start(struct ff_cuda_device *d, int index, int count, size_t memory_limit)

@@ -14,8 +14,8 @@ extern "C" {
 ff_status ff_backend_cuda_look(bool *ret_absent) FF_MUST_USE;
 
 /* A backend on device `index` of those visible, `count` of which this machine's processes share out (one process takes
- * the first that is new enough), that may take memory_limit bytes of it (0: all). FF_EGPU when there is none or it is too old, FF_EUSAGE when there are fewer than
- * count, FF_EMEMORY for its workspace. */
+ * the first that is new enough), that may take memory_limit bytes of it (0: all). FF_EGPU when there is none or it is
+ * too old, FF_EUSAGE when there are fewer than count, FF_EMEMORY for its workspace. */
 ff_status ff_backend_cuda_create(enum ff_precision precision, int index, int count, size_t memory_limit,
                                  struct ff_backend **ret) FF_MUST_USE;
 

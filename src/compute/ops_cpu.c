@@ -183,6 +183,7 @@ void ff_cpu_rows(struct ff_backend *be, int64_t n, int64_t row_floats, int64_t f
 static void cpu_measure(struct ff_backend *be, double *flops_per_second, double *bytes_per_second)
 {
     enum { N = 3072, TIMES = 5 };
+    const double enough_seconds = 2;     /* a slow or busy machine gets fewer repeats */
     const size_t bytes = (size_t)256 << 20;
     int threads = ff_cpu_threads(be);
     float *m = ff_xcalloc(3 * (size_t)N * N, sizeof *m);
@@ -190,7 +191,8 @@ static void cpu_measure(struct ff_backend *be, double *flops_per_second, double 
         m[i] = (float)(i % 17) - 8.0f;
     *flops_per_second = *bytes_per_second = 0;
     set_blas_threads(threads);
-    for (int i = 0; i < TIMES; i++) {
+    double begin = ff_clock_now();
+    for (int i = 0; i < TIMES && (i == 0 || ff_clock_now() - begin < enough_seconds); i++) {
         double start = ff_clock_now();
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, N, N, N, 1.0f, m, N, m + (size_t)N * N, N, 0.0f,
                     m + 2 * (size_t)N * N, N);
