@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "compute/attention_tile.h"
 
+#include <string.h>
+
 #include "compute/tile.h"
 #include "compute/vmath.h"
 
@@ -11,10 +13,13 @@
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
 #define HAVE_X86_VERSIONS
+#include "compute/vmath_x86.h"
+
 #pragma GCC push_options
 #pragma GCC target("arch=x86-64-v3")
 #define VEC 8
 #define KEYS 4
+#define EXP(x) (vec) ff_exp_v3((__m256)(x))
 #define NAME(x) x##_v3
 #include "compute/attention_tile.inc"
 #pragma GCC pop_options
@@ -23,6 +28,7 @@
 #pragma GCC target("arch=x86-64-v4")
 #define VEC 16
 #define KEYS 8
+#define EXP(x) (vec) ff_exp_v4((__m512)(x))
 #define NAME(x) x##_v4
 #include "compute/attention_tile.inc"
 #pragma GCC pop_options

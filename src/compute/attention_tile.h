@@ -4,7 +4,9 @@
  *
  * Lanes of a vector are queries: the logits of one key are one vector, so that the softmax needs no sums across a
  * vector, any head size fills the vectors, and both products are rank-one updates of registers with a broadcast number.
- * Logits are in units of log 2 (the caller scales queries and bias by log2 e), so that the softmax is 2^x.
+ * A softmax needs its largest logit only to stay within the range of floats. So a block of keys is first weighed
+ * against whatever was subtracted from the blocks before it, 0 at first, while its logits are in registers; where that
+ * leaves the range it is done again with the largest logit known.
  *
  * Queries, bias and state are channel first, [.., lanes]; keys and values are rows. 64-byte alignment throughout.
  */
@@ -14,7 +16,6 @@
 #include <stdint.h>
 
 enum { FF_ATTENTION_KEYS = 128 };
-#define FF_LOG2E 1.44269504088896341f
 
 struct ff_attention_block {
     int64_t n_key;           /* <= FF_ATTENTION_KEYS */
@@ -23,11 +24,11 @@ struct ff_attention_block {
     const float *k, *v;      /* [n_key, d], rows at a distance of ld */
     int64_t ld;
     const float *bias;       /* [n_key, lanes]; NULL: none */
-    const float *mask;       /* [n_key]; the logits of keys where it is 0 are -1e9 (before the change of units) */
+    const float *mask;       /* [n_key]; the logits of keys where it is 0 are -1e9 */
     float *logits;           /* [FF_ATTENTION_KEYS, lanes] scratch */
-    float *top;              /* [lanes] largest logit so far */
-    float *sum;              /* [lanes] sum of 2^(logit - top) */
-    float *value;            /* [d, lanes] sum of 2^(logit - top) v */
+    float *top;              /* [lanes] what is subtracted from the logits */
+    float *sum;              /* [lanes] sum of exp(logit - top); top, sum and value are 0 before the first key */
+    float *value;            /* [d, lanes] sum of exp(logit - top) v */
 };
 
 struct ff_attention_tile {

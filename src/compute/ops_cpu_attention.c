@@ -48,7 +48,7 @@ void ff_cpu_pair_bias(struct ff_backend *be, const struct ff_pair_bias_args *a)
  *
  * A row of qkvg is read from end to end, once, and handed out to the heads: one head of one row alone is a few cache
  * lines in every page, which no prefetcher expects. For the same reason results leave as whole rows. */
-enum { QUERIES = 256, KEYS = 512, MAX_GROUP = 2, PAD = 32 };
+enum { QUERIES = 256, KEYS = 512, MAX_GROUP = 4, PAD = 32 };
 
 struct attention {
     const struct ff_attention_args *a;
@@ -66,7 +66,7 @@ struct row {
     float *q;                            /* [heads, QUERIES, d] + PAD per head */
     float *gate;                         /* [QUERIES, heads * d] */
     float *value;                        /* [heads, QUERIES / lanes, d, lanes] */
-    float *top, *sum;                    /* [heads, QUERIES] */
+    float *top, *sum;                    /* [heads, QUERIES] of the softmax, as in attention_tile.h */
 };
 
 static int64_t row_floats(int64_t heads, int64_t d)
@@ -130,10 +130,8 @@ static void clear_state(const struct piece *p, int64_t b)
 {
     const struct row *r = &p->row[b];
     memset(r->value, 0, (size_t)(p->n_head * QUERIES * p->w->d) * sizeof(float));
-    for (int64_t i = 0; i < p->n_head * QUERIES; i++) {
-        r->top[i] = -3e38f;
-        r->sum[i] = 0.0f;
-    }
+    memset(r->top, 0, (size_t)(p->n_head * QUERIES) * sizeof(float));
+    memset(r->sum, 0, (size_t)(p->n_head * QUERIES) * sizeof(float));
 }
 
 FF_CLONES static void scale(float *x, float by, int64_t n)
@@ -143,7 +141,7 @@ FF_CLONES static void scale(float *x, float by, int64_t n)
         x[i] *= by;
 }
 
-/* q [n, d] as [d, lanes] in units of log 2; the lanes past n are 0. */
+/* q [n, d] / sqrt(d) as [d, lanes]; the lanes past n are 0. */
 static void scale_queries(const struct piece *p, const float *q, int64_t n)
 {
     int64_t d = p->w->d, lanes = p->w->tile->lanes;
@@ -151,10 +149,10 @@ static void scale_queries(const struct piece *p, const float *q, int64_t n)
     for (int64_t c = 0; n < lanes && c < d; c++)
         for (int64_t i = n; i < lanes; i++)
             p->scaled[c * lanes + i] = 0.0f;
-    scale(p->scaled, (float)(1.44269504088896340736 / sqrt((double)d)), d * lanes);
+    scale(p->scaled, (float)(1.0 / sqrt((double)d)), d * lanes);
 }
 
-/* bias[h, from : from + n, keys] as [n_key, lanes] in units of log 2. */
+/* bias[h, from : from + n, keys] as [n_key, lanes]; the lanes past n are 0. */
 static void load_bias(const struct piece *p, int64_t h, int64_t from, int64_t n)
 {
     const struct ff_tensor *bias = &p->w->a->bias;
@@ -163,7 +161,6 @@ static void load_bias(const struct piece *p, int64_t h, int64_t from, int64_t n)
     for (int64_t j = 0; n < lanes && j < p->n_key; j++)
         for (int64_t i = n; i < lanes; i++)
             p->bias[j * lanes + i] = 0.0f;
-    scale(p->bias, FF_LOG2E, p->n_key * lanes);
 }
 
 /* One head: the queries at hand against the keys at hand. */
@@ -199,18 +196,16 @@ static void attend_head(const struct piece *p, int64_t h)
     }
 }
 
-FF_CLONES static void gate_row(float *restrict out, const float *restrict x, const float *restrict gate, int64_t n)
-{
-    for (int64_t c = 0; c < n; c++)
-        out[c] = x[c] * ff_sigmoidf(gate[c]);
-}
-
 FF_CLONES static void divide_columns(float *x, const float *restrict by, int64_t rows, int64_t n)
 {
+    float inverse[FF_ATTENTION_LANES];
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+        inverse[i] = 1.0f / by[i];
     for (int64_t r = 0; r < rows; r++)
 #pragma omp simd
         for (int64_t i = 0; i < n; i++)
-            x[r * n + i] /= by[i];
+            x[r * n + i] *= inverse[i];
 }
 
 static void finish_queries(const struct piece *p, int64_t b)
@@ -225,9 +220,8 @@ static void finish_queries(const struct piece *p, int64_t b)
             divide_columns(r->value + at * d, r->sum + at, d, lanes);
             ff_tile_transpose(p->tile + h * d, wide, r->value + at * d, lanes, d, n);
         }
-        for (int64_t k = 0; k < n; k++)
-            gate_row(FF_AT(float, &w->a->out, p->b0 + b, p->query + i + k) + p->h0 * d, p->tile + k * wide,
-                     r->gate + (i + k) * wide, wide);
+        ff_tile_gate(FF_AT(float, &w->a->out, p->b0 + b, p->query + i) + p->h0 * d, w->a->out.stride[1], p->tile, wide,
+                     r->gate + i * wide, wide, n, wide, NULL, NULL);
     }
 }
 

@@ -152,13 +152,13 @@ FF_CLONES static void online_softmax(float *weight, float *restrict top, float *
             top[i] = row[i] > top[i] ? row[i] : top[i];
     }
     for (int64_t i = 0; i < lanes; i++) {
-        fade[i] = ff_expf(fade[i] - top[i]);
+        fade[i] = ff_expf_below(fade[i] - top[i]);
         sum[i] *= fade[i];
     }
     for (int64_t s = 0; s < n; s++) {
         float *restrict row = weight + s * lanes;
         for (int64_t i = 0; i < lanes; i++) {
-            row[i] = ff_expf(row[i] - top[i]);
+            row[i] = ff_expf_below(row[i] - top[i]);
             sum[i] += row[i];
         }
     }
@@ -205,17 +205,6 @@ static void attend_rows(const struct columns *w, struct ff_scratch s)
 
 /* --- gate and output --- */
 
-FF_CLONES static void gate_rows(float *gate, const float *restrict b, const float *result, int64_t rows, int64_t n_col,
-                                int64_t n)
-{
-    for (int64_t row = 0; row < rows; row++) {
-        float *restrict to = gate + row * n;
-        const float *restrict at = result + row % n_col * n;
-        for (int64_t i = 0; i < n; i++)
-            to[i] = at[i] * ff_sigmoidf(to[i] + b[i]);
-    }
-}
-
 static void add_output(const struct columns *w)
 {
     int64_t hd = w->n_head * w->d;
@@ -224,7 +213,9 @@ static void add_output(const struct columns *w)
         int64_t n = w->n_row - row < STEP ? w->n_row - row : STEP, rows = n * w->n_col;
         load_rows(w, row, n);
         ff_tile_linear(w->wide, w->x, w->c, rows, &w->a->gate_w);
-        gate_rows(w->wide, w->a->gate_b.data, w->result, rows, w->n_col, hd);
+        for (int64_t k = 0; k < rows; k += w->n_col)
+            ff_tile_gate(w->wide + k * hd, hd, w->result, hd, w->wide + k * hd, hd, w->n_col, hd, NULL,
+                         w->a->gate_b.data);
         ff_tile_linear(w->out, w->wide, hd, rows, &w->a->o_w);
         struct ff_tensor out = ff_tensor_slice(w->m, 0, row, n);
         ff_tile_put(&out, 0, rows, w->out, w->c, &store);

@@ -10,29 +10,25 @@
 
 /* --- symmetric linear --- */
 
-FF_CLONES
-static void add_tile(float *x, const float *y, int64_t n)
-{
-#pragma omp simd
-    for (int64_t k = 0; k < n; k++)
-        x[k] += y[k];
-}
-
 static void symmetric_piece(void *user, struct ff_scratch *s, int64_t from, int64_t count)
 {
     const struct ff_symmetric_linear_args *a = user;
     int64_t c = a->w.shape[0], n = a->w.shape[1];
     const float *b = a->b.data;
     float *x = ff_scratch_floats(s, count * c);          /* [count, c] */
-    float *xt = ff_scratch_floats(s, count * c);
-    float *y = ff_scratch_floats(s, count * n);          /* [count, n] */
     float *b2 = ff_scratch_floats(s, n);
+    int64_t ld;
+    float *out = (float *)ff_tile_rows_at(&a->out, from, count, &ld);
 
     for (int64_t k = 0; k < n; k++)
         b2[k] = 2.0f * b[k];
     ff_tile_load(x, c, &a->z, from, count);
-    ff_tile_load(xt, c, &a->zt, from, count);
-    add_tile(x, xt, count * c);
+    ff_tile_add(x, c, &a->zt, from, count);
+    if (out) {
+        ff_tile_affine(out, ld, x, c, count, &a->w, b2, false, true);
+        return;
+    }
+    float *y = ff_scratch_floats(s, count * n);          /* [count, n] */
     ff_tile_linear(y, x, c, count, &a->w);
     ff_tile_put(&a->out, from, count, y, n, &(struct ff_tile_store){.b = b2});
 }
@@ -43,25 +39,25 @@ void ff_cpu_symmetric_linear(struct ff_backend *be, const struct ff_symmetric_li
     FF_ASSERT(a->out.ndim == 3 && a->out.shape[2] == n && a->b.shape[0] == n);
     FF_ASSERT(a->z.ndim == 3 && a->z.shape[2] == c && ff_tensor_same_shape(&a->z, &a->zt));
     FF_ASSERT(a->out.shape[0] == a->z.shape[0] && a->out.shape[1] == a->z.shape[1]);
-    ff_cpu_rows(be, ff_tile_row_count(&a->z), 2 * c + n, n + 64, symmetric_piece, (void *)a);
+    ff_cpu_rows(be, ff_tile_row_count(&a->z), c + n, n + 64, symmetric_piece, (void *)a);
 }
 
 /* --- aligned error --- */
 
 /* error[r] = sum_k softmax(x[r, :])[k] centre[k], tm[r] the same with weight[k]. */
 FF_CLONES
-static void expectations(float *error, float *tm, const float *x, int64_t rows, int64_t n, const float *centre,
-                         const float *weight)
+static void expectations(float *error, float *tm, const float *x, int64_t ld, int64_t rows, int64_t n,
+                         const float *centre, const float *weight)
 {
     for (int64_t r = 0; r < rows; r++) {
-        const float *l = x + r * n;
+        const float *l = x + r * ld;
         float top = l[0], sum = 0.0f, sum_error = 0.0f, sum_tm = 0.0f;
 #pragma omp simd reduction(max : top)
         for (int64_t k = 0; k < n; k++)
             top = l[k] > top ? l[k] : top;
 #pragma omp simd reduction(+ : sum, sum_error, sum_tm)
         for (int64_t k = 0; k < n; k++) {
-            float e = ff_expf(l[k] - top);
+            float e = ff_expf_below(l[k] - top);
             sum += e;
             sum_error += e * centre[k];
             sum_tm += e * weight[k];
@@ -84,8 +80,6 @@ static void error_piece(void *user, struct ff_scratch *s, int64_t from, int64_t 
 {
     const struct ff_aligned_error_args *a = user;
     int64_t c = a->w.shape[0], n = a->w.shape[1];
-    float *z = ff_scratch_floats(s, count * c);          /* [count, c] */
-    float *y = ff_scratch_floats(s, count * n);          /* [count, n] */
     float *error = ff_scratch_floats(s, count), *tm = ff_scratch_floats(s, count);
     float *centre = ff_scratch_floats(s, n), *weight = ff_scratch_floats(s, n);
 
@@ -93,12 +87,22 @@ static void error_piece(void *user, struct ff_scratch *s, int64_t from, int64_t 
         centre[k] = a->max_bin / (float)(n - 2) * ((float)k + 0.5f);
         weight[k] = 1.0f / (1.0f + centre[k] * centre[k] / (a->d0 * a->d0));
     }
-    ff_tile_load(z, c, &a->z, from, count);
-    ff_tile_linear(y, z, c, count, &a->w);
-    ff_tile_bias(y, n, count, n, a->b.data);
-    if (ff_tensor_present(&a->logits))
-        ff_tile_put(&a->logits, from, count, y, n, NULL);
-    expectations(error, tm, y, count, n, centre, weight);
+    int64_t ldz, ld = n;
+    const float *z = ff_tile_rows_at(&a->z, from, count, &ldz);
+    if (!z) {
+        float *tile = ff_scratch_floats(s, count * c);
+        ff_tile_load(tile, c, &a->z, from, count);
+        z = tile;
+        ldz = c;
+    }
+    /* Logits that are asked for are made where they are to lie. */
+    bool wanted = ff_tensor_present(&a->logits);
+    float *there = wanted ? (float *)ff_tile_rows_at(&a->logits, from, count, &ld) : NULL;
+    float *y = there ? there : ff_scratch_floats(s, count * n);
+    ff_tile_affine(y, ld, z, ldz, count, &a->w, a->b.data, false, false);
+    expectations(error, tm, y, ld, count, n, centre, weight);
+    if (wanted && !there)
+        ff_tile_put(&a->logits, from, count, y, ld, NULL);
     put_elements(&a->out, from, count, error);
     if (ff_tensor_present(&a->tm))
         put_elements(&a->tm, from, count, tm);

@@ -161,7 +161,7 @@ static float softmax_step(float *l, int64_t n, float *top, float *sum)
         now = l[j] > now ? l[j] : now;
 #pragma omp simd reduction(+ : total)
     for (int64_t j = 0; j < n; j++) {
-        l[j] = ff_expf(l[j] - now);
+        l[j] = ff_expf_below(l[j] - now);
         total += l[j];
     }
     float factor = ff_expf(*top - now);

@@ -23,21 +23,6 @@ static int64_t run(const struct ff_tensor *t, int64_t pair, int64_t left, int64_
 
 /* --- projection --- */
 
-/* out[c, t] = mask[t] * (p[c, t] + b[c]) * sigmoid(g[c, t] + bg[c]); b and bg are [n_c]. */
-FF_CLONES
-static void put_gated(float *out, int64_t ld_out, const float *p, const float *g, int64_t ld, const float *mask,
-                      const float *b, const float *bg, int64_t n_c, int64_t n)
-{
-    for (int64_t c = 0; c < n_c; c++) {
-        float *o = out + c * ld_out;
-        const float *pc = p + c * ld, *gc = g + c * ld;
-        float bias = b[c], gate_bias = bg[c];
-#pragma omp simd
-        for (int64_t t = 0; t < n; t++)
-            o[t] = mask[t] * (pc[t] + bias) * ff_sigmoidf(gc[t] + gate_bias);
-    }
-}
-
 struct project {
     const struct ff_triangle_project_args *a;
     float *w;                                /* [2 * c_i, c_z]: weights and gate weights transposed */
@@ -63,8 +48,8 @@ static void project_piece(void *user, struct ff_scratch *s, int64_t from, int64_
     for (int64_t r = 0, n; r < count; r += n) {
         int64_t offset;
         n = run(&a->out, from + r, count - r, &offset);
-        put_gated((float *)a->out.data + offset, a->out.stride[0], p + r, p + c_i * count + r, count, mask + r,
-                  a->b.data, a->gate_b.data, c_i, n);
+        ff_tile_gate_channels((float *)a->out.data + offset, a->out.stride[0], p + r, p + c_i * count + r, count, c_i,
+                              n, mask + r, a->b.data, a->gate_b.data);
     }
 }
 
@@ -154,7 +139,7 @@ static void output_piece(void *user, struct ff_scratch *s, int64_t from, int64_t
     ff_tile_linear(o, x, c_i, count, &a->o_w);
     ff_tile_load_norm(z, c_z, &a->out, from, count, &a->norm);
     ff_tile_linear(g, z, c_z, count, &a->gate_w);
-    ff_tile_gate(o, c_z, g, c_z, count, c_z, a->o_b.data, a->gate_b.data);
+    ff_tile_gate(o, c_z, o, c_z, g, c_z, count, c_z, a->o_b.data, a->gate_b.data);
     ff_tile_put(&a->out, from, count, o, c_z, &(struct ff_tile_store){.accumulate = true});
 }
 

@@ -98,7 +98,22 @@ FF_CLONES static void relu_block(float *y, int64_t ldy, const float *x, int64_t 
     }
 }
 
-enum load { LOAD_PLAIN, LOAD_NORM, LOAD_RELU };
+FF_CLONES static void add_block(float *restrict y, int64_t ldy, const float *restrict x, int64_t ldx, int64_t rows,
+                                int64_t n)
+{
+    enum { AHEAD = 8 };
+    for (int64_t r = 0; r < rows; r++) {
+        /* Rows of a transposed view lie in different pages, where the processor does not look ahead by itself. */
+        for (int64_t i = 0; r + AHEAD < rows && i < n; i += 16)
+            __builtin_prefetch(x + (r + AHEAD) * ldx + i);
+        float *restrict to = y + r * ldy;
+        const float *restrict from = x + r * ldx;
+        for (int64_t i = 0; i < n; i++)
+            to[i] += from[i];
+    }
+}
+
+enum load { LOAD_PLAIN, LOAD_NORM, LOAD_RELU, LOAD_ADD };
 
 static void load(float *tile, int64_t ld, const struct ff_tensor *x, int64_t row, int64_t rows, enum load how,
                  const struct ff_norm *norm)
@@ -114,6 +129,8 @@ static void load(float *tile, int64_t ld, const struct ff_tensor *x, int64_t row
             copy_block(tile, ld, from, ldx, run, c);
         else if (how == LOAD_RELU)
             relu_block(tile, ld, from, ldx, run, c);
+        else if (how == LOAD_ADD)
+            add_block(tile, ld, from, ldx, run, c);
         else
             ff_tile_norm(tile, ld, from, ldx, run, c, norm->scale.data, norm->offset.data);
         tile += run * ld;
@@ -137,6 +154,11 @@ void ff_tile_load_norm(float *tile, int64_t ld, const struct ff_tensor *x, int64
 void ff_tile_load_relu(float *tile, int64_t ld, const struct ff_tensor *x, int64_t row, int64_t rows)
 {
     load(tile, ld, x, row, rows, LOAD_RELU, NULL);
+}
+
+void ff_tile_add(float *tile, int64_t ld, const struct ff_tensor *x, int64_t row, int64_t rows)
+{
+    load(tile, ld, x, row, rows, LOAD_ADD, NULL);
 }
 
 /* --- on a tile --- */
@@ -173,30 +195,6 @@ void ff_tile_bias_relu(float *x, int64_t ld, int64_t rows, int64_t n, const floa
         bias_relu_block(x, ld, rows, n, b);
     else
         relu_block(x, ld, x, ld, rows, n);
-}
-
-FF_INLINE void gate_block(float *x, int64_t ld, const float *g, int64_t ldg, int64_t rows, int64_t n,
-                          const float *restrict b, const float *restrict bg)
-{
-    for (int64_t r = 0; r < rows; r++) {
-        float *restrict to = x + r * ld;
-        const float *restrict gate = g + r * ldg;
-        for (int64_t i = 0; i < n; i++)
-            to[i] = (to[i] + (b ? b[i] : 0.0f)) * ff_sigmoidf(gate[i] + (bg ? bg[i] : 0.0f));
-    }
-}
-
-FF_CLONES void ff_tile_gate(float *x, int64_t ld, const float *g, int64_t ldg, int64_t rows, int64_t n, const float *b,
-                            const float *bg)
-{
-    if (b && bg)
-        gate_block(x, ld, g, ldg, rows, n, b, bg);
-    else if (b)
-        gate_block(x, ld, g, ldg, rows, n, b, NULL);
-    else if (bg)
-        gate_block(x, ld, g, ldg, rows, n, NULL, bg);
-    else
-        gate_block(x, ld, g, ldg, rows, n, NULL, NULL);
 }
 
 FF_CLONES void ff_tile_scale_rows(float *x, int64_t ld, int64_t rows, int64_t n, const float *factor)

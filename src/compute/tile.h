@@ -47,6 +47,8 @@ void ff_tile_load(float *tile, int64_t ld, const struct ff_tensor *x, int64_t ro
 void ff_tile_load_norm(float *tile, int64_t ld, const struct ff_tensor *x, int64_t row, int64_t rows,
                        const struct ff_norm *norm);
 void ff_tile_load_relu(float *tile, int64_t ld, const struct ff_tensor *x, int64_t row, int64_t rows);
+/* tile[r, :] += x[row + r, :] */
+void ff_tile_add(float *tile, int64_t ld, const struct ff_tensor *x, int64_t row, int64_t rows);
 
 /* The rows as they lie in x, without a copy, with their distance in *ld; NULL when they lie at no one distance or
  * overlap. */
@@ -58,9 +60,12 @@ void ff_tile_norm(float *y, int64_t ldy, const float *x, int64_t ldx, int64_t ro
                   const float *offset);
 void ff_tile_bias(float *x, int64_t ld, int64_t rows, int64_t n, const float *b);           /* x += b; b may be NULL */
 void ff_tile_bias_relu(float *x, int64_t ld, int64_t rows, int64_t n, const float *b);      /* x = relu(x + b) */
-/* x = (x + b) * sigmoid(g + bg); b and bg may be NULL. */
-void ff_tile_gate(float *x, int64_t ld, const float *g, int64_t ldg, int64_t rows, int64_t n, const float *b,
-                  const float *bg);
+/* out = (x + b) * sigmoid(g + bg); b and bg may be NULL, out may be x or g. */
+void ff_tile_gate(float *out, int64_t ld_out, const float *x, int64_t ld, const float *g, int64_t ldg, int64_t rows,
+                  int64_t n, const float *b, const float *bg);
+/* The same for channels as rows: out[c, :] = mask * (x[c, :] + b[c]) * sigmoid(g[c, :] + bg[c]). */
+void ff_tile_gate_channels(float *out, int64_t ld_out, const float *x, const float *g, int64_t ld, int64_t rows,
+                           int64_t n, const float *mask, const float *b, const float *bg);
 void ff_tile_scale_rows(float *x, int64_t ld, int64_t rows, int64_t n, const float *factor); /* x[r, :] *= factor[r] */
 /* y [n, rows] = x^T */
 void ff_tile_transpose(float *y, int64_t ldy, const float *x, int64_t ldx, int64_t rows, int64_t n);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Transposition, layer norm and product of tiles, in versions for the processor.
+ * Transposition, layer norm, gates and product of tiles, in versions for the processor.
  *
  * A product keeps a few rows of c in registers, reads a where it lies and packs one panel of b at a time, which stays
  * in the first-level cache while all rows pass by. For tiles this wastes less than a library that packs both operands
@@ -33,11 +33,14 @@ struct product {
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
 #define HAVE_X86_VERSIONS
+#include "compute/vmath_x86.h"
+
 #pragma GCC push_options
 #pragma GCC target("arch=x86-64-v3")
 #define VEC 8
 #define ROWS 6
 #define STREAM(p, v) __builtin_ia32_movntps256(p, v)
+#define SIGMOID(x) (vec) ff_sigmoid_v3((__m256)(x))
 #define NAME(x) x##_v3
 #include "compute/tile_kernels.inc"
 #pragma GCC pop_options
@@ -47,6 +50,7 @@ struct product {
 #define VEC 16
 #define ROWS 12
 #define STREAM(p, v) __builtin_ia32_movntps512(p, v)
+#define SIGMOID(x) (vec) ff_sigmoid_v4((__m512)(x))
 #define NAME(x) x##_v4
 #include "compute/tile_kernels.inc"
 #pragma GCC pop_options
@@ -122,6 +126,47 @@ void ff_tile_norm(float *y, int64_t ldy, const float *x, int64_t ldx, int64_t ro
         for (int64_t i = 0; i < n; i++)
             to[i] = (from[i] - mean) * inverse * scale[i] + offset[i];
     }
+}
+
+void ff_tile_gate(float *out, int64_t ld_out, const float *x, int64_t ld, const float *g, int64_t ldg, int64_t rows,
+                  int64_t n, const float *b, const float *bg)
+{
+#ifdef HAVE_X86_VERSIONS
+    enum ff_isa isa = ff_isa();
+    if (isa == FF_ISA_V4) {
+        gate_v4(out, ld_out, x, ld, g, ldg, rows, n, b, bg);
+        return;
+    }
+    if (isa == FF_ISA_V3) {
+        gate_v3(out, ld_out, x, ld, g, ldg, rows, n, b, bg);
+        return;
+    }
+#endif
+    for (int64_t r = 0; r < rows; r++)
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++)
+            out[r * ld_out + i] =
+                (x[r * ld + i] + (b ? b[i] : 0.0f)) * ff_sigmoidf(g[r * ldg + i] + (bg ? bg[i] : 0.0f));
+}
+
+void ff_tile_gate_channels(float *out, int64_t ld_out, const float *x, const float *g, int64_t ld, int64_t rows,
+                           int64_t n, const float *mask, const float *b, const float *bg)
+{
+#ifdef HAVE_X86_VERSIONS
+    enum ff_isa isa = ff_isa();
+    if (isa == FF_ISA_V4) {
+        gate_channels_v4(out, ld_out, x, g, ld, rows, n, mask, b, bg);
+        return;
+    }
+    if (isa == FF_ISA_V3) {
+        gate_channels_v3(out, ld_out, x, g, ld, rows, n, mask, b, bg);
+        return;
+    }
+#endif
+    for (int64_t c = 0; c < rows; c++)
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++)
+            out[c * ld_out + i] = mask[i] * (x[c * ld + i] + b[c]) * ff_sigmoidf(g[c * ld + i] + bg[c]);
 }
 
 void ff_tile_gemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
