@@ -155,7 +155,11 @@ void ff_cpu_for(struct ff_backend *be, int64_t n, int64_t step, ff_cpu_piece fn,
         return;
     }
     /* Always the same number of threads: the OpenMP library ends and restarts threads when it changes. */
-#pragma omp parallel for schedule(dynamic, 1) num_threads(cpu->threads)
+    /* Runs of neighbours, so that what a piece fetches ahead is there when the thread comes to it; short ones, so that
+     * no thread waits for another at the end. */
+    int64_t run = pieces / (16 * cpu->threads);
+    run = run < 1 ? 1 : run > 8 ? 8 : run;
+#pragma omp parallel for schedule(dynamic, run) num_threads(cpu->threads)
     for (int64_t p = 0; p < pieces; p++) {
         struct ff_scratch s = scratch_of(cpu, omp_get_thread_num());
         fn(user, &s, p * step, n - p * step < step ? n - p * step : step);

@@ -197,11 +197,14 @@ static void linear_piece(void *user, struct ff_scratch *s, int64_t from, int64_t
         x = tile;
         ldx = k;
     }
+    const float *ahead = ff_tile_ahead(&a->x, from + count, count);
     /* Straight into the output where nothing stands between the product and it. */
     bool direct = !masked && !(a->accumulate && a->relu);
     float *out = direct ? (float *)ff_tile_rows_at(&a->out, from, count, &ld) : NULL;
     if (out && !a->accumulate) {
-        ff_tile_affine(out, ld, x, ldx, count, &a->w, b, a->relu, ff_tensor_bytes(&a->out) >= LARGE);
+        ff_tile_affine(out, ld, x, ldx, count, &a->w,
+                       &(struct ff_tile_affine){.b = b, .relu = a->relu, .stream = ff_tensor_bytes(&a->out) >= LARGE,
+                                                .ahead = ahead});
         return;
     }
     if (out) {
@@ -210,7 +213,7 @@ static void linear_piece(void *user, struct ff_scratch *s, int64_t from, int64_t
         return;
     }
     float *tile = ff_scratch_floats(s, count * n);
-    ff_tile_linear(tile, x, ldx, count, &a->w);
+    ff_tile_affine(tile, n, x, ldx, count, &a->w, &(struct ff_tile_affine){.ahead = ahead});
     ff_tile_put(&a->out, from, count, tile, n,
                 &(struct ff_tile_store){.b = b, .mask = &a->mask, .relu = a->relu, .accumulate = a->accumulate});
 }

@@ -121,7 +121,8 @@ static void atoms_piece(void *user, struct ff_scratch *s, int64_t from, int64_t 
         FF_ASSERT(type >= 0 && type < a->table_frame.shape[0]);
         const int32_t *group = FF_AT(int32_t, &a->table_group, type), *atom14 = FF_AT(int32_t, &a->table_atom14, type);
         const float *position = FF_AT(float, &a->table_position, type), *exists = FF_AT(float, &a->table_exists, type);
-        float backbone[12], groups[N_GROUP][12], atoms[N_ATOM14][3];
+        float backbone[12], groups[N_GROUP][12];
+        float atoms[N_ATOM14 + 1][3] = {{0}};                    /* the last: of atoms that do not exist */
 
         memcpy(backbone, FF_AT(float, &a->frame, i), sizeof backbone);
         for (int d = 9; d < 12; d++)
@@ -136,12 +137,12 @@ static void atoms_piece(void *user, struct ff_scratch *s, int64_t from, int64_t 
         /* An atom of the dense order exists if an existing atom37 atom is stored there. */
         float *dense = ff_tensor_present(&a->atom14) ? FF_AT(float, &a->atom14, i) : NULL;
         if (dense)
-            memset(dense, 0, sizeof atoms);
+            memset(dense, 0, N_ATOM14 * 3 * sizeof(float));
         float *out = FF_AT(float, &a->out, i);
         for (int k = 0; k < N_ATOM37; k++, out += 3) {
+            /* Chosen by address, for which atoms exist is not to be guessed. */
             bool there = exists[k] != 0.0f;
-            for (int r = 0; r < 3; r++)
-                out[r] = there ? atoms[atom14[k]][r] : 0.0f;
+            memcpy(out, atoms[there ? atom14[k] : N_ATOM14], 3 * sizeof(float));
             if (there && dense)
                 memcpy(dense + 3 * atom14[k], out, 3 * sizeof(float));
         }

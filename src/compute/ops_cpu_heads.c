@@ -25,7 +25,9 @@ static void symmetric_piece(void *user, struct ff_scratch *s, int64_t from, int6
     ff_tile_load(x, c, &a->z, from, count);
     ff_tile_add(x, c, &a->zt, from, count);
     if (out) {
-        ff_tile_affine(out, ld, x, c, count, &a->w, b2, false, true);
+        ff_tile_affine(out, ld, x, c, count, &a->w,
+                       &(struct ff_tile_affine){.b = b2, .stream = true,
+                                                .ahead = ff_tile_ahead(&a->z, from + count, count)});
         return;
     }
     float *y = ff_scratch_floats(s, count * n);          /* [count, n] */
@@ -99,7 +101,8 @@ static void error_piece(void *user, struct ff_scratch *s, int64_t from, int64_t 
     bool wanted = ff_tensor_present(&a->logits);
     float *there = wanted ? (float *)ff_tile_rows_at(&a->logits, from, count, &ld) : NULL;
     float *y = there ? there : ff_scratch_floats(s, count * n);
-    ff_tile_affine(y, ld, z, ldz, count, &a->w, a->b.data, false, false);
+    ff_tile_affine(y, ld, z, ldz, count, &a->w,
+                   &(struct ff_tile_affine){.b = a->b.data, .ahead = ff_tile_ahead(&a->z, from + count, count)});
     expectations(error, tm, y, ld, count, n, centre, weight);
     if (wanted && !there)
         ff_tile_put(&a->logits, from, count, y, ld, NULL);

@@ -138,7 +138,8 @@ static void output_piece(void *user, struct ff_scratch *s, int64_t from, int64_t
     ff_tile_norm(x, c_i, x, c_i, count, c_i, a->center_norm.scale.data, a->center_norm.offset.data);
     ff_tile_linear(o, x, c_i, count, &a->o_w);
     ff_tile_load_norm(z, c_z, &a->out, from, count, &a->norm);
-    ff_tile_linear(g, z, c_z, count, &a->gate_w);
+    ff_tile_affine(g, c_z, z, c_z, count, &a->gate_w,
+                   &(struct ff_tile_affine){.ahead = ff_tile_ahead(&a->out, from + count, count)});
     ff_tile_gate(o, c_z, o, c_z, g, c_z, count, c_z, a->o_b.data, a->gate_b.data);
     ff_tile_put(&a->out, from, count, o, c_z, &(struct ff_tile_store){.accumulate = true});
 }

@@ -75,6 +75,15 @@ const float *ff_tile_rows_at(const struct ff_tensor *x, int64_t row, int64_t row
     return *ld >= c ? p : NULL;
 }
 
+const float *ff_tile_ahead(const struct ff_tensor *x, int64_t row, int64_t rows)
+{
+    int64_t ld, c = x->shape[x->ndim - 1];
+    if (row + rows > ff_tile_row_count(x))
+        return NULL;
+    const float *p = ff_tile_rows_at(x, row, rows, &ld);
+    return ld == c ? p : NULL;
+}
+
 /* --- loading --- */
 
 static void copy_block(float *restrict y, int64_t ldy, const float *restrict x, int64_t ldx, int64_t rows, int64_t n)

@@ -54,6 +54,10 @@ void ff_tile_add(float *tile, int64_t ld, const struct ff_tensor *x, int64_t row
  * overlap. */
 const float *ff_tile_rows_at(const struct ff_tensor *x, int64_t row, int64_t rows, int64_t *ld);
 
+/* `rows` contiguous rows from `row` on, to be fetched while those before them are worked on; NULL where there are not
+ * so many or they lie apart. */
+const float *ff_tile_ahead(const struct ff_tensor *x, int64_t row, int64_t rows);
+
 /* --- on a tile --- */
 /* y[r, :] = LN(x[r, :]) * scale + offset, eps 1e-5, biased two-pass variance; y may be x. */
 void ff_tile_norm(float *y, int64_t ldy, const float *x, int64_t ldx, int64_t rows, int64_t n, const float *scale,
@@ -78,10 +82,16 @@ void ff_tile_gemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, f
 /* c [rows, n] = x [rows, k] W, W a contiguous [k, n] weight; ldc = n. */
 void ff_tile_linear(float *c, const float *x, int64_t ldx, int64_t rows, const struct ff_tensor *w);
 
-/* c [rows, n] = act(x W + b), act = relu or none, b may be NULL. stream: c is not wanted again soon and too large for
- * the caches anyway, so it is written past them where its alignment allows. */
+struct ff_tile_affine {
+    const float *b;                          /* [n]; NULL: none */
+    bool relu;
+    bool stream;                             /* c is not wanted again soon and too large for the caches anyway: written
+                                              * past them where its alignment allows */
+    const float *ahead;                      /* [rows, k] fetched into the caches meanwhile; NULL: nothing */
+};
+/* c [rows, n] = act(x W + b), act = relu or none. */
 void ff_tile_affine(float *c, int64_t ldc, const float *x, int64_t ldx, int64_t rows, const struct ff_tensor *w,
-                    const float *b, bool relu, bool stream);
+                    const struct ff_tile_affine *how);
 
 /* --- storing --- */
 struct ff_tile_store {

@@ -29,6 +29,7 @@ struct product {
     const float *bias;           /* [n] added at the end; NULL: none */
     bool relu;
     bool stream;                 /* c is aligned to whole vectors and goes past the caches */
+    const float *ahead;          /* [m, k] to be fetched meanwhile; NULL: nothing */
 };
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
@@ -190,15 +191,16 @@ void ff_tile_gemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, f
 }
 
 void ff_tile_affine(float *c, int64_t ldc, const float *x, int64_t ldx, int64_t rows, const struct ff_tensor *w,
-                    const float *b, bool relu, bool stream)
+                    const struct ff_tile_affine *how)
 {
     int64_t k = w->shape[0], n = w->shape[1];
 #ifdef HAVE_X86_VERSIONS
     enum ff_isa isa = ff_isa();
     if (isa != FF_ISA_BASE && k > 0 && k <= DEPTH) {
         struct product p = {.m = rows, .n = n, .k = k, .a = x, .a_row = ldx, .a_step = 1, .b = w->data, .b_step = n,
-                            .b_column = 1, .c = c, .ldc = ldc, .alpha = 1.0f, .bias = b, .relu = relu};
-        p.stream = stream && (uintptr_t)c % 64 == 0 && ldc % 16 == 0;
+                            .b_column = 1, .c = c, .ldc = ldc, .alpha = 1.0f, .bias = how->b, .relu = how->relu,
+                            .ahead = how->ahead};
+        p.stream = how->stream && (uintptr_t)c % 64 == 0 && ldc % 16 == 0;
         if (isa == FF_ISA_V4)
             multiply_v4(&p);
         else
@@ -206,10 +208,9 @@ void ff_tile_affine(float *c, int64_t ldc, const float *x, int64_t ldx, int64_t 
         return;
     }
 #endif
-    (void)stream;
     ff_tile_gemm(false, false, rows, n, k, 1.0f, x, ldx, w->data, n, 0.0f, c, ldc);
-    if (relu)
-        ff_tile_bias_relu(c, ldc, rows, n, b);
+    if (how->relu)
+        ff_tile_bias_relu(c, ldc, rows, n, how->b);
     else
-        ff_tile_bias(c, ldc, rows, n, b);
+        ff_tile_bias(c, ldc, rows, n, how->b);
 }

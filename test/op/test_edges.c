@@ -320,6 +320,43 @@ static void test_angles_of_length_zero(void **state)
         assert_float_equal(out[i], want[i], 1e-6f);
 }
 
+/* --- attention far outside of what exp can hold --- */
+
+/* The logit of key j in row b of the batch: all far below 0; low ones before high ones; one far above all others. */
+static float far_logit(int b, int j)
+{
+    return b == 0 ? -400.0f : b == 1 ? (j < 128 ? -400.0f : 500.0f) : (j == 140 ? 1000.0f : (float)(j % 7) - 90.0f);
+}
+
+static void test_attention_far_logits(void **state)
+{
+    (void)state;
+    enum { B = 3, L = 300, D = 4 };
+    float *x = ff_xcalloc((size_t)B * L * 4 * D, sizeof *x), ones[B * L], out[B * L * D];
+    for (int b = 0; b < B; b++)
+        for (int j = 0; j < L; j++) {
+            float *at = x + (b * L + j) * 4 * D;
+            for (int c = 0; c < D; c++) {
+                at[c] = 1.0f;                                /* q.k / sqrt(4) = 2 k */
+                at[D + c] = 0.5f * far_logit(b, j);
+                at[2 * D + c] = (float)((c + 1) * (j + 1));
+                at[3 * D + c] = 40.0f;                       /* an open gate */
+            }
+            ones[b * L + j] = 1.0f;
+        }
+    struct ff_tensor to = FLOATS(NULL, B, L, D);
+    FF_OP(backend, attention, .out = to, .qkvg = FLOATS(x, B, L, 4 * D), .mask = FLOATS(ones, B, L), .n_head = 1);
+    backend->sync(backend);
+    backend->download(backend, out, &to);
+    /* The mean over the keys that count. */
+    const double expected[B] = {150.5, (129 + 300) / 2.0, 141.0};
+    for (int b = 0; b < B; b++)
+        for (int i = 0; i < L; i++)
+            for (int c = 0; c < D; c++)
+                assert_true(fabs(out[(b * L + i) * D + c] / ((c + 1) * expected[b]) - 1.0) < 1e-5);
+    free(x);
+}
+
 static int make_backend(void **state)
 {
     (void)state;
@@ -350,6 +387,7 @@ int main(void)
         cmocka_unit_test_teardown(test_outer_product_mean_of_nothing, drop),
         cmocka_unit_test_teardown(test_point_attention_masks, drop),
         cmocka_unit_test_teardown(test_angles_of_length_zero, drop),
+        cmocka_unit_test_teardown(test_attention_far_logits, drop),
     };
     return cmocka_run_group_tests_name("edges", tests, make_backend, drop_backend);
 }
