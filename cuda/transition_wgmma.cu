@@ -42,9 +42,10 @@ struct transition_shared {
      * gives the hidden layer the very registers that the rows are in, and the products are wrong. */
     static constexpr bool rows_shared = C != 128;
     static constexpr int groups = C > 128 ? 2 : 3, warps = 4 * groups, threads = 128 * (groups + 1);
-    static constexpr int registers = C > 128 ? 232 : 160, few_registers = C > 128 ? 40 : 32;
     static constexpr int tile_bytes = C * chunk * 2, tiles = (160 << 10) / tile_bytes;
-    static constexpr int block_bytes = 64 * 128;     /* 64 rows of 64 numbers */
+    /* Enumerators, of which the compiler does not mind that other architectures have no use for them. */
+    enum { registers = C > 128 ? 232 : 160, few_registers = C > 128 ? 40 : 32 };
+    enum { block_bytes = 64 * 128 };                 /* 64 rows of 64 numbers */
     char w[tiles][tile_bytes];
     char x[rows_shared ? groups : 1][rows_shared ? group_rows * C * 2 : 1024];
     char lines[rows_shared ? 1 : warps][rows_shared ? 16 : LINE_BYTES];  /* else in the place of the warp's own rows */
