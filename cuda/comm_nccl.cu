@@ -283,8 +283,13 @@ void destroy(struct ff_comm *c)
     nccl_comm *n = impl(c);
     (void)cudaStreamSynchronize(n->compute);
     (void)cudaStreamSynchronize(n->stream);
-    if (n->comm)
-        inside(n, "end", [n] { return ncclCommDestroy(n->comm); });
+    ncclComm_t comm = n->comm;
+    {
+        std::lock_guard<std::mutex> hold(n->lock); /* the watch asks no more for its errors */
+        n->comm = nullptr;
+    }
+    if (comm)
+        inside(n, "end", [comm] { return ncclCommDestroy(comm); });
     if (n->watch.joinable()) {
         {
             std::lock_guard<std::mutex> hold(n->lock);
