@@ -19,7 +19,7 @@ static void make_msa(const struct ff_input_shape *shape, struct ff_rng *r, struc
     int n = shape->n_res, rows = shape->n_seq + shape->n_extra;
     size_t size = (size_t)rows * (size_t)n;
     *ret = (struct ff_msa){.n_row = rows, .n_col = n, .letters = ff_xmalloc(size),
-                           .deletions = FF_NEW_ARRAY(int32_t, size),
+                           .deletions = FF_NEW_ARRAY(uint16_t, size),
                            .descriptions = FF_NEW_ARRAY(char *, (size_t)rows)};
     for (size_t i = 0; i < size; i++) {
         bool query = i < (size_t)n;

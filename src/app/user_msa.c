@@ -98,7 +98,7 @@ static void reserve(struct ff_msa *part, int n_row, int n_col)
     size_t n = (size_t)n_row * (size_t)n_col;
     *part = (struct ff_msa){.n_col = n_col};
     part->letters = ff_xmalloc(n);
-    part->deletions = FF_NEW_ARRAY(int32_t, n);
+    part->deletions = FF_NEW_ARRAY(uint16_t, n);
     part->descriptions = FF_NEW_ARRAY(char *, (size_t)n_row);
 }
 

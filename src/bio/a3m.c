@@ -79,13 +79,13 @@ static ff_status add_line(struct builder *b, const char *line, size_t len, int n
         m->deletions = ff_xreallocarray(m->deletions, b->cell_capacity, sizeof *m->deletions);
     }
     char *letters = m->letters + start;
-    int32_t *deletions = m->deletions + start;
+    uint16_t *deletions = m->deletions + start;
     int width = b->row_width, pending = b->pending;
     for (size_t i = 0; i < len; i++) {
         char c = line[i];
         if ((c >= 'A' && c <= 'Z') || c == '-') {
             letters[width] = c;
-            deletions[width++] = pending;
+            deletions[width++] = ff_msa_deletions(pending);
             pending = 0;
         } else if (c >= 'a' && c <= 'z') {
             pending++;

@@ -40,7 +40,7 @@ void ff_msa_from_query(const char *sequence, const char *description, struct ff_
     ret->n_row = 1;
     ret->n_col = (int)n;
     ret->letters = ff_xstrdup(sequence);
-    ret->deletions = FF_NEW_ARRAY(int32_t, n ? n : 1);
+    ret->deletions = FF_NEW_ARRAY(uint16_t, n ? n : 1);
     ret->descriptions = FF_NEW_ARRAY(char *, 1);
     ret->descriptions[0] = ff_xstrdup(description ? description : "");
 }

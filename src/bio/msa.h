@@ -11,11 +11,18 @@
 
 #include "base/status.h"
 
+enum { FF_MSA_MOST = UINT16_MAX };      /* longer than any protein is known to be */
+
+static inline uint16_t ff_msa_deletions(int32_t n)
+{
+    return (uint16_t)(n < FF_MSA_MOST ? n : FF_MSA_MOST);
+}
+
 struct ff_msa {
     int n_row;
     int n_col;
     char *letters;          /* [n_row, n_col] upper-case residue letters and '-'; no NULs between rows */
-    int32_t *deletions;     /* [n_row, n_col] residues inserted to the left of the column */
+    uint16_t *deletions;    /* [n_row, n_col] residues inserted to the left of the column; FF_MSA_MOST for more */
     char **descriptions;    /* [n_row] FASTA header or Stockholm name, never NULL */
 };
 

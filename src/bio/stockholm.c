@@ -148,18 +148,17 @@ struct rows {
     int capacity;
 };
 
-static void make_room(struct rows *rows, int n_row)
+/* Room for as many rows as a text of that length can hold, at once: what is not used costs no memory, and a list that
+ * grows would be there twice while it does. */
+static void make_room(struct rows *rows, size_t len, size_t n_column, int max_rows)
 {
     struct ff_msa *m = rows->msa;
-    if (n_row <= rows->capacity)
-        return;
-    int cap = rows->capacity ? 2 * rows->capacity : 64;
-    size_t cells = (size_t)cap * (size_t)m->n_col;
-    m->letters = ff_xrealloc(m->letters, cells);
-    m->deletions = ff_xreallocarray(m->deletions, cells, sizeof *m->deletions);
-    rows->progress = ff_xreallocarray(rows->progress, (size_t)cap, sizeof *rows->progress);
-    memset(rows->progress + rows->capacity, 0, (size_t)(cap - rows->capacity) * sizeof *rows->progress);
-    rows->capacity = cap;
+    size_t most = len / (n_column + 3) + 1; /* a name, a space and a line end besides */
+    rows->capacity = max_rows > 0 && (size_t)max_rows < most ? max_rows : (int)most;
+    size_t cells = (size_t)rows->capacity * (size_t)m->n_col;
+    m->letters = ff_xmalloc(cells);
+    m->deletions = ff_xreallocarray(NULL, cells, sizeof *m->deletions);
+    rows->progress = FF_NEW_ARRAY(struct progress, (size_t)rows->capacity);
 }
 
 /* The columns of the alignment, and what letters become. */
@@ -189,7 +188,7 @@ static ff_status add_segment(const struct ff_stockholm_reader *r, struct rows *r
         return ff_fail(FF_EINPUT, "%s:%d: row %d '%.60s' is longer than the first row (%zu columns)", r->file,
                        r->lines.number, r->row + 1, ff_strset_key(&r->names, r->row), columns->n);
     char *letters = rows->msa->letters + (size_t)r->row * (size_t)rows->msa->n_col;
-    int32_t *deletions = rows->msa->deletions + (size_t)r->row * (size_t)rows->msa->n_col;
+    uint16_t *deletions = rows->msa->deletions + (size_t)r->row * (size_t)rows->msa->n_col;
     const unsigned char *segment = (const unsigned char *)r->segment;
     const char *letter = columns->letter;
     int32_t pending = at->pending;
@@ -200,11 +199,11 @@ static ff_status add_segment(const struct ff_stockholm_reader *r, struct rows *r
         n = end - i;
         if (columns->query[at->aligned + i] != '-') {
             char *to = letters + at->kept;
-            int32_t *deleted = deletions + at->kept;
+            uint16_t *deleted = deletions + at->kept;
             for (size_t k = 0; k < n; k++) {
                 char c = letter[segment[i + k]];
                 to[k] = c;
-                deleted[k] = pending;
+                deleted[k] = ff_msa_deletions(pending);
                 pending = 0;
                 bad |= c == 0;
             }
@@ -249,11 +248,16 @@ ff_status ff_stockholm_parse(const char *name, const char *text, size_t len, int
         goto cleanup;
     }
     columns_open(&query, &columns);
+    make_room(&rows, len, query.len, max_rows);
     for (;;) {
         FF_TRY_GOTO(st, ff_stockholm_reader_next(&r, &more), cleanup);
         if (!more)
             break;
-        make_room(&rows, r.names.count);
+        if (r.row >= rows.capacity) {
+            st = ff_fail(FF_EINPUT, "%s:%d: rows are shorter than the first one (%zu columns); all must be equal", name,
+                         r.lines.number, query.len);
+            goto cleanup;
+        }
         FF_TRY_GOTO(st, add_segment(&r, &rows, &columns), cleanup);
     }
     for (int i = 0; i < r.names.count; i++) {

@@ -110,7 +110,8 @@ static ff_status add_rows(int n_msa, const struct ff_msa *const *msas, int64_t n
         int row = rows[r].row;
         char name[FF_SPECIES_SIZE];
         st = encode_row(m, row, rows[r].msa + 1, msa + r * n);
-        memcpy(deletions + r * n, m->deletions + (int64_t)row * n, (size_t)n * sizeof *deletions);
+        for (int64_t i = 0; i < n; i++)
+            deletions[r * n + i] = m->deletions[(int64_t)row * n + i];
         if (r > 0)
             ff_strbuf_putc(&species, '\n');
         if (!paired)
