@@ -44,6 +44,14 @@ static bool stopped(const struct ranks *r)
     return r->o->stop != NULL && *(const volatile bool *)r->o->stop;
 }
 
+int ff_batch_ranks_threads(const struct ff_run_config *run)
+{
+    int ranks = ff_comm_local_size(), processors = ff_clock_cpu_count();
+    if (run->threads > 0 || ranks == 1)
+        return run->threads;
+    return ff_clock_is_bound() ? processors : processors > ranks ? processors / ranks : 1;
+}
+
 ff_status ff_batch_ranks_configure(const struct ff_comm *world, int n_model, struct ff_config *configs,
                                    enum ff_stage last, int *ret_n_rank)
 {
@@ -60,12 +68,8 @@ ff_status ff_batch_ranks_configure(const struct ff_comm *world, int n_model, str
     /* The watch of the team ends the job first, as it can name the rank that is missing. */
     int timeout = configs->parallel.timeout;
     ff_comm_set_time_limit(timeout > 0 ? 1.25 * timeout + 10 : 0);
-    int threads = ff_clock_cpu_count();
-    if (!ff_clock_is_bound()) /* ranks of one machine share its processors */
-        threads = threads > ff_comm_local_size() ? threads / ff_comm_local_size() : 1;
     for (int i = 0; i < n_model; i++)
-        if (configs[i].run.threads == 0)
-            configs[i].run.threads = threads;
+        configs[i].run.threads = ff_batch_ranks_threads(&configs[i].run);
     return FF_OK;
 }
 

@@ -44,8 +44,7 @@ static void make_templates(const struct ff_input_shape *shape, struct ff_rng *r,
         mask[i] = 1.0f;
 }
 
-static ff_status make_source(const struct ff_config *config, const struct ff_input_shape *shape,
-                             struct ff_source **ret)
+ff_status ff_bench_source(const struct ff_config *config, const struct ff_input_shape *shape, struct ff_source **ret)
 {
     struct ff_rng r;
     ff_rng_init(&r, 1, "bench", 0);
@@ -171,7 +170,7 @@ ff_status ff_bench_pass(const struct ff_config *config, const struct ff_input_sh
 {
     FF_ASSERT(!config->model.multimer);
     struct run r = {.config = config, .stop = stop};
-    FF_TRY(make_source(config, shape, &r.source));
+    FF_TRY(ff_bench_source(config, shape, &r.source));
     ff_status st = run(&r, be, ret);
     ff_source_destroy(r.source);
     return st;

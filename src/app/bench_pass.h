@@ -7,6 +7,7 @@
 
 #include "app/bench_time.h"
 #include "app/options.h"
+#include "feature/source.h"
 #include "model/model.h"
 
 struct ff_bench_pass {
@@ -24,5 +25,9 @@ struct ff_bench_pass {
  * elsewhere that one is all. FF_EMEMORY. */
 ff_status ff_bench_pass(const struct ff_config *config, const struct ff_input_shape *shape, struct ff_backend *be,
                         const bool *stop, struct ff_bench_pass *ret) FF_MUST_USE;
+
+/* Random features of that shape, drawn from the same seed each time. */
+ff_status ff_bench_source(const struct ff_config *config, const struct ff_input_shape *shape,
+                          struct ff_source **ret) FF_MUST_USE;
 
 #endif

@@ -8,12 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/batch_ranks.h"
 #include "app/bench_block.h"
 #include "app/bench_cases.h"
 #include "app/bench_pass.h"
+#include "app/bench_scaling.h"
 #include "app/commands.h"
 #include "app/interrupt.h"
 #include "format/json.h"
+#include "parallel/agree.h"
 
 enum { FEWEST_RUNS = 3 };
 
@@ -378,25 +381,37 @@ static ff_status parse_sizes(struct bench *b, const struct ff_command_line *line
     return line->block != NULL ? ff_bench_block_parse("--block", line->block, b->blocks, &b->n_block) : FF_OK;
 }
 
+/* On all ranks, or on none. */
+static ff_status create_backend(const struct ff_run_config *run, struct ff_backend **ret)
+{
+    struct ff_comm *world;
+    FF_TRY(ff_comm_split(NULL, 0, &world));
+    ff_status st = ff_agree(world, ff_backend_create(run->device, run->precision, ff_batch_ranks_threads(run), ret));
+    ff_comm_destroy(world);
+    return st;
+}
+
 static ff_status bench(const struct ff_config *config, const struct ff_command_line *line)
 {
     if (line->n_operand > 0)
         return ff_fail(FF_EUSAGE, "bench: '%s' was not expected; it takes options only", line->operands[0]);
-    if (line->pass && config->model.multimer)
-        return ff_fail(FF_EUSAGE, "bench --pass: model %s is for complexes; a pass is timed for single chains",
+    if ((line->pass || line->scaling || ff_comm_world_size() > 1) && config->model.multimer)
+        return ff_fail(FF_EUSAGE, "bench of a pass: model %s is for complexes; a pass is timed for single chains",
                        config->model.name);
     if (line->no_ops && line->block == NULL && !line->pass)
         return ff_fail(FF_EUSAGE, "bench --no-ops leaves nothing to do; add --block or --pass");
     struct bench b = {.config = config};
     FF_TRY(parse_sizes(&b, line));
+    ff_comm_set_time_limit(config->parallel.timeout);
     ff_backend_set_memory_limit(config->run.memory_limit > 0 ? (size_t)config->run.memory_limit : 0);
-    FF_TRY(ff_backend_create(config->run.device, config->run.precision, config->run.threads, &b.be));
+    FF_TRY(create_backend(&config->run, &b.be));
     struct ff_strbuf text = {0};
     struct ff_json json;
     ff_json_init(&json, &text, 2);
     b.json = line->json ? &json : NULL;
-    ff_status st = run(&b, line);
-    if (st == FF_OK && line->json)
+    bool scaling = line->scaling || ff_comm_world_size() > 1;
+    ff_status st = scaling ? ff_bench_scaling(config, &b.shape, b.be, b.json) : run(&b, line);
+    if (st == FF_OK && line->json && ff_comm_world_rank() == 0)
         puts(ff_strbuf_cstr(&text));
     ff_strbuf_free(&text);
     ff_bench_timer_close(&b.timer);

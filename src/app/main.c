@@ -126,7 +126,7 @@ static void end_all(void)
 /* Of several ranks, the first runs the command alone unless it is one that they share. */
 static bool is_shared(int argc, char **argv)
 {
-    static const char *const shared[] = {"predict", "search", "features"};
+    static const char *const shared[] = {"predict", "search", "features", "bench"};
     for (size_t i = 0; argc > 1 && i < sizeof shared / sizeof shared[0]; i++)
         if (strcmp(argv[1], shared[i]) == 0)
             return !asks_for_help(argc - 2, argv + 2);

@@ -313,6 +313,7 @@ const struct ff_line_option ff_line_options[] = {
     {"--extra", "N", LINE(extra), " bench ", "extra sequences (msa.max_extra)", false},
     {"--pass", NULL, LINE(pass), " bench ",
      "also time whole passes of the network, with synthetic parameters, and show where the time of one went", false},
+    {"--scaling", NULL, LINE(scaling), " bench ", "time a pass alone, as under mpirun (all ranks share one)", false},
     {"--block", "SIZES", LINE(block), " bench ",
      "also time one block of the Evoformer, at sequences x residues such as 128x256,512x384", false},
     {"--no-ops", NULL, LINE(no_ops), " bench ", "leave the single operations out", false},

@@ -108,7 +108,7 @@ struct ff_command_line {
     bool list;                       /* --list (config) */
     bool json;                       /* --json (compare, plan, bench) */
     char *length, *rows, *extra;     /* --length, --msa, --extra (bench): numbers */
-    bool pass, no_ops;               /* --pass, --no-ops (bench) */
+    bool pass, no_ops, scaling;      /* --pass, --no-ops, --scaling (bench) */
     char *block;                     /* --block SIZES (bench) */
     bool help;
 };

@@ -192,3 +192,22 @@ END
     run_code 0 ranks 2 "$FASTFOLD" predict --help
     [ "$(grep -c '^usage' <<<"$output")" -eq 1 ]
 }
+
+@test "bench on ranks: a pass with its collectives" {
+    ready
+    options="bench --json --config $config --device cpu --length 40 --msa 8 --extra 8"
+    run_code 0 "$FASTFOLD" $options --scaling --threads 1
+    said '"ranks": 1' '"collectives": []'
+    run_code 0 ranks 2 "$FASTFOLD" $options
+    said '"ranks": 2' '"name": "all_to_all"' '"bus_bytes_per_second"'
+}
+
+@test "bench_scaling.sh compares numbers of ranks" {
+    ready
+    FASTFOLD=$FASTFOLD run_code 0 scripts/bench_scaling.sh --device cpu --ranks "1 2" --lengths 40 --model demo \
+        --msa 8 --extra 8 --out "$tmp/scaling" -- --config $config
+    said "| 40 | fp32 | 1 |" "| 40 | fp32 | 2 |"
+    not_said "TOO LARGE"
+    [ "$(grep -c '"ranks":' "$tmp/scaling/scaling.json")" -eq 2 ]
+    run_code 2 scripts/bench_scaling.sh --length 40
+}
