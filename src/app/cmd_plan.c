@@ -83,6 +83,9 @@ static void print_text(const char *target, const struct ff_config *c, int n_run,
         printf("  on the host  %.1f MiB: weights of the Evoformer%s%s\n", mib(p->host_bytes),
                p->spilled_bytes > 0 ? ", templates or extra MSA" : "",
                p->operand_bytes > 0 ? ", one operand of triangle multiplication" : "");
+    if (p->moved_bytes_per_pass > 1.001 * p->whole_bytes_per_pass)
+        printf("  lost         %.1f %% more traffic to and from its memory than with whole chunks\n",
+               100 * (p->moved_bytes_per_pass / p->whole_bytes_per_pass - 1));
     if (p->copied_bytes_per_pass > 0)
         printf("  copied       %.1f GB in a pass between the host and the GPU\n", p->copied_bytes_per_pass * 1e-9);
     printf("  work         %.2f TFLOP: %d passes of %.2f\n", p->flops_per_pass * passes * 1e-12, passes,
@@ -121,6 +124,10 @@ static void print_json(struct ff_json *j, const char *target, const struct ff_co
     put_bytes(j, "chunk_bytes", (size_t)p->chunk_bytes);
     put_bytes(j, "host_bytes", p->host_bytes);
     put_bytes(j, "operand_bytes", p->operand_bytes);
+    ff_json_key(j, "moved_bytes_per_pass");
+    ff_json_double(j, p->moved_bytes_per_pass);
+    ff_json_key(j, "whole_bytes_per_pass");
+    ff_json_double(j, p->whole_bytes_per_pass);
     ff_json_key(j, "copied_bytes_per_pass");
     ff_json_double(j, p->copied_bytes_per_pass);
     ff_json_key(j, "budget_bytes");

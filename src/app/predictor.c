@@ -335,6 +335,9 @@ static void add_to_record(const struct ff_predictor_job *job, const char *model,
     r->chunk_bytes = plan->chunk_bytes;
     r->peak_backend_bytes = prediction->peak_bytes;
     r->device_bytes = prediction->device_bytes;
+    r->host_bytes = plan->host_bytes;
+    r->copied_bytes = plan->copied_bytes_per_pass;
+    r->traffic = plan->moved_bytes_per_pass / plan->whole_bytes_per_pass;
 }
 
 /* Chains in the order of the input, unless the published order is asked for. */

@@ -43,6 +43,9 @@ struct ff_run_prediction {
     size_t weight_bytes, arena_bytes, workspace_bytes;
     size_t peak_backend_bytes, device_bytes;             /* planned; told by a GPU's driver */
     int64_t chunk_bytes;
+    size_t host_bytes;           /* what a GPU could not hold, on the host */
+    double copied_bytes;         /* in a pass, to and from there */
+    double traffic;              /* of a GPU's or the host's memory, over that with whole chunks; planned */
 };
 
 struct ff_run_record {

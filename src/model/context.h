@@ -29,6 +29,8 @@ struct ff_context {
     char *spilled;                   /* there; NULL while planning */
     bool stream_blocks;              /* the Evoformer's weights come from the host, block by block */
     const char *blocks;              /* there, packed; NULL while planning */
+    int64_t triangle_bytes;          /* the same for triangle multiplication, if more: all of one operand is read for
+                                      * every piece of the other */
     bool second_operand;             /* there is memory for one more operand of triangle multiplication: ranks need not
                                       * turn the pair round for incoming edges */
     int64_t chunk_most;              /* more than that is never of use; 0: as chunk_bytes */

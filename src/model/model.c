@@ -480,6 +480,12 @@ static void collect(struct run *r)
 
 /* --- the recycle loop ------------------------------------------------------------------------------------------- */
 
+/* Of layers other than triangle multiplication. */
+static int64_t layer_chunk(const struct ff_plan *p)
+{
+    return p->chunk_bytes < FF_CHUNK_MOST ? p->chunk_bytes : FF_CHUNK_MOST;
+}
+
 static void run_begin(struct run *r)
 {
     const struct ff_heads_config *h = &r->m->config.heads;
@@ -493,7 +499,8 @@ static void run_begin(struct run *r)
     ff_arena_init(&r->arena, r->m->arena_memory, r->plan->arena_bytes);
     char *spilled = r->m->host != NULL ? (char *)r->m->host + r->plan->operand_bytes : NULL;
     r->ctx = (struct ff_context){.be = r->m->be, .arena = &r->arena, .config = &r->m->config, .dap = &r->dap,
-                                 .chunk_bytes = r->plan->chunk_bytes, .chunk_most = FF_CHUNK_MOST,
+                                 .chunk_bytes = layer_chunk(r->plan), .triangle_bytes = r->plan->chunk_bytes,
+                                 .chunk_most = FF_CHUNK_MOST,
                                  .second_operand = r->plan->second_operand,
                                  .stream_blocks = r->plan->stream_blocks, .blocks = r->m->packed,
                                  .left_bytes = r->plan->left_bytes, .operand = r->m->host,
@@ -528,7 +535,7 @@ ff_status ff_model_run(struct ff_model *m, struct ff_source *source, const struc
     ret->passes = FF_NEW_ARRAY(struct ff_pass_report, (size_t)n_pass);
     r.self = options->comm == NULL ? ff_comm_self() : NULL;
     r.dap = (struct ff_dap){.comm = options->comm != NULL ? options->comm : r.self, .be = m->be, .arena = &r.arena,
-                            .chunk_bytes = plan->chunk_bytes};
+                            .chunk_bytes = layer_chunk(plan)};
     FF_ASSERT(ff_dap_size(&r.dap) == (plan->shape.n_rank > 1 ? plan->shape.n_rank : 1));
     run_begin(&r);
     ff_status st = FF_OK;

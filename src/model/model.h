@@ -51,7 +51,8 @@ struct ff_plan {
     size_t workspace_bytes;      /* what the backend takes besides: ff_backend_overhead */
     size_t total_bytes;          /* sum of the three */
     size_t budget_bytes;         /* what it was fitted to */
-    int64_t chunk_bytes;         /* scratch that one layer may use; what shrinks when memory is short */
+    int64_t chunk_bytes;         /* scratch that triangle multiplication may use, and up to FF_CHUNK_MOST any layer;
+                                  * what shrinks when memory is short */
     bool stream_blocks;          /* the Evoformer's weights stay on the host, and each block's come when it begins */
     int64_t left_bytes;          /* not 0: an operand of triangle multiplication stays on the host, and this is scratch
                                   * for working on it */
@@ -60,6 +61,8 @@ struct ff_plan {
     size_t host_bytes;           /* of the host, for all that lies there */
     double copied_bytes_per_pass;    /* to and from the host for that */
     bool second_operand;         /* see ff_context */
+    double moved_bytes_per_pass;     /* least traffic of all ops (without an ensemble's later members) */
+    double whole_bytes_per_pass;     /* the same with whole chunks: small ones read more often */
     struct ff_plan_stage stages[FF_PLAN_MAX_STAGE];
     int n_stage;
     double flops_per_pass;       /* of this rank */

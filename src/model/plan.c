@@ -13,6 +13,7 @@
 enum { GOOD_CHUNK = 96 << 20 };
 /* Eight rows of triangle multiplication in float32, sixteen in bfloat16: with less, a run takes too long. */
 enum { CHUNK_LEAST_PER_RESIDUE = 8 << 10 };
+enum { MOST_ROWS = 512 };            /* of both operands' pieces: more win nothing */
 enum { FEWEST_ROWS = 256 };          /* of an operand that comes from the host once for them */
 
 struct totals {
@@ -120,11 +121,13 @@ static void measure(const struct sizes *z, int64_t chunk_bytes, struct ff_plan *
     ret->chunk_bytes = chunk_bytes;
     struct ff_comm *comm = ff_comm_planned(ret->shape.n_rank > 1 ? ret->shape.n_rank : 1, 0);
     struct stage_recorder r = {.be = be, .arena = &arena, .comm = comm, .plan = ret};
-    const struct ff_dap dap = {.comm = comm, .be = be, .arena = &arena, .chunk_bytes = chunk_bytes};
+    int64_t layer = chunk_bytes < FF_CHUNK_MOST ? chunk_bytes : FF_CHUNK_MOST;
+    const struct ff_dap dap = {.comm = comm, .be = be, .arena = &arena, .chunk_bytes = layer};
     struct ff_context ctx = {.be = be, .arena = &arena, .config = c, .dap = &dap, .planning = true,
-                             .chunk_bytes = chunk_bytes, .chunk_most = FF_CHUNK_MOST, .on_stage = open_stage,
-                             .user = &r, .stream_blocks = ret->stream_blocks, .left_bytes = ret->left_bytes,
-                             .spill = ret->spilled_bytes > 0, .second_operand = ret->second_operand};
+                             .chunk_bytes = layer, .triangle_bytes = chunk_bytes, .chunk_most = FF_CHUNK_MOST,
+                             .on_stage = open_stage, .user = &r, .stream_blocks = ret->stream_blocks,
+                             .left_bytes = ret->left_bytes, .spill = ret->spilled_bytes > 0,
+                             .second_operand = ret->second_operand};
     struct ff_batch batch;
     ff_batch_from_shape(&ret->shape, c->multimer, &batch);
     struct ff_forward_state s;
@@ -139,6 +142,7 @@ static void measure(const struct sizes *z, int64_t chunk_bytes, struct ff_plan *
     struct totals all = totals(&r);
     int again = c->num_ensemble - 1;
     ret->flops_per_pass = all.flops + trunk.flops * again;
+    ret->moved_bytes_per_pass = all.bytes;
     ret->sent_bytes_per_pass = all.sent + trunk.sent * again;
     ret->collectives_per_pass = all.n_collective + trunk.n_collective * again;
     ret->arena_bytes = state;
@@ -174,17 +178,27 @@ static int longest_that_fits(const struct sizes *z, const struct ff_plan *plan)
     return low;
 }
 
-/* Chunks of 256, 192, 128, 96, ... MiB down to least; on several ranks the second operand only with the largest. */
+/* Chunks of triangle multiplication large enough that products, and not reading their operands, take the time. Several
+ * ranks have products of many rows anyway. */
+static int64_t most_chunk(const struct sizes *z, const struct ff_plan *p)
+{
+    int64_t rows = MOST_ROWS < p->shape.n_res ? MOST_ROWS : p->shape.n_res;
+    int64_t bytes = 2 * rows * (int64_t)(operand_bytes(z, p) / (size_t)p->shape.n_res);
+    return bytes > FF_CHUNK_MOST && p->shape.n_rank <= 1 ? bytes : FF_CHUNK_MOST;
+}
+
+/* Chunks of the most, 3/4, 1/2, 3/8, ... of it down to least; on several ranks the second operand only with the
+ * largest. */
 static bool try_chunks(const struct sizes *z, int64_t least, struct ff_plan *p)
 {
     p->second_operand = p->shape.n_rank > 1;
     if (p->second_operand) {
-        measure(z, FF_CHUNK_MOST, p);
+        measure(z, most_chunk(z, p), p);
         if (p->total_bytes <= p->budget_bytes)
             return true;
     }
     p->second_operand = false;
-    for (int64_t chunk = FF_CHUNK_MOST; chunk > least; chunk /= 2)
+    for (int64_t chunk = most_chunk(z, p); chunk > least; chunk /= 2)
         for (int quarters = 4; quarters > 2; quarters--) {
             measure(z, chunk / 4 * quarters, p);
             if (p->total_bytes <= p->budget_bytes)
@@ -264,6 +278,8 @@ ff_status ff_model_plan(const struct ff_model_config *c, const struct ff_input_s
     z.rest_bytes = rest.used;
     z.block_bytes = blocks.used;
     *ret = (struct ff_plan){.shape = *shape, .workspace_bytes = memory->overhead, .budget_bytes = memory->budget};
+    measure(&z, most_chunk(&z, ret), ret);
+    ret->whole_bytes_per_pass = ret->moved_bytes_per_pass;
     ff_status st = fit(&z, memory->host, ret);
     ff_backend_destroy(z.be);
     return st;

@@ -318,7 +318,9 @@ static void multiply(const struct ff_context *ctx, const struct ff_triangle_weig
     k.right = ff_pair_scratch(ctx, p, ff_context_part(ctx, k.c_i), p->n_res);
     if (columns)
         k.columns = ff_pair_push(ctx, k.z.dtype, k.c_i, k.n_res, k.z.shape[0]);
-    k.rows = ff_context_rows(ctx, most_rows(&k), 2 * n_chunk * size * room_row_bytes(&k));
+    struct ff_context wide = *ctx;
+    wide.chunk_bytes = ctx->triangle_bytes > ctx->chunk_bytes ? ctx->triangle_bytes : ctx->chunk_bytes;
+    k.rows = ff_context_rows(&wide, most_rows(&k), 2 * n_chunk * size * room_row_bytes(&k));
     for (int i = 0; i < n_chunk; i++)
         push_chunk(&k, &k.chunks[i]);
     if (columns)
