@@ -162,7 +162,7 @@ __device__ __forceinline__ float block_max(float x, float *shared)
 /* --- products --- */
 /* C[m, n] = act(alpha op(A)[m, k] op(B)[k, n] + beta C + bias[n]), all row-major, batch of them.
  * The type of B decides the arithmetic: with B bf16, A must be bf16 (tensor cores, float32 sums; C bf16 or float32);
- * with B float32, A must be float32, C may be either (float32 arithmetic, split into three TF32 products where that is
+ * with B float32, A and C must be float32 (float32 arithmetic, split into three TF32 products where that is
  * faster, or TF32 under that precision). bias is float32 whatever the types. relu needs beta 0. */
 struct ff_cuda_gemm_args {
     int64_t m, n, k;

@@ -300,6 +300,7 @@ static bool worth_splitting(struct ff_backend *be, const struct ff_cuda_gemm_arg
 void ff_cuda_gemm(struct ff_backend *be, const struct ff_cuda_gemm_args *g)
 {
     FF_ASSERT(g->a_type == g->b_type && (!g->relu || g->beta == 0.0f));
+    FF_ASSERT(g->b_type == FF_BF16 || g->c_type == FF_F32);
     if (g->m == 0 || g->n == 0)
         return;
     if (g->b_type == FF_BF16)

@@ -99,6 +99,7 @@ extern "C" void ff_cuda_linear(struct ff_backend *be, const struct ff_linear_arg
 
     matrices to = {}, from = {};
     bool direct = as_matrices(&a->out, z.rows, &to) && !masked && !(a->relu && a->accumulate) &&
+                  (type == FF_BF16 || a->out.dtype == FF_F32) &&
                   (!ff_tensor_present(&a->b) || (uintptr_t)a->b.data % 16 == 0);
     bool as_is =
         !normed && !a->relu_input && a->x.dtype == type && as_matrices(&a->x, z.rows, &from) && from.outer == 1;

@@ -84,8 +84,8 @@ endif
 ifneq ($(have_cuda),)
 # The GPU of this machine, or all that are supported with code for later ones; CUDA_ARCH="80 90a" chooses.
 ifeq ($(strip $(CUDA_ARCH)),)
-own_arch := $(subst .,,$(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | grep '^[0-9.]*$$' | \
-              sort -u))
+own_arch := $(subst .,,$(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | \
+              grep '^[0-9.]*$$' | sort -u))
 CUDA_ARCH := $(if $(own_arch),$(patsubst 90,90a,$(own_arch)),80 86 89 90a ptx)
 endif
 cuda_arch = $(foreach a,$(CUDA_ARCH),-gencode $(if $(filter ptx,$(a)),arch=compute_80$(comma)code=compute_80,\

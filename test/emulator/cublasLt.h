@@ -96,12 +96,13 @@ static inline cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmul
 }
 /* Like the real one, none that adds a float32 bias to bf16 results. */
 static inline cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t d,
-                                                            cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
+                                                            cublasLtMatrixLayout_t in, cublasLtMatrixLayout_t,
                                                             cublasLtMatrixLayout_t, cublasLtMatrixLayout_t out,
                                                             cublasLtMatmulPreference_t, int,
                                                             cublasLtMatmulHeuristicResult_t *result, int *found)
 {
-    *found = (d->epilogue & CUBLASLT_EPILOGUE_BIAS) == 0 || d->bias_type == (int32_t)out->type;
+    *found = ((d->epilogue & CUBLASLT_EPILOGUE_BIAS) == 0 || d->bias_type == (int32_t)out->type) &&
+             (in->type == CUDA_R_16BF || out->type == CUDA_R_32F);
     result->state = CUBLAS_STATUS_SUCCESS;
     result->algo.none = 0;
     return *found ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
