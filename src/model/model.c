@@ -109,6 +109,15 @@ static struct ff_weights host_blocks(struct ff_model *m, char *memory, size_t by
     return w;
 }
 
+static void pack_blocks(struct ff_model *m, char *memory, size_t bytes)
+{
+    struct ff_weights w = host_blocks(m, memory, bytes);
+    int n_block = m->config.evoformer.num_block;
+    free(m->packed);
+    m->packed = ff_xmalloc(ff_weights_packed_bytes(&w.evoformer) * (size_t)n_block);
+    ff_weights_pack(&w.evoformer, n_block, m->packed);
+}
+
 /* Brings the weights of the Evoformer's blocks to the host, or back to the backend. */
 static ff_status place_blocks(struct ff_model *m, bool on_host)
 {
@@ -117,18 +126,16 @@ static ff_status place_blocks(struct ff_model *m, bool on_host)
     size_t rest, bytes, constants;
     measure(m, &rest, &bytes, &constants);
     char *memory = ff_xcalloc_aligned(FF_ARENA_ALIGN, bytes);
-    struct ff_weights w = host_blocks(m, memory, bytes);
-    int n_block = m->config.evoformer.num_block;
     ff_status st = FF_OK;
     if (on_host) {
         int64_t count = (int64_t)bytes;
         struct ff_tensor all = ff_tensor_make(m->block_memory, FF_U8, 1, &count);
         m->be->download(m->be, memory, &all);
         release_blocks(m);
-        m->packed = ff_xmalloc(ff_weights_packed_bytes(&w.evoformer) * (size_t)n_block);
-        ff_weights_pack(&w.evoformer, n_block, m->packed);
+        pack_blocks(m, memory, bytes);
     } else {
-        ff_weights_unpack(&w.evoformer, n_block, m->packed);
+        struct ff_weights w = host_blocks(m, memory, bytes);
+        ff_weights_unpack(&w.evoformer, m->config.evoformer.num_block, m->packed);
         st = reserve(m, bytes, &m->block_memory, &m->block_bytes);
         if (st == FF_OK) {
             upload(m, m->block_memory, memory, bytes);
@@ -149,7 +156,10 @@ static ff_status upload_weights(struct ff_model *m, const char *params, size_t r
     ff_status st = ff_params_load(params, &m->config, m->be->activation, staging, rest + blocks);
     if (st == FF_OK) {
         upload(m, m->weight_memory, staging, rest);
-        upload(m, m->block_memory, staging + rest, blocks);
+        if (m->packed != NULL)
+            pack_blocks(m, staging + rest, blocks);
+        else
+            upload(m, m->block_memory, staging + rest, blocks);
     }
     free(staging);
     return st;
@@ -176,10 +186,10 @@ ff_status ff_model_reload(struct ff_model *m, const struct ff_model_config *c, c
     m->weights = (struct ff_weights){0};
     size_t rest, blocks, constants;
     measure(m, &rest, &blocks, &constants);
-    free(m->packed);
-    m->packed = NULL;
     FF_TRY(reserve(m, rest + constants, &m->weight_memory, &m->weight_bytes));
-    FF_TRY(reserve(m, blocks, &m->block_memory, &m->block_bytes));
+    /* Where the last network's blocks are on the host, there may be no room for these either. */
+    if (m->packed == NULL)
+        FF_TRY(reserve(m, blocks, &m->block_memory, &m->block_bytes));
     FF_TRY(upload_weights(m, params, rest, blocks));
     set_weights(m);
     return FF_OK;
