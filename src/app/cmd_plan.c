@@ -11,9 +11,11 @@
 #include "app/feature_input.h"
 #include "app/model_list.h"
 #include "app/options.h"
+#include "app/plan_ranks.h"
 #include "app/predictor.h"
 #include "app/target.h"
 #include "app/user_msa.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "format/json.h"
 
@@ -104,7 +106,8 @@ static void put_bytes(struct ff_json *j, const char *key, size_t bytes)
 }
 
 static void print_json(struct ff_json *j, const char *target, const struct ff_config *c, int n_run,
-                       const struct machine *m, const struct ff_plan *p)
+                       const struct machine *m, const struct ff_plan *p,
+                       const struct ff_plan_ranks *ranks, const struct ff_machine_rates *rates)
 {
     ff_json_begin_object(j);
     ff_json_key(j, "target");
@@ -155,6 +158,8 @@ static void print_json(struct ff_json *j, const char *target, const struct ff_co
         ff_json_end_object(j);
     }
     ff_json_end_array(j);
+    if (ranks != NULL)
+        ff_plan_ranks_json(ranks, rates, j);
     ff_json_end_object(j);
 }
 
@@ -165,6 +170,8 @@ struct planner {
     const char *msa;             /* the user's alignment; NULL: none */
     struct machine machine;
     struct ff_json *json;        /* NULL: text */
+    int n_rank;                  /* of --ranks; 0: not asked for */
+    struct ff_machine_rates rates;
 };
 
 /* What one network gets: of a file of features, or of a target with n_row rows of alignment (-1: a search tells). */
@@ -182,30 +189,50 @@ static ff_status find_shape(const struct ff_config *c, const char *features, int
     return FF_OK;
 }
 
+/* On as many of the ranks as parallel.dap auto would take. */
+static ff_status plan_ranks(const struct planner *p, const struct ff_config *c, const struct ff_input_shape *shape,
+                            const struct ff_plan_memory *memory, struct ff_plan_ranks *ret, struct ff_plan *ret_plan)
+{
+    const struct machine *m = &p->machine;
+    struct ff_plan_ranks_options o = {
+        .config = &c->model, .shape = *shape, .precision = m->precision, .activation = m->activation,
+        .memory = *memory, .shared = strcmp(m->name, "cpu") == 0 && c->run.memory_limit == 0, .rates = p->rates,
+    };
+    FF_TRY(ff_plan_ranks_make(&o, p->n_rank, ret));
+    *ret_plan = ret->rows[ret->chosen].plan;
+    return FF_OK;
+}
+
 static ff_status plan_target(const struct planner *p, const char *name, const char *features, int n_res, int n_row)
 {
     const struct ff_config *largest = NULL;
     const struct machine *m = &p->machine;
     struct ff_plan plan = {0};
+    struct ff_plan_ranks ranks = {0};
     for (int i = 0; i < p->models->count; i++) {
         const struct ff_config *c = &p->models->configs[i];
         struct ff_input_shape shape;
         struct ff_plan one;
+        struct ff_plan_ranks on_ranks = {0};
         FF_TRY(find_shape(c, features, n_res, n_row, &shape));
         struct ff_plan_memory memory = {m->workspace, m->budget, c->run.offload ? m->host : 0};
-        ff_status st = ff_model_plan(&c->model, &shape, m->precision, m->activation, &memory, &one);
+        ff_status st = p->n_rank > 0 ? plan_ranks(p, c, &shape, &memory, &on_ranks, &one)
+                                     : ff_model_plan(&c->model, &shape, m->precision, m->activation, &memory, &one);
         if (st != FF_OK)
             return ff_context(st, "%s", name);
         if (largest != NULL && one.total_bytes <= plan.total_bytes)
             continue;
         largest = c;
         plan = one;
+        ranks = on_ranks;
     }
     int n_run = p->models->count * largest->run.num_seeds;
     if (p->json != NULL)
-        print_json(p->json, name, largest, n_run, m, &plan);
+        print_json(p->json, name, largest, n_run, m, &plan, p->n_rank > 0 ? &ranks : NULL, &p->rates);
     else
         print_text(name, largest, n_run, m, &plan);
+    if (p->json == NULL && p->n_rank > 0)
+        ff_plan_ranks_print(&ranks, &p->rates);
     return FF_OK;
 }
 
@@ -246,6 +273,33 @@ static ff_status plan_all(struct planner *p, const struct ff_targets *targets, c
     return st;
 }
 
+static ff_status parse_number(const char *flag, const char *text, double least, double most, double *ret)
+{
+    char *end;
+    double v = strtod(text, &end);
+    if (*text == '\0' || *end != '\0' || !(v >= least && v <= most))
+        return ff_fail(FF_EUSAGE, "%s %s: expected a number from %g to %g", flag, text, least, most);
+    *ret = v;
+    return FF_OK;
+}
+
+/* What ranks reach, and what the user says of them. */
+static ff_status choose_ranks(const struct ff_command_line *line, const struct ff_run_config *run, struct planner *p)
+{
+    double n = 0, gb = 0;
+    if (line->ranks != NULL)
+        FF_TRY(parse_number("--ranks", line->ranks, 1, 65536, &n));
+    if (line->bandwidth != NULL)
+        FF_TRY(parse_number("--bandwidth", line->bandwidth, 1e-3, 1e6, &gb));
+    p->n_rank = (int)n;
+    int processors = p->n_rank > 0 ? ff_clock_cpu_count() / p->n_rank : 1;
+    int threads = run->threads > 0 ? run->threads : processors > 1 ? processors : 1;
+    p->rates = ff_estimate_rates(p->machine.name, p->machine.precision, threads);
+    if (gb > 0)
+        p->rates.link = gb * 1e9;
+    return FF_OK;
+}
+
 static ff_status run(int argc, char **argv, const struct ff_command_line *line)
 {
     if ((line->features != NULL) == (line->n_operand > 0))
@@ -263,6 +317,8 @@ static ff_status run(int argc, char **argv, const struct ff_command_line *line)
         st = ff_model_list_make(argc, argv, "plan", line, complex, &models);
     if (st == FF_OK)
         st = choose_machine(&models.configs->run, &p.machine);
+    if (st == FF_OK)
+        st = choose_ranks(line, &models.configs->run, &p);
     if (st == FF_OK)
         st = plan_all(&p, &targets, line->features, line->json);
     ff_model_list_free(&models);

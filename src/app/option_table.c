@@ -308,6 +308,8 @@ const struct ff_line_option ff_line_options[] = {
      "a structure (.cif, .pdb, also .gz) as template, before those of the search; may be given several times", true},
     {"--out", "FILE", LINE(out), " params ", "file to write", false},
     {"--json", NULL, LINE(json), " compare plan bench ", "print the result as JSON", false},
+    {"--ranks", "N", LINE(ranks), " plan ", "also for 1, 2, ... N ranks of mpirun: memory, bytes, time", false},
+    {"--bandwidth", "GB/S", LINE(bandwidth), " plan ", "between ranks, as bench measures it under mpirun", false},
     {"--length", "N", LINE(length), " bench ", "residues (256)", false},
     {"--msa", "N", LINE(rows), " bench ", "rows of the MSA (msa.max_clusters)", false},
     {"--extra", "N", LINE(extra), " bench ", "extra sequences (msa.max_extra)", false},

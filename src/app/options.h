@@ -107,6 +107,7 @@ struct ff_command_line {
     char *out;                       /* --out FILE (params synth) */
     bool list;                       /* --list (config) */
     bool json;                       /* --json (compare, plan, bench) */
+    char *ranks, *bandwidth;         /* --ranks, --bandwidth (plan): numbers */
     char *length, *rows, *extra;     /* --length, --msa, --extra (bench): numbers */
     bool pass, no_ops, scaling;      /* --pass, --no-ops, --scaling (bench) */
     char *block;                     /* --block SIZES (bench) */

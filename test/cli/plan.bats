@@ -84,3 +84,14 @@ value() {
     run_code 2 "$FASTFOLD" plan $demo/4ot.fasta --model model_9
     run_code 3 "$FASTFOLD" plan "$(fasta q AC1)"
 }
+
+@test "ranks: memory falls, bytes are counted, and the group of auto is told" {
+    run_code 0 "$FASTFOLD" plan $demo/6kwc.fasta --config $config --ranks 4 --bandwidth 100 --threads 1
+    said "on ranks, predicted with 100 GB/s" "MB sent, block" "auto"
+    run_code 0 "$FASTFOLD" plan $demo/6kwc.fasta --model model_5_ptm --ranks 2 --json --threads 1
+    [ "$(value ranks_of_auto)" = 2 ]
+    mapfile -t memory < <(sed -n 's/^ *"rank_bytes": \([0-9]*\),*$/\1/p' <<<"$output")
+    [ "${#memory[@]}" -eq 2 ]
+    [ "${memory[1]}" -lt "${memory[0]}" ]
+    run_code 2 "$FASTFOLD" plan $demo/6kwc.fasta --config $config --ranks none
+}
