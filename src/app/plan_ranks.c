@@ -66,10 +66,10 @@ static double block_bytes(const struct ff_plan *p)
 
 void ff_plan_ranks_print(const struct ff_plan_ranks *r, const struct ff_machine_rates *rates)
 {
-    printf("  on ranks, predicted with %.0f GB/s between them, none of it hidden (computation %.0f GFLOP/s, memory %.0f "
-           "GB/s):\n", rates->link * 1e-9, rates->flops * 1e-9, rates->bytes * 1e-9);
-    printf("  %5s %12s %14s %14s %10s %10s %11s\n", "ranks", "MiB a rank", "MB sent, block", "GB sent, pass",
-           "s a pass", "s sending", "efficiency");
+    printf("  on ranks, predicted with %.0f GB/s between them, none of it hidden (computation %.0f GFLOP/s, memory "
+           "%.0f GB/s):\n", rates->link * 1e-9, rates->flops * 1e-9, rates->bytes * 1e-9);
+    printf("  %5s %12s %14s %14s %10s %10s %11s\n", "ranks", "MiB a rank", "MB sent, block",
+           "GB sent, pass", "s a pass", "s sending", "efficiency");
     for (int k = 0; k < r->n_row; k++) {
         const struct ff_plan_rank_row *row = &r->rows[k];
         if (row->fits)
