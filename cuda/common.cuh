@@ -181,6 +181,7 @@ struct ff_cuda_gemm_args {
     float alpha, beta;           /* alpha 0 means 1 */
     const float *bias;           /* [n] or NULL */
     bool relu;
+    bool tf32;                   /* float32 operands that hold TF32 numbers: multiplied as such */
 };
 void ff_cuda_gemm(struct ff_backend *be, const struct ff_cuda_gemm_args *g);
 

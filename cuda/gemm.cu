@@ -305,7 +305,7 @@ void ff_cuda_gemm(struct ff_backend *be, const struct ff_cuda_gemm_args *g)
         return;
     if (g->b_type == FF_BF16)
         product(be, g, BF16);
-    else if (be->precision == FF_PRECISION_TF32)
+    else if (g->tf32 || be->precision == FF_PRECISION_TF32)
         product(be, g, TF32);
     else if (worth_splitting(be, g))
         split_product(be, *g);

@@ -6,8 +6,8 @@
  * [C C, c_z]. For a tile of ti x tj pairs one product over the sequences gives all outer products p[(i, c), (j, e)],
  * which stay in the second-level cache; a second product with W finds those of one pair as C pieces of C numbers. In
  * bf16 with C = 32 and c_z = 128 that second product is mean_kernel, or that of opm_wgmma.cu, which read the pieces
- * where they lie and add the result to z; otherwise they are put in order first and multiplied by the library. The sums
- * of masks are counts of common bits.
+ * where they lie and add the result to z; in float32 it is that of opm_float32.cu. Otherwise they are put in order
+ * first and multiplied by the library. The sums of masks are counts of common bits.
  * Cost: 2 C C (S + c_z) flops per pair; bound by the products. Numerics: sums in float32, p in the type of a.
  *
  * Source: Jumper et al. 2021, Suppl. Alg. 10; AlphaFold model/modules.py OuterProductMean. Reference: ops_cpu_opm.c.
@@ -216,10 +216,12 @@ extern "C" void ff_cuda_outer_product_mean(struct ff_backend *be, const struct f
     FF_ASSERT(a->mask_b.shape[0] == n_s && a->mask_b.shape[1] == n_j);
     FF_ASSERT(a->w.shape[0] == c2 && a->w.shape[1] == c_z && a->bias.shape[0] == c_z);
     ff_cuda_mark mark(be);
-    size_t size = ff_dtype_size(type);
-    const void *w = ff_cuda_as_type(be, &a->w, type);
     mask_bits bits = {make_bits(be, &a->mask_a), nullptr, (int)((n_s + 31) / 32), (int)n_i, (int)n_j};
     bits.b = make_bits(be, &a->mask_b);
+    if (ff_cuda_opm_float32(be, a, &bits))
+        return;
+    size_t size = ff_dtype_size(type);
+    const void *w = ff_cuda_as_type(be, &a->w, type);
 
     bool fused = type == FF_BF16 && ff_is_bf16(&a->out) && n_c == opm_outer && c_z == opm_channels &&
                  ff_cuda_aligned(&a->out, 8) && ((uintptr_t)w & 15) == 0 && (ff_cuda_has_wgmma(be) || prepare_mean());

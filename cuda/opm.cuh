@@ -92,4 +92,7 @@ struct opm_target {
 /* False, having done nothing, where this GPU has no products of warpgroups. */
 bool ff_cuda_opm_mean_wgmma(struct ff_backend *be, const struct opm_mean_args *a);
 
+/* The op for float32; false, having done nothing, where types, sizes or alignment are not its own. */
+bool ff_cuda_opm_float32(struct ff_backend *be, const struct ff_outer_product_mean_args *a, const mask_bits *bits);
+
 #endif
