@@ -15,7 +15,9 @@ enum { LOOK_MS = 100 };          /* how often a waiting search looks at its stop
 struct ff_search_budget {
     pthread_mutex_t lock;
     pthread_cond_t changed;
+    pthread_cond_t turn_ended;
     int cpus, free_cpus;
+    int pooled_cpus, n_turn;             /* lent to turns; turns under way */
     size_t memory, free_memory;
     int n_running;
     long n_chain;
@@ -28,6 +30,7 @@ struct ff_search_budget *ff_search_budget_new(int cpus, size_t memory)
     FF_ASSERT(cpus >= 1);
     pthread_mutex_init(&b->lock, NULL);
     pthread_cond_init(&b->changed, NULL);
+    pthread_cond_init(&b->turn_ended, NULL);
     b->cpus = b->free_cpus = cpus;
     b->memory = b->free_memory = memory;
     return b;
@@ -37,6 +40,7 @@ void ff_search_budget_free(struct ff_search_budget *b)
 {
     if (b == NULL)
         return;
+    pthread_cond_destroy(&b->turn_ended);
     pthread_cond_destroy(&b->changed);
     pthread_mutex_destroy(&b->lock);
     free(b);
@@ -125,13 +129,28 @@ bool ff_search_budget_wait(struct ff_search_budget *b, struct ff_search_ticket *
     return true;
 }
 
+/* Those who wait for a turn, too: what is free is theirs. */
+static void give_cpus(struct ff_search_budget *b, int cpus)
+{
+    b->free_cpus += cpus;
+    pthread_cond_broadcast(&b->changed);
+    pthread_cond_broadcast(&b->turn_ended);
+}
+
+static void unpool(struct ff_search_budget *b, struct ff_search_ticket *t)
+{
+    b->pooled_cpus -= t->pooled;
+    t->pooled = 0;
+}
+
 void ff_search_budget_shrink(struct ff_search_budget *b, struct ff_search_ticket *t, int cpus)
 {
     pthread_mutex_lock(&b->lock);
+    unpool(b, t);
     if (cpus >= 1 && cpus < t->cpus) {
-        b->free_cpus += t->cpus - cpus;
+        int spare = t->cpus - cpus;
         t->cpus = cpus;
-        pthread_cond_broadcast(&b->changed);
+        give_cpus(b, spare);
     }
     pthread_mutex_unlock(&b->lock);
 }
@@ -139,9 +158,42 @@ void ff_search_budget_shrink(struct ff_search_budget *b, struct ff_search_ticket
 void ff_search_budget_release(struct ff_search_budget *b, struct ff_search_ticket *t)
 {
     pthread_mutex_lock(&b->lock);
-    b->free_cpus += t->cpus;
+    unpool(b, t);
     b->free_memory += t->memory;
     b->n_running--;
-    pthread_cond_broadcast(&b->changed);
+    give_cpus(b, t->cpus);
+    pthread_mutex_unlock(&b->lock);
+}
+
+void ff_search_budget_pool(struct ff_search_budget *b, struct ff_search_ticket *t)
+{
+    pthread_mutex_lock(&b->lock);
+    b->pooled_cpus += t->cpus - t->pooled;
+    t->pooled = t->cpus;
+    pthread_cond_broadcast(&b->turn_ended);
+    pthread_mutex_unlock(&b->lock);
+}
+
+void ff_search_budget_unpool(struct ff_search_budget *b, struct ff_search_ticket *t)
+{
+    pthread_mutex_lock(&b->lock);
+    unpool(b, t);
+    pthread_mutex_unlock(&b->lock);
+}
+
+void ff_search_budget_begin_turn(struct ff_search_budget *b)
+{
+    pthread_mutex_lock(&b->lock);
+    while (b->n_turn > 0 && b->n_turn >= b->pooled_cpus + b->free_cpus)
+        pthread_cond_wait(&b->turn_ended, &b->lock);
+    b->n_turn++;
+    pthread_mutex_unlock(&b->lock);
+}
+
+void ff_search_budget_end_turn(struct ff_search_budget *b)
+{
+    pthread_mutex_lock(&b->lock);
+    b->n_turn--;
+    pthread_cond_signal(&b->turn_ended);
     pthread_mutex_unlock(&b->lock);
 }

@@ -3,6 +3,9 @@
  * room for it: chains in the order in which they came, and of one chain the longest search first.
  *
  * Order of calls: enqueue all searches of a chain, then one thread for each calls wait, runs it, and calls release.
+ *
+ * A search whose work comes in small turns pools its processors: its threads ask for each turn, and work on whatever
+ * processors of all such searches, and free ones, are not busy. So none idles while one of them prepares or ends.
  */
 #ifndef FF_APP_SEARCH_BUDGET_H
 #define FF_APP_SEARCH_BUDGET_H
@@ -15,6 +18,7 @@ struct ff_search_ticket {
     double cost;                 /* higher ones go first */
     int cpus;                    /* wanted; wait sets what was given: at least half of it */
     size_t memory;
+    int pooled;                  /* of cpus, those that are lent to all that work in turns */
     struct ff_search_ticket *next;       /* of the queue */
 };
 
@@ -32,6 +36,13 @@ bool ff_search_budget_wait(struct ff_search_budget *b, struct ff_search_ticket *
 /* Gives back all processors but so many, for the rest of a search that needs no more; at least one. */
 void ff_search_budget_shrink(struct ff_search_budget *b, struct ff_search_ticket *t, int cpus);
 void ff_search_budget_release(struct ff_search_budget *b, struct ff_search_ticket *t);
+/* Lends the search's processors to all searches that work in turns, and takes them back; shrink and release do, too. */
+void ff_search_budget_pool(struct ff_search_budget *b, struct ff_search_ticket *t);
+void ff_search_budget_unpool(struct ff_search_budget *b, struct ff_search_ticket *t);
+/* A thread of a search that has pooled its processors, before and after each turn; it must not wait for others between
+ * the two. */
+void ff_search_budget_begin_turn(struct ff_search_budget *b);
+void ff_search_budget_end_turn(struct ff_search_budget *b);
 /* Takes a ticket out of the queue that will not be waited for. */
 void ff_search_budget_cancel(struct ff_search_budget *b, struct ff_search_ticket *t);
 

@@ -54,7 +54,7 @@ static ff_status open_database(const char *path, int *ret_fd, int64_t *ret_bytes
 /* Where the first record at or behind from begins; bytes when there is none. -1: reading failed. */
 static int64_t next_record(int fd, int64_t from, int64_t bytes)
 {
-    enum { STEP = 65536 };
+    enum { STEP = 4096 };
     char *buf = ff_xmalloc(STEP);
     bool line_start = from == 0;
     int64_t found = bytes, at = line_start ? 0 : from - 1;
@@ -152,7 +152,7 @@ struct part {
     int fd;                      /* of the database */
     int64_t from, to;
     char *fifo;
-    int n_feeder;                /* threads that write into the pipe */
+    int n_feeder;                /* threads that write into the pipe; with a filter, as many as find work in turns */
     atomic_llong next;           /* where the next turn begins, from on */
     int pipe;                    /* its end for writing; -1: phmmer never opened it */
     pthread_mutex_t lock;        /* of writing, as records go in whole */
@@ -242,7 +242,7 @@ static bool flush(struct feeder *f)
 
 /* The records of [from, to), which begins and ends between two. What is left of a piece is the beginning of the next
  * one. */
-static bool feed_range(struct feeder *f, int64_t from, int64_t to)
+static bool collect_range(struct feeder *f, int64_t from, int64_t to)
 {
     struct ff_strbuf *text = &f->text;
     ff_strbuf_clear(text);
@@ -264,10 +264,22 @@ static bool feed_range(struct feeder *f, int64_t from, int64_t to)
         }
         text->len = (size_t)(end - record);
         memmove(text->s, record, text->len);
-        if (f->out.len >= PIECE / 16 && !flush(f))
+        if (f->p->filter == NULL && !flush(f))
             return false;
     }
     return true;
+}
+
+/* The turn that begins at byte turn; what it hands on is written afterwards, as that may have to wait. */
+static bool collect_turn(struct feeder *f, int64_t turn)
+{
+    struct part *p = f->p;
+    int64_t from = next_record(p->fd, turn, p->to);
+    int64_t to = turn + TURN < p->to ? next_record(p->fd, turn + TURN, p->to) : p->to;
+    if (from >= 0 && to >= 0)
+        return collect_range(f, from, to);
+    atomic_store(&p->read_failed, true);
+    return false;
 }
 
 /* Turn after turn, as the threads of a part come to it. */
@@ -279,17 +291,19 @@ static void *feed_turns(void *user)
     sigaddset(&pipe_signal, SIGPIPE); /* a reader that goes away shows as an error of write */
     pthread_sigmask(SIG_BLOCK, &pipe_signal, NULL);
     struct feeder f = {.p = p, .scratch = p->filter != NULL ? ff_ssv_scratch(p->filter) : NULL};
+    struct ff_search_budget *budget = p->filter != NULL ? p->job->budget : NULL;
     bool go_on = true;
-    while (go_on) {
+    while (go_on && !atomic_load(&p->ended) && atomic_load(&p->next) < p->to) {
+        if (budget != NULL)
+            ff_search_budget_begin_turn(budget);
         int64_t turn = atomic_fetch_add(&p->next, TURN);
-        if (turn >= p->to)
-            break;
-        int64_t from = next_record(p->fd, turn, p->to);
-        int64_t to = turn + TURN < p->to ? next_record(p->fd, turn + TURN, p->to) : p->to;
-        atomic_store(&p->read_failed, atomic_load(&p->read_failed) || from < 0 || to < 0);
-        go_on = from >= 0 && to >= 0 && feed_range(&f, from, to);
+        go_on = turn < p->to && collect_turn(&f, turn);
+        if (budget != NULL)
+            ff_search_budget_end_turn(budget);
+        if (f.out.len >= PIECE / 16)
+            go_on = flush(&f) && go_on;
     }
-    if (go_on && f.out.len > 0)
+    if (!atomic_load(&p->read_failed) && f.out.len > 0)
         flush(&f);
     ff_strbuf_free(&f.out);
     ff_strbuf_free(&f.text);
@@ -485,13 +499,15 @@ static ff_status run_parts(const struct ff_search_job *job, const char *query, c
     pthread_t *ids = FF_NEW_ARRAY(pthread_t, (size_t)job->shards);
     ff_status st = FF_OK;
     int64_t from = 0;
+    int all = ff_search_budget_cpus(job->budget), feeders = (2 * all + job->shards - 1) / job->shards;
+    feeders = feeders < all ? feeders : all; /* twice as many as one search needs alone: parts end one by one */
     for (int i = 0; i < job->shards; i++) {
         int64_t to = i + 1 < job->shards ? next_record(fd, bytes * (i + 1) / job->shards, bytes) : bytes;
         to = to < from ? from : to;
         int cpus = job->cpus * (i + 1) / job->shards - job->cpus * i / job->shards;
         parts[i] = (struct part){.job = job, .query = query, .filter = filter, .fd = fd, .from = from, .to = to,
                                  .cpus = cpus > 0 ? cpus : 1, .next = from,
-                                 .n_feeder = filter != NULL && cpus > 1 ? cpus : 1,
+                                 .n_feeder = filter != NULL ? feeders : 1,
                                  .fifo = ff_xasprintf("%s/part-%d.fasta", job->dir, i + 1)};
         if (to > from) /* a small database may have fewer records than parts */
             FF_ASSERT(pthread_create(&ids[i], NULL, run_part, &parts[i]) == 0);
@@ -524,6 +540,8 @@ ff_status ff_search_shard_run(const struct ff_search_job *job, const char *query
     int fd;
     int64_t bytes;
     struct ff_ssv *filter;
+    if (ff_search_shard_filters()) /* what this search does not use at once, others do */
+        ff_search_budget_pool(job->budget, job->ticket);
     FF_TRY(make_filter(job, query, r, &filter));
     ff_status st = open_database(job->databases[0], &fd, &bytes);
     if (st != FF_OK) {
@@ -532,6 +550,7 @@ ff_status ff_search_shard_run(const struct ff_search_job *job, const char *query
     }
     struct part *parts = FF_NEW_ARRAY(struct part, (size_t)job->shards);
     st = run_parts(job, query, filter, fd, bytes, parts, r);
+    ff_search_budget_unpool(job->budget, job->ticket);
     ff_ssv_free(filter);
     struct hit *hits = NULL;
     int n = 0;

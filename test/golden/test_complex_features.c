@@ -113,8 +113,11 @@ static void check(const struct complex_case *c)
     const char *program = getenv("FASTFOLD");
     char *relative = ff_xasprintf("features/multimer_raw/%s.npz", c->name), *golden = test_data_path(relative);
     free(relative);
-    if (program == NULL || *program == '\0' || golden == NULL)
+    if (program == NULL || *program == '\0' || golden == NULL) {
+        print_message("%s skipped: %s\n", c->name,
+                      golden == NULL ? "its golden file is not here" : "$FASTFOLD does not name the program");
         skip();
+    }
     char *dir = test_make_dir();
     char *fasta = ff_path_join(dir, "c.fasta");
     char *structures = ff_xasprintf("databases.template_mmcif_dir=%s/mmcif", dir);

@@ -4,6 +4,8 @@
 #include "app/search_budget.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
 
 #include "unit/testing.h"
 
@@ -122,9 +124,75 @@ static void test_shrink(void **state)
     ff_search_budget_free(b);
 }
 
+struct worker {
+    struct ff_search_budget *budget;
+    atomic_int *now, *most, *turns;
+};
+
+static void *work_in_turns(void *user)
+{
+    struct worker *w = user;
+    for (int i = 0; i < 50; i++) {
+        ff_search_budget_begin_turn(w->budget);
+        int now = atomic_fetch_add(w->now, 1) + 1, most = atomic_load(w->most);
+        while (now > most && !atomic_compare_exchange_weak(w->most, &most, now))
+            continue;
+        nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
+        atomic_fetch_sub(w->now, 1);
+        atomic_fetch_add(w->turns, 1);
+        ff_search_budget_end_turn(w->budget);
+    }
+    return NULL;
+}
+
+/* Many threads with turns: never more at once than n processors, and all come to an end. One thread alone has as many
+ * turns without waiting. */
+static void assert_turns(struct ff_search_budget *b, int n)
+{
+    enum { N = 12 };
+    for (int i = 0; i < n; i++)
+        ff_search_budget_begin_turn(b);
+    for (int i = 0; i < n; i++)
+        ff_search_budget_end_turn(b);
+    atomic_int now = 0, most = 0, turns = 0;
+    struct worker w = {b, &now, &most, &turns};
+    pthread_t threads[N];
+    for (int i = 0; i < N; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, work_in_turns, &w), 0);
+    for (int i = 0; i < N; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(turns, N * 50);
+    assert_in_range(most, 1, n);
+}
+
+static void test_turns(void **state)
+{
+    (void)state;
+    struct ff_search_budget *b = ff_search_budget_new(8, 1000);
+    struct ff_search_ticket in_turns = {.cost = 2, .cpus = 3}, plain = {.cost = 1, .cpus = 4};
+    ff_search_budget_enqueue(b, &in_turns);
+    assert_true(ff_search_budget_wait(b, &in_turns, NULL));
+    ff_search_budget_enqueue(b, &plain);
+    assert_true(ff_search_budget_wait(b, &plain, NULL));
+    ff_search_budget_pool(b, &in_turns);
+    ff_search_budget_pool(b, &in_turns); /* once */
+    assert_turns(b, 4); /* its own three and the free one */
+    ff_search_budget_release(b, &plain);
+    assert_turns(b, 8);
+    ff_search_budget_shrink(b, &in_turns, 2); /* for something that is not done in turns */
+    assert_turns(b, 6);
+    ff_search_budget_pool(b, &in_turns);
+    ff_search_budget_unpool(b, &in_turns);
+    assert_turns(b, 6);
+    ff_search_budget_pool(b, &in_turns);
+    ff_search_budget_release(b, &in_turns);
+    assert_turns(b, 8);
+    ff_search_budget_free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_order), cmocka_unit_test(test_beside),
-                                       cmocka_unit_test(test_shrink)};
+                                       cmocka_unit_test(test_shrink), cmocka_unit_test(test_turns)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
