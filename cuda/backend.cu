@@ -23,7 +23,7 @@ extern "C" {
 }
 
 enum { MIN_MAJOR = 8 };                              /* first GPUs with bf16 matrix units */
-static const size_t RESERVE = (size_t)96 << 20;      /* for kernels and libraries, which load at their first use */
+static const size_t RESERVE = (size_t)16 << 20;      /* for kernels and libraries, which load at their first use */
 
 static const size_t CONTEXT_MOST = (size_t)768 << 20;
 

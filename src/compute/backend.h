@@ -85,7 +85,7 @@ size_t ff_backend_budget(struct ff_backend *be, size_t limit, size_t held);
 size_t ff_backend_host_budget(const struct ff_backend *be);
 
 /* What a GPU that is not here is planned with: bytes of driver, libraries and kernels on an H100. */
-enum { FF_BACKEND_GPU_CONTEXT = 608 << 20 };
+enum { FF_BACKEND_GPU_CONTEXT = 545 << 20 };
 /* Part of every GPU's overhead: workspace of the library of matrix products. */
 enum { FF_BACKEND_GPU_PRODUCTS = 32 << 20 };
 

@@ -249,8 +249,8 @@ static ff_status fit(const struct sizes *z, size_t host, struct ff_plan *p)
     p->stream_blocks = may_stream;
     if (may_stream && try_chunks(z, least, p))
         return FF_OK;
-    if (may_stream && p->shape.n_rank <= 1) {
-        host -= z->block_bytes;
+    if (p->shape.n_rank <= 1) {
+        host -= may_stream ? z->block_bytes : 0;
         p->spilled_bytes = host >= spilled_bytes(z, p) ? spilled_bytes(z, p) : 0;
         if (p->spilled_bytes > 0 && try_chunks(z, least, p))
             return FF_OK;
