@@ -10,9 +10,10 @@
  * Softmax: relative to a reference per query that is the largest logit of the first unit. Larger logits later on do no
  *   harm until a sum leaves the range of numbers; that shows at the end, and the block then starts again with a
  *   reference that rises with every unit. In between there is nothing to compare and nothing to rescale.
- * Shared memory: queries 16 KiB, per stage keys and values 8 KiB each and bias 16 KiB (d 32): 80 KiB.
+ * Shared memory: queries 16 KiB, per stage keys and values 8 KiB each and bias 16 KiB, ones 4 KiB (d 32): 84 KiB.
  * Cost: 4 d flops and one exponential per logit; bound by the exponentials (16 per clock and multiprocessor).
- * Numerics: logits, sums and values in float32; exponentials rounded to bf16 for the second product.
+ * Numerics: logits, sums and values in float32; exponentials rounded to bf16 for the second product, which makes both
+ *   the sums and the values.
  * Reference: ops_cpu_attention.c.
  */
 #include "attention.cuh"
@@ -30,6 +31,8 @@ template <int D> struct shape {
     static constexpr int ROW = D < 16 ? 32 : 2 * D;      /* bytes of a query or key: at least one product deep */
     static constexpr int V_ROW = 2 * D;
     static constexpr int Q_BYTES = ROWS * QUERIES * ROW, K_BYTES = ROWS * KEYS * ROW, V_BYTES = ROWS * KEYS * V_ROW;
+    /* What stands for eight more channels of the values: 1 for every key, so that the product sums exponentials too. */
+    static constexpr int ONES_BYTES = KEYS * V_ROW;
     static constexpr int BIAS_BYTES = QUERIES * KEYS * 2;
     static constexpr int STAGE[2] = {K_BYTES + V_BYTES, K_BYTES + V_BYTES + BIAS_BYTES};   /* without and with a bias */
 };
@@ -46,19 +49,15 @@ struct key_bits {
 
 /* 64 queries and what has been summed of them. A thread has two of them. */
 template <int D, bool BIAS> struct queries {
-    float value[D / 2];                  /* [64, D] as the products leave it */
-    float minus_top[2], sum[2];
+    /* [64, D + 8] as the products leave it: behind the values the sum of the exponentials, eight times. */
+    float value[D / 2 + 4], minus_top[2];
 
     __device__ __forceinline__ void clear()
     {
 #pragma unroll
-        for (int i = 0; i < D / 2; i++)
+        for (int i = 0; i < D / 2 + 4; i++)
             value[i] = 0.0f;
-#pragma unroll
-        for (int r = 0; r < 2; r++) {
-            minus_top[r] = INFINITY;
-            sum[r] = 0.0f;
-        }
+        minus_top[0] = minus_top[1] = INFINITY;
     }
 
     __device__ __forceinline__ static float pick(float x, float masked, key_bits bits, int key)
@@ -104,16 +103,15 @@ template <int D, bool BIAS> struct queries {
             top[r] = fmaxf(top[r], -minus_top[r]);
             float factor = exp2_fast(-minus_top[r] - top[r]);
             minus_top[r] = -top[r];
-            sum[r] *= factor;
 #pragma unroll
-            for (int n = 0; n < D / 8; n++) {
+            for (int n = 0; n < D / 8 + 1; n++) {
                 value[4 * n + 2 * r] *= factor;
                 value[4 * n + 2 * r + 1] *= factor;
             }
         }
     }
 
-    /* Exponentials relative to the reference, packed for the next product, and added to the sums. */
+    /* Exponentials relative to the reference, packed for the next product. */
     template <bool MASKED>
     __device__ __forceinline__ void exponentials(unsigned (&p)[UNIT / 16][4], const float (&s)[UNIT / 2], unsigned bias,
                                                  key_bits bits)
@@ -127,11 +125,7 @@ template <int D, bool BIAS> struct queries {
                 x = pick(x, FF_MASKED + minus_top[r], bits, key);
                 y = pick(y, FF_MASKED + minus_top[r], bits, key + 1);
             }
-            x = exp2_fast(x);
-            y = exp2_fast(y);
-            sum[r] += x;
-            sum[r] += y;
-            p[k][i] = pack2(x, y);
+            p[k][i] = pack2(exp2_fast(x), exp2_fast(y));
         });
     }
 
@@ -152,22 +146,11 @@ template <int D, bool BIAS> struct queries {
         wgmma_fence();
 #pragma unroll
         for (int n = 0; n < UNIT / 16; n++)
-            wgmma_rs<D, WGMMA_MN_MAJOR>(value, p[n], wgmma_advance(v, n * 16 * shape<D>::V_ROW));
+            wgmma_rs<D + 8, WGMMA_MN_MAJOR>(value, p[n], wgmma_advance(v, n * 16 * shape<D>::V_ROW));
         wgmma_commit();
     }
 
-    /* The sums of whole rows. True when they can be divided by. */
-    __device__ __forceinline__ bool total()
-    {
-        bool good = true;
-#pragma unroll
-        for (int r = 0; r < 2; r++) {
-            sum[r] += __shfl_xor_sync(0xffffffffu, sum[r], 1);
-            sum[r] += __shfl_xor_sync(0xffffffffu, sum[r], 2);
-            good = good && sum[r] <= MOST;
-        }
-        return good;
-    }
+    __device__ __forceinline__ float sum(int r) const { return value[D / 2 + 2 * r]; }
 
     /* The gates of this thread's queries, rows from `query` on, before the sigmoid. */
     __device__ __forceinline__ static void load_gates(unsigned (&w)[2][D / 8], const bf16 *gate, int64_t gate_l,
@@ -195,7 +178,7 @@ template <int D, bool BIAS> struct queries {
             if (row >= length)
                 continue;
             bf16 *to = out + row * out_l + lane % 4 * 2;
-            float inverse = __fdividef(1.0f, sum[r]);
+            float inverse = __fdividef(1.0f, sum(r));
 #pragma unroll
             for (int n = 0; n < D / 8; n++) {
                 float x = value[4 * n + 2 * r] * inverse * fast_sigmoid(low_half(w[r][n]));
@@ -335,8 +318,8 @@ __global__ void __launch_bounds__(THREADS, 2)
 #ifdef FF_HAVE_WGMMA
     using S = shape<D>;
     extern __shared__ __align__(1024) char shared[];
-    constexpr int STAGE = S::STAGE[BIAS], AT_KEYS = S::Q_BYTES;
-    auto *bits = (key_bits(*)[ROWS][KEYS / UNIT])(shared + AT_KEYS + STAGES * STAGE);      /* [STAGES] */
+    constexpr int STAGE = S::STAGE[BIAS], AT_KEYS = S::Q_BYTES, AT_ONES = AT_KEYS + STAGES * STAGE;
+    auto *bits = (key_bits(*)[ROWS][KEYS / UNIT])(shared + AT_ONES + S::ONES_BYTES);       /* [STAGES] */
     /* The shuffle tells the compiler that the whole warp has the same number. */
     const int lane = (int)threadIdx.x % 32, warp = __shfl_sync(0xffffffffu, (int)threadIdx.x / 32, 0), own = warp / 4;
     /* Queries vary fastest, then heads, or batch rows where the bias of all heads is too much for the cache. */
@@ -354,6 +337,8 @@ __global__ void __launch_bounds__(THREADS, 2)
             char *to = shared + (q ? 0 : AT_KEYS + stage * STAGE);
             *(uint4 *)(to + wgmma_swizzled<S::ROW>(l * S::ROW + 2 * D)) = make_uint4(0, 0, 0, 0);
         }
+    for (int u = (int)threadIdx.x; u < S::ONES_BYTES / 4; u += THREADS)
+        ((unsigned *)(shared + AT_ONES))[u] = 0x3f803f80u;
     read.queries(shared);
 
     /* The first warps, ROWS * KEYS / 32 of them, look after the mask: one thread per key. */
@@ -373,8 +358,12 @@ __global__ void __launch_bounds__(THREADS, 2)
 
     const uint64_t q_at = wgmma_operand<S::ROW>(shared_address(shared) + own * QUERIES * S::ROW, 0, 8 * S::ROW);
     const uint64_t k_at = wgmma_operand<S::ROW>(shared_address(shared) + AT_KEYS + own * KEYS * S::ROW, 0, 8 * S::ROW);
-    const uint64_t v_at = wgmma_operand<S::V_ROW>(
-        shared_address(shared) + AT_KEYS + S::K_BYTES + own * KEYS * S::V_ROW, 8 * S::V_ROW, 8 * S::V_ROW);
+    auto values_of = [&](int stage) {
+        const unsigned at = AT_KEYS + stage * STAGE + S::K_BYTES + own * KEYS * S::V_ROW, ones = AT_ONES - at;
+        const bool swizzled = S::V_ROW > 16;
+        return wgmma_operand<S::V_ROW>(shared_address(shared) + at, swizzled ? ones : 8 * S::V_ROW,
+                                       swizzled ? 8 * S::V_ROW : ones);
+    };
     const unsigned bias_at = shared_address(shared) + AT_KEYS + S::K_BYTES + S::V_BYTES +
                              wgmma_swizzled<2 * KEYS>((warp % 4 * 16 + lane % 16) * 2 * KEYS + lane / 16 * 16);
     auto unit_logits = [&](float (&s)[UNIT / 2], int stage, int unit) {
@@ -400,6 +389,7 @@ __global__ void __launch_bounds__(THREADS, 2)
             unit_logits(s[0], stage, 0);
             read.next(shared + AT_KEYS, (stage ^ 1) * STAGE);
             mask = mask_at(tile + 1);
+            const uint64_t values = values_of(stage);
             bool plain[KEYS / UNIT];
 #pragma unroll
             for (int i = 0; i < KEYS / UNIT; i++)
@@ -415,7 +405,7 @@ __global__ void __launch_bounds__(THREADS, 2)
                 }
                 wgmma_use(s[u % 2]);
                 part[u % PARTS].add(
-                    s[u % 2], wgmma_advance(v_at, stage * STAGE + u / PARTS * UNIT * S::V_ROW),
+                    s[u % 2], wgmma_advance(values, u / PARTS * UNIT * S::V_ROW),
                     (bias_at + stage * STAGE + u % PARTS * 64 * 2 * KEYS) ^ (unsigned)(u / PARTS * UNIT * 2),
                     bits[stage][own][u / PARTS], plain[u / PARTS] && (tile > 0 || u >= PARTS),
                     careful || (tile == 0 && u < PARTS));
@@ -428,7 +418,7 @@ __global__ void __launch_bounds__(THREADS, 2)
 #pragma unroll
         for (int m = 0; m < PARTS; m++) {
             wgmma_use(part[m].value);
-            good = part[m].total() && good;
+            good = good && part[m].sum(0) <= MOST && part[m].sum(1) <= MOST;
         }
         if (!__syncthreads_or(!good) || careful)
             break;
@@ -448,7 +438,8 @@ __global__ void __launch_bounds__(THREADS, 2)
 template <int D, bool BIAS> void launch(const struct ff_cuda_attention_job *j)
 {
     constexpr int bytes =
-        shape<D>::Q_BYTES + STAGES * (shape<D>::STAGE[BIAS] + ROWS * (KEYS / UNIT) * (int)sizeof(key_bits));
+        shape<D>::Q_BYTES + shape<D>::ONES_BYTES +
+        STAGES * (shape<D>::STAGE[BIAS] + ROWS * (KEYS / UNIT) * (int)sizeof(key_bits));
     FF_CUDA(cudaFuncSetAttribute(kernel<D, BIAS>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
     /* Half of the second-level cache of the smallest GPU with these instructions. */
     bool head_inside = !BIAS || 2.0 * j->n_head * j->length * j->length <= 25e6;

@@ -81,11 +81,15 @@ template <int n> __device__ __forceinline__ void wgmma_use(float (&d)[n])
 #define FF_D32(i) FF_D16(i), FF_D16(i + 16)
 #define FF_D64(i) FF_D32(i), FF_D32(i + 32)
 #define FF_D128(i) FF_D64(i), FF_D64(i + 64)
+#define FF_D12(i) FF_D8(i), FF_D4(i + 8)
+#define FF_D20(i) FF_D16(i), FF_D4(i + 16)
 #define FF_R4 "%0, %1, %2, %3"
 #define FF_R8 FF_R4 ", " \
     "%4, %5, %6, %7"
 #define FF_R16 FF_R8 ", " \
     "%8, %9, %10, %11, %12, %13, %14, %15"
+#define FF_R12 FF_R8 ", %8, %9, %10, %11"
+#define FF_R20 FF_R16 ", %16, %17, %18, %19"
 #define FF_R32 FF_R16 ", " \
     "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
 #define FF_R64 FF_R32 ", " \
@@ -123,6 +127,8 @@ template <int N> struct wgmma_product;
     };
 FF_WGMMA(8, 4, 4, 5, 6, 7, 8, 9, 10)
 FF_WGMMA(16, 8, 8, 9, 10, 11, 12, 13, 14)
+FF_WGMMA(24, 12, 12, 13, 14, 15, 16, 17, 18)
+FF_WGMMA(40, 20, 20, 21, 22, 23, 24, 25, 26)
 FF_WGMMA(32, 16, 16, 17, 18, 19, 20, 21, 22)
 FF_WGMMA(64, 32, 32, 33, 34, 35, 36, 37, 38)
 FF_WGMMA(128, 64, 64, 65, 66, 67, 68, 69, 70)
