@@ -55,9 +55,9 @@ static void rigid_update_piece(void *user, struct ff_scratch *s, int64_t from, i
             q[2] + q[0] * b[1] - q[1] * b[2] + q[3] * b[0],
             q[3] + q[0] * b[2] + q[1] * b[1] - q[2] * b[0],
         };
-        float length = sqrtf(n[0] * n[0] + n[1] * n[1] + n[2] * n[2] + n[3] * n[3]);
+        float inverse = 1.0f / sqrtf(n[0] * n[0] + n[1] * n[1] + n[2] * n[2] + n[3] * n[3]);
         for (int d = 0; d < 4; d++)
-            q[d] = n[d] / length;
+            q[d] = n[d] * inverse;
         rotation_of(frame, q);
     }
 }
@@ -68,48 +68,90 @@ void ff_cpu_rigid_update(struct ff_backend *be, const struct ff_rigid_update_arg
     FF_ASSERT(a->out.ndim == 2 && a->out.shape[1] == 12);
     FF_ASSERT(a->quat.ndim == 2 && a->quat.shape[0] == n && a->quat.shape[1] == 4);
     FF_ASSERT(a->update.ndim == 2 && a->update.shape[0] == n && a->update.shape[1] == 6);
-    ff_cpu_for(be, n, RESIDUES, rigid_update_piece, (void *)a);
+    ff_cpu_for(be, n, 8 * RESIDUES, rigid_update_piece, (void *)a);
 }
 
 /* --- torsion angles to atoms --- */
 
-/* z = x o y: first y, then x; z may be neither. */
-static void compose(float *z, const float *x, const float *y)
+/* A frame as four columns: the rotation's three and the translation, x, y, z and 0. */
+typedef float column __attribute__((vector_size(16)));
+struct columns {
+    column c[4];
+};
+
+/* x o y: first y, then x */
+FF_INLINE struct columns compose(const struct columns *x, const float *y)
 {
-    for (int r = 0; r < 3; r++) {
-        for (int c = 0; c < 3; c++)
-            z[3 * r + c] = x[3 * r] * y[c] + x[3 * r + 1] * y[3 + c] + x[3 * r + 2] * y[6 + c];
-        z[9 + r] = x[3 * r] * y[9] + x[3 * r + 1] * y[10] + x[3 * r + 2] * y[11] + x[9 + r];
-    }
+    struct columns z;
+    for (int c = 0; c < 3; c++)
+        z.c[c] = x->c[0] * y[c] + x->c[1] * y[3 + c] + x->c[2] * y[6 + c];
+    z.c[3] = x->c[0] * y[9] + x->c[1] * y[10] + x->c[2] * y[11] + x->c[3];
+    return z;
 }
 
-/* f = f o (rotation around x by the angle with that sine and cosine) */
-static void turn_x(float *f, float sine, float cosine)
+/* f o (rotation around x by the angle with that sine and cosine) */
+FF_INLINE void turn_x(struct columns *f, float sine, float cosine)
 {
-    for (int r = 0; r < 3; r++) {
-        float y = f[3 * r + 1], z = f[3 * r + 2];
-        f[3 * r + 1] = y * cosine + z * sine;
-        f[3 * r + 2] = z * cosine - y * sine;
-    }
+    column y = f->c[1], z = f->c[2];
+    f->c[1] = y * cosine + z * sine;
+    f->c[2] = z * cosine - y * sine;
 }
 
 /* The eight rigid groups of one residue in the global frame; chi2 to chi4 hang on the group before them. */
-static void groups_of(float groups[N_GROUP][12], const float *backbone, const float *angles, const float *defaults)
+FF_INLINE void groups_of(struct columns groups[N_GROUP], const float *f, float scale, const float *angles,
+                         const float *defaults)
 {
-    float local[N_GROUP][12], chain[12];
-    memcpy(local, defaults, sizeof local);
-    for (int g = 1; g <= N_ANGLE; g++) {
-        const float *sc = angles + 2 * (g - 1);
-        float length2 = sc[0] * sc[0] + sc[1] * sc[1];
-        float length = sqrtf(length2 > 1e-12f ? length2 : 1e-12f);
-        turn_x(local[g], sc[0] / length, sc[1] / length);
+    float sine[N_ANGLE], cosine[N_ANGLE];
+#pragma omp simd
+    for (int g = 0; g < N_ANGLE; g++) {
+        float s = angles[2 * g], c = angles[2 * g + 1], length2 = s * s + c * c;
+        float inverse = 1.0f / sqrtf(length2 > 1e-12f ? length2 : 1e-12f);
+        sine[g] = s * inverse;
+        cosine[g] = c * inverse;
     }
-    for (int g = 5; g < N_GROUP; g++) {
-        compose(chain, local[g - 1], local[g]);
-        memcpy(local[g], chain, sizeof chain);
+    const struct columns backbone = {{{f[0], f[3], f[6]}, {f[1], f[4], f[7]}, {f[2], f[5], f[8]},
+                                      {f[9] * scale, f[10] * scale, f[11] * scale}}};
+    for (int g = 0; g < N_GROUP; g++) {
+        groups[g] = compose(g < 5 ? &backbone : &groups[g - 1], defaults + 12 * g);
+        if (g > 0)
+            turn_x(&groups[g], sine[g - 1], cosine[g - 1]);
     }
-    for (int g = 0; g < N_GROUP; g++)
-        compose(groups[g], backbone, local[g]);
+}
+
+/* to[n, 3] = from[n]: whole columns, of which the next one covers the last number. */
+FF_INLINE void put_columns(float *to, const column *const *from, int n)
+{
+    for (int k = 0; k < n - 1; k++)
+        memcpy(to + 3 * k, from[k], sizeof(column));
+    memcpy(to + 3 * (n - 1), from[n - 1], 3 * sizeof(float));
+}
+
+FF_CLONES
+static void atoms_of(float *out, float *dense, const float *frame, float scale, const float *angles,
+                     const float *defaults, const int32_t *group, const float *position, const int32_t *atom14,
+                     const float *exists)
+{
+    struct columns groups[N_GROUP];
+    column atoms[N_ATOM14 + 1];                          /* the last: of atoms that do not exist */
+    const column *there[N_ATOM14 + 1], *from[N_ATOM37];
+    groups_of(groups, frame, scale, angles, defaults);
+    for (int k = 0; k < N_ATOM14; k++) {
+        const struct columns *f = &groups[group[k]];
+        const float *p = position + 3 * k;
+        atoms[k] = f->c[0] * p[0] + f->c[1] * p[1] + f->c[2] * p[2] + f->c[3];
+        there[k] = &atoms[N_ATOM14];
+    }
+    atoms[N_ATOM14] = (column){0.0f};
+
+    /* Chosen by address, for which atoms exist is not to be guessed. An atom of the dense order exists if an existing
+     * atom37 atom is stored there. */
+    for (int k = 0; k < N_ATOM37; k++) {
+        int at = exists[k] != 0.0f ? atom14[k] : N_ATOM14;
+        from[k] = there[at] = &atoms[at];
+    }
+    put_columns(out, from, N_ATOM37);
+    if (dense)
+        put_columns(dense, there, N_ATOM14);
 }
 
 static void atoms_piece(void *user, struct ff_scratch *s, int64_t from, int64_t count)
@@ -119,33 +161,11 @@ static void atoms_piece(void *user, struct ff_scratch *s, int64_t from, int64_t 
     for (int64_t i = from; i < from + count; i++) {
         int64_t type = *FF_AT(int32_t, &a->aatype, i);
         FF_ASSERT(type >= 0 && type < a->table_frame.shape[0]);
-        const int32_t *group = FF_AT(int32_t, &a->table_group, type), *atom14 = FF_AT(int32_t, &a->table_atom14, type);
-        const float *position = FF_AT(float, &a->table_position, type), *exists = FF_AT(float, &a->table_exists, type);
-        float backbone[12], groups[N_GROUP][12];
-        float atoms[N_ATOM14 + 1][3] = {{0}};                    /* the last: of atoms that do not exist */
-
-        memcpy(backbone, FF_AT(float, &a->frame, i), sizeof backbone);
-        for (int d = 9; d < 12; d++)
-            backbone[d] *= a->scale;
-        groups_of(groups, backbone, FF_AT(float, &a->angles, i), FF_AT(float, &a->table_frame, type));
-        for (int k = 0; k < N_ATOM14; k++) {
-            const float *f = groups[group[k]], *p = position + 3 * k;
-            for (int r = 0; r < 3; r++)
-                atoms[k][r] = f[3 * r] * p[0] + f[3 * r + 1] * p[1] + f[3 * r + 2] * p[2] + f[9 + r];
-        }
-
-        /* An atom of the dense order exists if an existing atom37 atom is stored there. */
-        float *dense = ff_tensor_present(&a->atom14) ? FF_AT(float, &a->atom14, i) : NULL;
-        if (dense)
-            memset(dense, 0, N_ATOM14 * 3 * sizeof(float));
-        float *out = FF_AT(float, &a->out, i);
-        for (int k = 0; k < N_ATOM37; k++, out += 3) {
-            /* Chosen by address, for which atoms exist is not to be guessed. */
-            bool there = exists[k] != 0.0f;
-            memcpy(out, atoms[there ? atom14[k] : N_ATOM14], 3 * sizeof(float));
-            if (there && dense)
-                memcpy(dense + 3 * atom14[k], out, 3 * sizeof(float));
-        }
+        atoms_of(FF_AT(float, &a->out, i), ff_tensor_present(&a->atom14) ? FF_AT(float, &a->atom14, i) : NULL,
+                 FF_AT(float, &a->frame, i), a->scale, FF_AT(float, &a->angles, i),
+                 FF_AT(float, &a->table_frame, type), FF_AT(int32_t, &a->table_group, type),
+                 FF_AT(float, &a->table_position, type), FF_AT(int32_t, &a->table_atom14, type),
+                 FF_AT(float, &a->table_exists, type));
     }
 }
 
@@ -187,43 +207,48 @@ void ff_cpu_pseudo_beta(struct ff_backend *be, const struct ff_pseudo_beta_args 
 
 /* --- change of distances --- */
 
+enum { CHANGE_LANES = 16, CHANGE_BLOCKS = 64 };
+
 struct change {
-    float *ca;                               /* [7, N]: x, y, z of a, x, y, z of b, mask */
+    float *ca;                               /* [7, N]: x, y, z of a, x, y, z of b, mask; zeros behind the residues */
     double *sums;                            /* [n_block] */
-    int64_t n, step;
+    int64_t n, step;                         /* N, a multiple of CHANGE_LANES; residues per block */
 };
 
-/* sum_j mask_j (|a_i - a_j| - |b_i - b_j|)^2. The pairs are symmetric, but a whole row is a plain loop. */
+/* What the rows [from, from + count) add to sum_ij mask_i mask_j (|a_i - a_j| - |b_i - b_j|)^2. Of the symmetric pairs
+ * only those from the diagonal on are computed: the 16 columns around it hold each pair twice, those behind, once. */
 FF_CLONES
-static double change_row(const float *ca, int64_t n, int64_t i)
+static double change_rows(const float *ca, int64_t n, int64_t from, int64_t count)
 {
-    enum { LANES = 8 };
+    enum { LANES = CHANGE_LANES };
     const float *x = ca, *y = x + n, *z = y + n, *u = z + n, *v = u + n, *w = v + n, *mask = w + n;
-    double lane[LANES] = {0.0}, sum = 0.0;
-    for (int64_t j0 = 0; j0 < n; j0 += LANES) {
-        int64_t count = n - j0 < LANES ? n - j0 : LANES;
+    double sum = 0.0;
+    for (int64_t i = from; i < from + count; i++) {
+        double lane[LANES] = {0.0}, row = 0.0;
+        float weight = 0.5f;
+        for (int64_t j0 = i / LANES * LANES; j0 < n; j0 += LANES) {
 #pragma omp simd
-        for (int64_t e = 0; e < count; e++) {
-            int64_t j = j0 + e;
-            float dx = x[i] - x[j], dy = y[i] - y[j], dz = z[i] - z[j];
-            float du = u[i] - u[j], dv = v[i] - v[j], dw = w[i] - w[j];
-            float d = sqrtf(dx * dx + dy * dy + dz * dz) - sqrtf(du * du + dv * dv + dw * dw);
-            lane[e] += (double)(mask[j] * d * d);
+            for (int e = 0; e < LANES; e++) {
+                int64_t j = j0 + e;
+                float dx = x[i] - x[j], dy = y[i] - y[j], dz = z[i] - z[j];
+                float du = u[i] - u[j], dv = v[i] - v[j], dw = w[i] - w[j];
+                float d = sqrtf(dx * dx + dy * dy + dz * dz) - sqrtf(du * du + dv * dv + dw * dw);
+                lane[e] += (double)(weight * mask[j] * d * d);
+            }
+            weight = 1.0f;
         }
+        for (int e = 0; e < LANES; e++)
+            row += lane[e];
+        sum += (double)mask[i] * row;
     }
-    for (int e = 0; e < LANES; e++)
-        sum += lane[e];
-    return sum;
+    return 2.0 * sum;
 }
 
 static void change_piece(void *user, struct ff_scratch *s, int64_t from, int64_t count)
 {
     const struct change *c = user;
-    double sum = 0.0;
     (void)s;
-    for (int64_t i = from; i < from + count; i++)
-        sum += (double)c->ca[6 * c->n + i] * change_row(c->ca, c->n, i);
-    c->sums[from / c->step] = sum;
+    c->sums[from / c->step] = change_rows(c->ca, c->n, from, count);
 }
 
 void ff_cpu_distance_change(struct ff_backend *be, const struct ff_distance_change_args *a)
@@ -233,18 +258,19 @@ void ff_cpu_distance_change(struct ff_backend *be, const struct ff_distance_chan
     FF_ASSERT(a->a.ndim == 3 && a->a.shape[0] == n && a->a.shape[1] > CA && a->a.shape[2] == 3);
 
     /* Blocks that do not depend on the number of threads, so that the sum does not either. */
-    enum { BLOCKS = 64 };
-    double sums[BLOCKS];
-    struct change c = {.ca = ff_cpu_shared(be, 7 * n), .sums = sums, .n = n, .step = (n + BLOCKS - 1) / BLOCKS};
-    double square = 0.0, residues = 0.0;
+    double sums[CHANGE_BLOCKS], square = 0.0, residues = 0.0;
+    int64_t padded = (n + CHANGE_LANES - 1) / CHANGE_LANES * CHANGE_LANES;
+    struct change c = {.ca = ff_cpu_shared(be, 7 * padded), .sums = sums, .n = padded,
+                       .step = (n + CHANGE_BLOCKS - 1) / CHANGE_BLOCKS};
+    memset(c.ca, 0, (size_t)(7 * padded) * sizeof(float));
     for (int64_t i = 0; i < n; i++) {
         const float *x = FF_AT(float, &a->a, i, CA), *y = FF_AT(float, &a->b, i, CA);
         for (int d = 0; d < 3; d++) {
-            c.ca[d * n + i] = x[d];
-            c.ca[(3 + d) * n + i] = y[d];
+            c.ca[d * padded + i] = x[d];
+            c.ca[(3 + d) * padded + i] = y[d];
         }
-        c.ca[6 * n + i] = *FF_AT(float, &a->mask, i);
-        residues += (double)c.ca[6 * n + i];
+        c.ca[6 * padded + i] = *FF_AT(float, &a->mask, i);
+        residues += (double)c.ca[6 * padded + i];
     }
     ff_cpu_for(be, n, c.step, change_piece, &c);
     for (int64_t k = 0; k * c.step < n; k++)
