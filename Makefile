@@ -96,7 +96,7 @@ emulated_objs := $(addprefix $(O)/emulated/,$(cuda_src:=.o) emulator.o backend_c
 emulated_headers := $(addprefix $(O)/emulated/,$(addsuffix .cuh,$(filter-out ptx wgmma,$(cuda_headers))))
 have_cxx := $(shell command -v $(CXX))
 # Not under the address sanitizer, which cannot follow the emulator's coroutines.
-emulated_tests := $(if $(and $(cuda_src),$(have_cxx)),$(if $(asan),,test_ops test_layers))
+emulated_tests := $(if $(and $(cuda_src),$(have_cxx)),$(if $(asan),,test_ops test_edges test_layers))
 emulated_bins := $(addprefix $(O)/test/emulated/,$(emulated_tests))
 configs := $(sort $(wildcard configs/*.yaml))
 
@@ -201,7 +201,7 @@ check-emulated: $(emulated_bins)
 	FF_EMULATOR_ORDER=backward FF_TEST_PRECISION=bf16 $(run_tests) $(firstword $(emulated_bins)) || exit 1; \
 	FF_EMULATOR_ORDER=1 FF_TEST_PRECISION=bf16 $(run_tests) $(firstword $(emulated_bins)) || exit 1; \
 	FF_EMULATOR_SM=80 FF_TEST_PRECISION=bf16 $(run_tests) $(firstword $(emulated_bins)) || exit 1; \
-	$(run_tests) $(lastword $(emulated_bins))
+	FF_TEST_PRECISION=fp32 $(run_tests) $(wordlist 2,9,$(emulated_bins))
 
 bench: $(exe)
 	$(exe) bench
@@ -297,6 +297,7 @@ $(O)/emulated/backend_c.o: src/compute/backend.c $(O)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(all_cflags) -DHAVE_CUDA -MMD -MP -c -o $@ $<
 $(O)/test/emulated/test_ops: $(O)/test/op/test_ops.o
+$(O)/test/emulated/test_edges: $(O)/test/op/test_edges.o
 $(O)/test/emulated/test_layers: $(O)/test/golden/test_layers.o
 $(O)/test/emulated/%: $(emulated_objs) $(test_lib) $(lib)
 	@mkdir -p $(@D)

@@ -171,7 +171,12 @@ struct outer_sum_rows {
 
 /* --- relative position --- */
 
-__device__ __forceinline__ int clip(int x, int top) { return x < 0 ? 0 : x > top ? top : x; }
+/* from - to + half, clipped to [0, 2 half]; the difference of two int32 can be too large for one. */
+__device__ __forceinline__ int clipped_offset(int from, int to, int half)
+{
+    int64_t x = (int64_t)from - to + half;
+    return x < 0 ? 0 : x > 2 * half ? 2 * half : (int)x;
+}
 
 struct relative_rows {
     vector_view index_i, index_j, asym_i, asym_j, entity_i, entity_j, sym_i, sym_j;
@@ -180,7 +185,7 @@ struct relative_rows {
     template <int V>
     __device__ void add(float (&x)[V], int64_t i, int j, int k) const
     {
-        int bin = clip(index_i.integer(i) - index_j.integer(j) + max_index, 2 * max_index);
+        int bin = clipped_offset(index_i.integer(i), index_j.integer(j), max_index);
         add_row(x, b + k, 1.0f);
         if (!asym_i.data) {
             add_row(x, w + (int64_t)bin * c + k, 1.0f);
@@ -188,7 +193,7 @@ struct relative_rows {
         }
         bool same_chain = asym_i.integer(i) == asym_j.integer(j);
         bool same_entity = entity_i.integer(i) == entity_j.integer(j);
-        int chain = clip(sym_i.integer(i) - sym_j.integer(j) + max_chain, 2 * max_chain);
+        int chain = clipped_offset(sym_i.integer(i), sym_j.integer(j), max_chain);
         add_row(x, w + (int64_t)(same_chain ? bin : 2 * max_index + 1) * c + k, 1.0f);
         if (same_entity)
             add_row(x, w + (int64_t)(2 * max_index + 2) * c + k, 1.0f);
