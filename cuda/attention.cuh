@@ -4,6 +4,8 @@
 #ifndef FF_CUDA_ATTENTION_CUH
 #define FF_CUDA_ATTENTION_CUH
 
+#include <type_traits>
+
 #include "common.cuh"
 #include "ptx.cuh"
 
@@ -20,6 +22,23 @@ struct ff_cuda_attention_job {
 
 #define FF_LOG2E 1.4426950408889634f
 #define FF_MASKED (-1e9f * FF_LOG2E)             /* logit of a masked key in units of log 2 */
+
+/* Calls f(d, biased) with the head size and whether there is a bias as constants; false for sizes that no fast kernel
+ * takes. */
+template <class F> static inline bool ff_cuda_attention_shape(const struct ff_cuda_attention_job *j, F &&f)
+{
+    auto call = [&](auto d) {
+        if (j->bias)
+            f(d, std::true_type());
+        else
+            f(d, std::false_type());
+        return true;
+    };
+    return j->d == 32   ? call(std::integral_constant<int, 32>())
+           : j->d == 16 ? call(std::integral_constant<int, 16>())
+           : j->d == 8  ? call(std::integral_constant<int, 8>())
+                        : false;
+}
 
 /* Each returns false when it has no kernel for this head size. All strides of qkvg and out are multiples of 16 bytes.
  */

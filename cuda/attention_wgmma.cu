@@ -448,25 +448,10 @@ template <int D, bool BIAS> void launch(const struct ff_cuda_attention_job *j)
     FF_CUDA_LAUNCHED();
 }
 
-template <int D> void launch_biased_or_not(const struct ff_cuda_attention_job *j)
-{
-    if (j->bias)
-        launch<D, true>(j);
-    else
-        launch<D, false>(j);
-}
-
 }  // namespace
 
 bool ff_cuda_attention_wgmma(const struct ff_cuda_attention_job *j)
 {
-    if (j->d == 32)
-        launch_biased_or_not<32>(j);
-    else if (j->d == 16)
-        launch_biased_or_not<16>(j);
-    else if (j->d == 8)
-        launch_biased_or_not<8>(j);
-    else
-        return false;
-    return true;
+    return ff_cuda_attention_shape(
+        j, [&](auto d, auto biased) { launch<decltype(d)::value, decltype(biased)::value>(j); });
 }
