@@ -15,8 +15,8 @@ base_src := status log alloc strbuf strset clock file hash rng subprocess
 
 format_src := array npy npz zip zip_writer gzip json yaml
 
-bio_src := residue msa lines identifiers fasta a3m stockholm stockholm_text structure pdb geometry torsion align \
-  mmcif_write mmcif_metadata cif_writer ccd cif_tokens cif_table template_hit hhr hmmsearch_hits mmcif_atoms \
+bio_src := residue msa lines identifiers fasta fasta_stream a3m stockholm stockholm_text structure pdb geometry torsion \
+  align mmcif_write mmcif_metadata cif_writer ccd cif_tokens cif_table template_hit hhr hmmsearch_hits mmcif_atoms \
   mmcif ssv_filter
 
 compute_src := tensor arena ops backend cost tile tile_kernels attention_tile ops_cpu ops_cpu_general \
@@ -55,8 +55,8 @@ nccl_src := comm_nccl
 # ---- tests: one program per file ------------------------------------------------------------------------------------
 unit_tests := test_status test_tensor test_arena test_log test_alloc test_strbuf test_clock test_file test_hash \
   test_rng test_subprocess test_array test_npy test_npz test_zip test_gzip test_json test_yaml test_strset \
-  test_residue test_msa test_fasta test_identifiers test_a3m test_stockholm test_stockholm_text test_pdb \
-  test_geometry test_torsion test_mmcif_write test_options test_raw_features test_msa_cluster \
+  test_residue test_msa test_fasta test_fasta_stream test_identifiers test_a3m test_stockholm test_stockholm_text \
+  test_pdb test_geometry test_torsion test_mmcif_write test_options test_raw_features test_msa_cluster \
   test_monomer_features test_source test_jax_random test_assembly test_multimer_features test_hhr \
   test_hmmsearch_hits test_align test_mmcif test_output test_run_record test_template_hits test_template_features \
   test_target test_search_budget test_schedule test_ssv_filter test_search_mmseqs

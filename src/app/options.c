@@ -313,6 +313,15 @@ static ff_status choose_model(const struct parser *p, struct ff_config *config)
     return st;
 }
 
+/* The file, or the same one compressed where only that is there. */
+static char *plain_or_compressed(const char *dir, const char *name)
+{
+    char *path = ff_path_join(dir, name), *compressed = ff_xasprintf("%s.gz", path);
+    bool take = !ff_file_exists(path) && ff_file_exists(compressed);
+    free(take ? path : compressed);
+    return take ? compressed : path;
+}
+
 /* Sets what a folder in the published layout holds and nobody gave. */
 static void fill_from_data_dir(struct ff_config *c)
 {
@@ -339,7 +348,7 @@ static void fill_from_data_dir(struct ff_config *c)
         return;
     for (size_t i = 0; i < sizeof layout / sizeof layout[0]; i++)
         if (layout[i].used && *layout[i].path == NULL)
-            *layout[i].path = ff_path_join(d->data_dir, layout[i].name);
+            *layout[i].path = plain_or_compressed(d->data_dir, layout[i].name);
 }
 
 /* What a single row cannot know: values that contradict each other. */

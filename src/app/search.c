@@ -140,8 +140,9 @@ int ff_search_parts(const struct ff_searches *s, const struct ff_search *item, i
     enum { SMALL = 16 << 20 };   /* bytes that one program has searched before several have begun */
     enum { CPUS = 4 };           /* that one program keeps busy, when what it need not see is left out */
     int shards = s->config->search.shards;
-    if (shards == 1 || (shards == 0 && item->state.bytes < SMALL) || item->tool != FF_TOOL_JACKHMMER ||
-        !ff_search_shard_possible(item->database[0]))
+    if (item->tool == FF_TOOL_JACKHMMER && ff_search_shard_compressed(item->database[0]))
+        return 1;
+    if (shards == 1 || (shards == 0 && item->state.bytes < SMALL) || item->tool != FF_TOOL_JACKHMMER)
         return 0;
     int each = ff_search_shard_filters() ? CPUS : 1;
     return shards > 0 ? shards : (cpus + each - 1) / each;

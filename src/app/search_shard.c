@@ -24,6 +24,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "bio/fasta_stream.h"
 #include "bio/ssv_filter.h"
 
 enum { PIECE = 1 << 20, TURN = 256 << 10 }; /* TURN: bytes that a thread takes of a part at a time */
@@ -31,7 +32,7 @@ enum { SPARE_HITS = 4, HITS_PER_CPU = 200 };
 
 /* --- 1. places in a FASTA file ---------------------------------------------------------------------------------- */
 
-bool ff_search_shard_possible(const char *path)
+bool ff_search_shard_compressed(const char *path)
 {
     unsigned char magic[2] = {0};
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -39,7 +40,7 @@ bool ff_search_shard_possible(const char *path)
         return false;
     ssize_t n = read(fd, magic, 2);
     close(fd);
-    return n == 2 && !(magic[0] == 0x1f && magic[1] == 0x8b);
+    return n == 2 && magic[0] == 0x1f && magic[1] == 0x8b;
 }
 
 static ff_status open_database(const char *path, int *ret_fd, int64_t *ret_bytes)
@@ -109,7 +110,20 @@ static void *count_records(void *user)
     return NULL;
 }
 
-ff_status ff_search_shard_count(const char *path, int threads, const bool *stop, int64_t *ret)
+struct stream_count {
+    const bool *stop;
+    int64_t n;
+};
+
+static bool count_record(void *user, int64_t place, const char *record, size_t len)
+{
+    (void)place, (void)record, (void)len;
+    struct stream_count *c = user;
+    c->n++;
+    return c->stop == NULL || !*(const volatile bool *)c->stop;
+}
+
+static ff_status count_in_parts(const char *path, int threads, const bool *stop, int64_t *ret)
 {
     int fd;
     int64_t bytes;
@@ -130,11 +144,19 @@ ff_status ff_search_shard_count(const char *path, int threads, const bool *stop,
     free(ids);
     free(parts);
     close(fd);
+    return failed ? ff_fail(FF_EIO, "%s cannot be read to its end", path) : FF_OK;
+}
+
+ff_status ff_search_shard_count(const char *path, int threads, const bool *stop, int64_t *ret)
+{
+    struct stream_count c = {.stop = stop};
+    bool compressed = ff_search_shard_compressed(path);
+    ff_status st = compressed ? ff_fasta_stream(path, count_record, &c) : count_in_parts(path, threads, stop, &c.n);
     if (stop != NULL && *stop)
         return ff_fail(FF_EINTERRUPT, "interrupted while counting the sequences of %s", path);
-    if (failed || *ret == 0)
-        return ff_fail(FF_EIO, "%s cannot be read to its end", path);
-    return FF_OK;
+    FF_TRY(st);
+    *ret = c.n;
+    return c.n > 0 ? FF_OK : ff_fail(FF_EIO, "%s has no sequences", path);
 }
 
 /* --- 3. feeding a part to phmmer -------------------------------------------------------------------------------- */
@@ -150,6 +172,7 @@ struct part {
     const struct ff_ssv *filter;         /* NULL: everything is searched */
     int cpus;
     int fd;                      /* of the database */
+    bool compressed;             /* then the only part */
     int64_t from, to;
     char *fifo;
     int n_feeder;                /* threads that write into the pipe; with a filter, as many as find work in turns */
@@ -213,15 +236,6 @@ static void add_record(const struct part *p, void *scratch, int64_t place, const
     ff_strbuf_append(out, record + header, len - header);
 }
 
-/* End of the record at text: where the next one begins, or NULL. */
-static const char *record_end(const char *text, const char *end)
-{
-    for (const char *q = text + 1; q < end && (q = memchr(q, '>', (size_t)(end - q))) != NULL; q++)
-        if (q[-1] == '\n')
-            return q;
-    return NULL;
-}
-
 /* What a feeding thread has in hands. */
 struct feeder {
     struct part *p;
@@ -257,7 +271,7 @@ static bool collect_range(struct feeder *f, int64_t from, int64_t to)
         text->len += (size_t)n;
         at += n;
         const char *record = text->s, *end = text->s + text->len, *next;
-        while ((next = record_end(record, end)) != NULL || (at >= to && record < end)) {
+        while ((next = ff_fasta_record_end(record, end)) != NULL || (at >= to && record < end)) {
             next = next != NULL ? next : end;
             add_record(f->p, f->scratch, at - (end - record), record, (size_t)(next - record), &f->out);
             record = next;
@@ -282,15 +296,30 @@ static bool collect_turn(struct feeder *f, int64_t turn)
     return false;
 }
 
-/* Turn after turn, as the threads of a part come to it. */
-static void *feed_turns(void *user)
+static void begin_feeding(struct part *p, struct feeder *f)
 {
-    struct part *p = user;
     sigset_t pipe_signal;
     sigemptyset(&pipe_signal);
     sigaddset(&pipe_signal, SIGPIPE); /* a reader that goes away shows as an error of write */
     pthread_sigmask(SIG_BLOCK, &pipe_signal, NULL);
-    struct feeder f = {.p = p, .scratch = p->filter != NULL ? ff_ssv_scratch(p->filter) : NULL};
+    *f = (struct feeder){.p = p, .scratch = p->filter != NULL ? ff_ssv_scratch(p->filter) : NULL};
+}
+
+static void end_feeding(struct feeder *f)
+{
+    if (!atomic_load(&f->p->read_failed) && f->out.len > 0)
+        flush(f);
+    ff_strbuf_free(&f->out);
+    ff_strbuf_free(&f->text);
+    free(f->scratch);
+}
+
+/* Turn after turn, as the threads of a part come to it. */
+static void *feed_turns(void *user)
+{
+    struct part *p = user;
+    struct feeder f;
+    begin_feeding(p, &f);
     struct ff_search_budget *budget = p->filter != NULL ? p->job->budget : NULL;
     bool go_on = true;
     while (go_on && !atomic_load(&p->ended) && atomic_load(&p->next) < p->to) {
@@ -303,11 +332,26 @@ static void *feed_turns(void *user)
         if (f.out.len >= PIECE / 16)
             go_on = flush(&f) && go_on;
     }
-    if (!atomic_load(&p->read_failed) && f.out.len > 0)
-        flush(&f);
-    ff_strbuf_free(&f.out);
-    ff_strbuf_free(&f.text);
-    free(f.scratch);
+    end_feeding(&f);
+    return NULL;
+}
+
+static bool feed_record(void *user, int64_t place, const char *record, size_t len)
+{
+    struct feeder *f = user;
+    add_record(f->p, f->scratch, place, record, len, &f->out);
+    return !atomic_load(&f->p->ended) && (f->out.len < PIECE / 16 || flush(f));
+}
+
+/* A compressed database has one way to be read, and this thread goes it. */
+static void *feed_stream(void *user)
+{
+    struct part *p = user;
+    struct feeder f;
+    begin_feeding(p, &f);
+    if (ff_fasta_stream(p->job->databases[0], feed_record, &f) != FF_OK)
+        atomic_store(&p->read_failed, true);
+    end_feeding(&f);
     return NULL;
 }
 
@@ -318,7 +362,7 @@ static void *feed_part(void *user)
     pthread_t *ids = FF_NEW_ARRAY(pthread_t, (size_t)p->n_feeder);
     p->pipe = open_fifo(p);
     for (int i = 0; i < p->n_feeder && p->pipe >= 0; i++)
-        FF_ASSERT(pthread_create(&ids[i], NULL, feed_turns, p) == 0);
+        FF_ASSERT(pthread_create(&ids[i], NULL, p->compressed ? feed_stream : feed_turns, p) == 0);
     for (int i = 0; i < p->n_feeder && p->pipe >= 0; i++)
         pthread_join(ids[i], NULL);
     if (p->pipe >= 0)
@@ -410,35 +454,61 @@ static int keep_best(struct hit *hits, int count, int n)
     return n < count ? n : count;
 }
 
+struct hit_writer {
+    FILE *to;
+    const struct hit *hits;      /* in the order of their places */
+    int n, next;
+};
+
+/* A record of the database as it comes. */
+static bool write_record(void *user, int64_t place, const char *record, size_t len)
+{
+    struct hit_writer *w = user;
+    if (place != w->hits[w->next].place)
+        return true;
+    if (fwrite(record, 1, len, w->to) == len && record[len - 1] != '\n')
+        putc('\n', w->to);
+    return ++w->next < w->n;
+}
+
+/* Goes to the records of a plain file. */
+static ff_status write_from(int fd, int64_t bytes, struct hit_writer *w)
+{
+    struct ff_strbuf record = {0};
+    ssize_t got = 0;
+    size_t len = 0;
+    for (bool more = true; more && got == (ssize_t)len;) {
+        int64_t place = w->hits[w->next].place, end = place < 0 ? -1 : next_record(fd, place + 1, bytes);
+        got = -1;
+        if (end < 0)
+            break;
+        len = (size_t)(end - place);
+        ff_strbuf_clear(&record);
+        ff_strbuf_reserve(&record, len);
+        got = pread(fd, record.s, len, place);
+        more = got == (ssize_t)len && write_record(w, place, record.s, len);
+    }
+    ff_strbuf_free(&record);
+    return w->next == w->n ? FF_OK : FF_EIO;
+}
+
 /* The records of the hits as a file, in the database's order; without hits its first record, so that there is one. */
 static ff_status write_hits(const struct ff_search_job *job, int fd, int64_t bytes, struct hit *hits, int n,
                             const char *path)
 {
-    struct hit first = {.place = next_record(fd, 0, bytes)};
+    const char *database = job->databases[0];
+    bool compressed = ff_search_shard_compressed(database);
+    struct hit first = {.place = compressed ? 0 : next_record(fd, 0, bytes)};
     struct ff_outfile *out;
     FF_TRY(ff_outfile_open(path, &out));
     if (n > 0)
         qsort(hits, (size_t)n, sizeof *hits, by_place);
     else
         hits = &first, n = 1;
-    struct ff_strbuf record = {0};
-    ff_status st = FF_OK;
-    for (int i = 0; i < n && st == FF_OK; i++) {
-        int64_t end = next_record(fd, hits[i].place + 1, bytes);
-        if (end < 0 || hits[i].place < 0) {
-            st = ff_fail(FF_EIO, "%s cannot be read", job->databases[0]);
-            break;
-        }
-        size_t len = (size_t)(end - hits[i].place);
-        ff_strbuf_clear(&record);
-        ff_strbuf_reserve(&record, len);
-        ssize_t got = pread(fd, record.s, len, hits[i].place);
-        if (got != (ssize_t)len)
-            st = ff_fail(FF_EIO, "%s cannot be read", job->databases[0]);
-        else if (fwrite(record.s, 1, len, ff_outfile_stream(out)) == len && record.s[len - 1] != '\n')
-            putc('\n', ff_outfile_stream(out));
-    }
-    ff_strbuf_free(&record);
+    struct hit_writer w = {.to = ff_outfile_stream(out), .hits = hits, .n = n};
+    ff_status st = compressed ? ff_fasta_stream(database, write_record, &w) : write_from(fd, bytes, &w);
+    if (st == FF_EIO || (st == FF_OK && w.next < n))
+        st = ff_fail(FF_EIO, "%s cannot be read", database);
     if (st == FF_OK)
         return ff_outfile_commit(out);
     ff_outfile_abort(out);
@@ -500,6 +570,7 @@ static ff_status run_parts(const struct ff_search_job *job, const char *query, c
     ff_status st = FF_OK;
     int64_t from = 0;
     int all = ff_search_budget_cpus(job->budget), feeders = (2 * all + job->shards - 1) / job->shards;
+    bool compressed = ff_search_shard_compressed(job->databases[0]);
     feeders = feeders < all ? feeders : all; /* twice as many as one search needs alone: parts end one by one */
     for (int i = 0; i < job->shards; i++) {
         int64_t to = i + 1 < job->shards ? next_record(fd, bytes * (i + 1) / job->shards, bytes) : bytes;
@@ -507,7 +578,7 @@ static ff_status run_parts(const struct ff_search_job *job, const char *query, c
         int cpus = job->cpus * (i + 1) / job->shards - job->cpus * i / job->shards;
         parts[i] = (struct part){.job = job, .query = query, .filter = filter, .fd = fd, .from = from, .to = to,
                                  .cpus = cpus > 0 ? cpus : 1, .next = from,
-                                 .n_feeder = filter != NULL ? feeders : 1,
+                                 .n_feeder = filter != NULL && !compressed ? feeders : 1, .compressed = compressed,
                                  .fifo = ff_xasprintf("%s/part-%d.fasta", job->dir, i + 1)};
         if (to > from) /* a small database may have fewer records than parts */
             FF_ASSERT(pthread_create(&ids[i], NULL, run_part, &parts[i]) == 0);

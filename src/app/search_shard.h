@@ -14,8 +14,9 @@
 
 #include "app/search_job.h"
 
-/* Whether a database can be split: not when it is compressed. */
-bool ff_search_shard_possible(const char *path);
+/* Whether a database is compressed with gzip. jackhmmer, which reads it more than once, does not take it then, but this
+ * does, in one part: it is inflated on the way to phmmer, and once more for the records that were hit. */
+bool ff_search_shard_compressed(const char *path);
 
 /* Whether what phmmer would drop at once is left out on this processor. Then one phmmer has enough to do for several
  * processors with what the others, which look for that, hand on. */

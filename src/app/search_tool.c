@@ -265,7 +265,7 @@ static ff_status check_fasta_database(const char *key, const char *path, struct 
         return ff_fail_errno(FF_EMISSING, "%s: %s cannot be opened", key, path);
     int first = getc(f), second = getc(f);
     fclose(f);
-    bool gzip = first == 0x1f && second == 0x8b; /* HMMER reads it through gzip when the name ends in .gz */
+    bool gzip = first == 0x1f && second == 0x8b; /* hmmsearch reads it through gzip when the name ends in .gz */
     if (first != '>' && !gzip)
         return ff_fail(FF_EINPUT, "%s: %s does not begin with '>'; expected sequences in FASTA format", key, path);
     return FF_OK;

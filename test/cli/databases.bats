@@ -98,6 +98,31 @@ with_data() {
     nothing_half_written "$tmp"
 }
 
+@test "compressed databases give the same bytes as plain ones" {
+    mkdir -p "$tmp/packed/pdb_mmcif/mmcif_files"
+    for file in uniref90/uniref90.fasta mgnify/mgy_clusters_2022_05.fa pdb_seqres/pdb_seqres.txt uniprot/uniprot.fasta \
+        small_bfd/bfd-first_non_consensus_sequences.fasta; do
+        mkdir -p "$tmp/packed/$(dirname $file)"
+        gzip -c "$DATABASES/$file" >"$tmp/packed/$file.gz"
+    done
+    : >"$tmp/packed/pdb_mmcif/obsolete.dat"
+    for from in "$DATABASES" "$tmp/packed"; do
+        out=$tmp/$(basename "$from")
+        run_code 0 "$FASTFOLD" search $demo/4ot.fasta --model model_1_multimer_v3 --data-dir "$from" \
+            --db-preset reduced_dbs --set databases.mgnify_max_hits=50 --output-dir "$out"
+    done
+    [ "$(grep -vc '^[#/]' "$out/4OT/msas/A/uniref90_hits.sto")" -gt 100 ]
+    for file in uniref90_hits.sto small_bfd_hits.sto pdb_hits.sto; do
+        cmp "$tmp/databases/4OT/msas/A/$file" "$out/4OT/msas/A/$file"
+    done
+    # An archive that is cut.
+    head -c 5000 "$tmp/packed/uniref90/uniref90.fasta.gz" >"$tmp/cut.gz"
+    run_code 3 "$FASTFOLD" search $demo/4ot.fasta --config $config -o "$tmp/cut" \
+        --set databases.uniref90="$tmp/cut.gz"
+    said "$tmp/cut.gz: the gzip data are truncated"
+    nothing_half_written "$tmp"
+}
+
 @test "a part that fails, fails the search and leaves nothing" {
     mkdir "$tmp/bin"
     printf '#!/bin/bash\n[ "$1" = -h ] && { echo "# HMMER 9"; exit 0; }\necho broken >&2; exit 3\n' >"$tmp/bin/phmmer"
