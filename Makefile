@@ -46,7 +46,8 @@ main_src := main cmd_params cmd_config cmd_doctor cmd_version cmd_predict cmd_fe
 
 cuda_src := backend gemm layernorm elementwise linear linear_wgmma pair_bias attention attention_wgmma attention_bf16 \
   attention_fp32 global_attention global_attention_fused template_attention transition transition_fused \
-  transition_wgmma triangle triangle_fused triangle_wgmma opm opm_float32 opm_wgmma embed ipa geometry heads
+  transition_wgmma triangle triangle_fused triangle_float32 triangle_wgmma opm opm_float32 opm_wgmma embed ipa \
+  geometry heads
 cuda_headers := common device ptx wgmma mma tf32 attention opm global_attention_fused transition_fused triangle_fused \
   rows_wgmma dense_wgmma
 # Where NCCL is.

@@ -127,19 +127,7 @@ template <bool TF32> __global__ void __launch_bounds__(threads, 2) mean_kernel(c
         const mean_stage &s = stage[step % stages];
         const unsigned p_address = tf32_a_address(s.p, pitch, row0, 0);
         const unsigned w_address = tf32_b_address(s.w, pitch, column0, 0);
-        if (TF32) {
-            tf32_multiply<TF32, 2, 4, opm_outer>(sum, p_address, pitch, w_address, pitch);
-            continue;
-        }
-        float part[2][4][4] = {};
-        tf32_multiply<TF32, 2, 4, opm_outer>(part, p_address, pitch, w_address, pitch);
-#pragma unroll
-        for (int m = 0; m < 2; m++)
-#pragma unroll
-            for (int n = 0; n < 4; n++)
-#pragma unroll
-                for (int k = 0; k < 4; k++)
-                    sum[m][n][k] += part[m][n][k];
+        tf32_multiply_long<TF32, 2, 4, opm_outer>(sum, p_address, pitch, w_address, pitch);
     }
     copy_wait<0>();
 #pragma unroll

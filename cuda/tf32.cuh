@@ -70,4 +70,30 @@ __device__ __forceinline__ void tf32_multiply(float (&c)[M][N][4], unsigned a_ad
     }
 }
 
+/* The same, but for float32 accuracy the matrix units, which cut off what a sum loses, sum over 32 numbers at most. */
+template <bool TF32, int M, int N, int K>
+__device__ __forceinline__ void tf32_multiply_long(float (&c)[M][N][4], unsigned a_address, int a_pitch,
+                                                   unsigned b_address, int b_pitch)
+{
+    constexpr int chunk = 32;
+    static_assert(K % chunk == 0, "whole chunks");
+    if (TF32) {
+        tf32_multiply<TF32, M, N, K>(c, a_address, a_pitch, b_address, b_pitch);
+        return;
+    }
+#pragma unroll 1
+    for (int k = 0; k < K; k += chunk) {
+        float part[M][N][4] = {};
+        tf32_multiply<TF32, M, N, chunk>(part, a_address + (unsigned)k * 4u, a_pitch, b_address + (unsigned)k * 4u,
+                                         b_pitch);
+#pragma unroll
+        for (int m = 0; m < M; m++)
+#pragma unroll
+            for (int n = 0; n < N; n++)
+#pragma unroll
+                for (int e = 0; e < 4; e++)
+                    c[m][n][e] += part[m][n][e];
+    }
+}
+
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * triangle: the three parts of triangle multiplication for any sizes and types. Where everything is bf16 and of the
- * usual sizes, the projections and the output run in the fused kernels of triangle_fused.cu instead.
+ * triangle: the three parts of triangle multiplication for any sizes and types. With the usual sizes the projections
+ * and the output run in the fused kernels of triangle_fused.cu (bf16) and triangle_float32.cu instead.
  *
  * Here each part goes through tiles of pairs in the workspace that stay in the second-level cache: layer norm into a
  * tile, products by the library, and one elementwise kernel that joins them and changes the layout.
@@ -125,7 +125,7 @@ extern "C" void ff_cuda_triangle_project(struct ff_backend *be, const struct ff_
     FF_ASSERT(a->mask.shape[0] == a->z.shape[0] && a->mask.shape[1] == a->z.shape[1]);
     FF_ASSERT(a->z.shape[2] == c_z && a->gate_w.shape[0] == c_z && a->gate_w.shape[1] == c_i);
     FF_ASSERT(a->b.shape[0] == c_i && a->gate_b.shape[0] == c_i);
-    if (ff_cuda_triangle_project_fused(be, a))
+    if (ff_cuda_triangle_project_fused(be, a) || ff_cuda_triangle_project_float32(be, a))
         return;
     ff_cuda_mark mark(be);
     enum ff_dtype type = a->z.dtype;
@@ -220,7 +220,7 @@ extern "C" void ff_cuda_triangle_output(struct ff_backend *be, const struct ff_t
     FF_ASSERT(a->gate_w.shape[0] == c_z && a->gate_w.shape[1] == c_z);
     FF_ASSERT(a->o_b.shape[0] == c_z && a->gate_b.shape[0] == c_z);
     FF_ASSERT(ff_tensor_present(&a->center_norm.scale) && a->center_norm.scale.shape[0] == c_i && c_i <= 320);
-    if (ff_cuda_triangle_output_fused(be, a))
+    if (ff_cuda_triangle_output_fused(be, a) || ff_cuda_triangle_output_float32(be, a))
         return;
     ff_cuda_mark mark(be);
     enum ff_dtype type = a->out.dtype;

@@ -22,13 +22,9 @@
 #include "mma.cuh"
 #include "triangle_fused.cuh"
 
-namespace {
-
-constexpr int threads = 256;
-
-/* The widest tile whose waste is within a twentieth of the least. */
-triangle_tiling tiling_of(int64_t n_i, int64_t n_j, int rows)
+struct triangle_tiling ff_cuda_triangle_tiling(const struct ff_tensor *z, int rows)
 {
+    int64_t n_i = z->shape[0], n_j = z->shape[1];
     auto count = [&](int shift) {
         int64_t tj = 1 << shift, ti = rows / tj;
         return ((n_i + ti - 1) / ti) * ((n_j + tj - 1) / tj);
@@ -45,6 +41,10 @@ triangle_tiling tiling_of(int64_t n_i, int64_t n_j, int rows)
     int64_t tj = 1 << shift;
     return {(int)n_i, (int)n_j, shift, (int)((n_j + tj - 1) / tj), (unsigned)count(shift)};
 }
+
+namespace {
+
+constexpr int threads = 256;
 
 /* w[k][0 .. n) of a block's threads from a contiguous [K, N], 16 bytes at a time. */
 template <int K, int N>
@@ -387,38 +387,7 @@ const bf16 *weights_of(struct ff_backend *be, const struct ff_tensor *w)
     return (const bf16 *)ff_cuda_as_type(be, w, FF_BF16);
 }
 
-/* Launches the kernel if its shared memory is to be had on this GPU. */
-template <class Shared, class Args>
-bool launch(struct ff_backend *be, void (*kernel)(Args), const Args &args)
-{
-    static bool ready = false;           /* per kernel: each has its own Shared and Args */
-    if (!ready) {
-        int device, most;
-        FF_CUDA(cudaGetDevice(&device));
-        FF_CUDA(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
-        if ((int)sizeof(Shared) > most)
-            return false;
-        FF_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)sizeof(Shared)));
-        ready = true;
-    }
-    unsigned blocks = 2 * (unsigned)ff_cuda_sm_count(be);
-    blocks = args.t.tiles < blocks ? args.t.tiles : blocks;
-    kernel<<<blocks, threads, sizeof(Shared), ff_cuda_stream(be)>>>(args);
-    FF_CUDA_LAUNCHED();
-    return true;
-}
-
 bool usual(int64_t c) { return c == 64 || c == 128; }
-
-bool channel_first_aligned(const struct ff_tensor *t)
-{
-    return aligned16(t->data) && t->stride[0] % 8 == 0 && t->stride[1] % 8 == 0;
-}
-
-bool fits(const struct ff_tensor *z)
-{
-    return z->shape[0] > 0 && z->shape[1] > 0 && z->shape[0] < 1 << 20 && z->shape[1] < 1 << 20;
-}
 
 } // namespace
 
@@ -426,61 +395,44 @@ bool ff_cuda_triangle_project_fused(struct ff_backend *be, const struct ff_trian
 {
     int64_t c_z = a->w.shape[0], c_i = a->w.shape[1];
     if (!ff_is_bf16(&a->z) || !ff_is_bf16(&a->out) || !usual(c_z) || !usual(c_i) || !ff_cuda_aligned(&a->z, 8) ||
-        a->out.stride[2] != 1 || !fits(&a->z))
+        a->out.stride[2] != 1 || !triangle_fits(&a->z))
         return false;
     ff_cuda_mark mark(be);
     const bf16 *w = weights_of(be, &a->w), *gate_w = weights_of(be, &a->gate_w);
     if (!aligned16(w) || !aligned16(gate_w))
         return false;
-    triangle_project_job p = {
-        (bf16 *)a->out.data, a->out.stride[0], a->out.stride[1],
-        (const bf16 *)a->z.data, a->z.stride[0], a->z.stride[1],
-        (const float *)a->mask.data, a->mask.stride[0], a->mask.stride[1],
-        w, gate_w,
-        (const float *)a->norm.scale.data, (const float *)a->norm.offset.data,
-        (const float *)a->b.data, (const float *)a->gate_b.data,
-        tiling_of(a->z.shape[0], a->z.shape[1], project_rows), channel_first_aligned(&a->out),
-    };
-    if (ff_cuda_has_wgmma(be)) {
-        p.t = tiling_of(a->z.shape[0], a->z.shape[1], triangle_wgmma_rows);
+    bool wgmma = ff_cuda_has_wgmma(be);
+    triangle_project_job p = triangle_project_in(a, w, gate_w, wgmma ? triangle_wgmma_rows : project_rows);
+    if (wgmma)
         return ff_cuda_triangle_project_wgmma(be, (int)c_z, (int)c_i, &p);
-    }
     if (c_z == 128 && c_i == 128)
-        return launch<project_shared<128, 128>>(be, triangle_project_kernel<128, 128>, p);
+        return triangle_launch<project_shared<128, 128>>(be, triangle_project_kernel<128, 128>, p, threads, 2);
     if (c_z == 128)
-        return launch<project_shared<128, 64>>(be, triangle_project_kernel<128, 64>, p);
+        return triangle_launch<project_shared<128, 64>>(be, triangle_project_kernel<128, 64>, p, threads, 2);
     if (c_i == 128)
-        return launch<project_shared<64, 128>>(be, triangle_project_kernel<64, 128>, p);
-    return launch<project_shared<64, 64>>(be, triangle_project_kernel<64, 64>, p);
+        return triangle_launch<project_shared<64, 128>>(be, triangle_project_kernel<64, 128>, p, threads, 2);
+    return triangle_launch<project_shared<64, 64>>(be, triangle_project_kernel<64, 64>, p, threads, 2);
 }
 
 bool ff_cuda_triangle_output_fused(struct ff_backend *be, const struct ff_triangle_output_args *a)
 {
     int64_t c_i = a->o_w.shape[0], c_z = a->o_w.shape[1];
     if (!ff_is_bf16(&a->out) || !ff_is_bf16(&a->x) || !usual(c_z) || !usual(c_i) || !ff_cuda_aligned(&a->out, 8) ||
-        a->x.stride[2] != 1 || !fits(&a->out))
+        a->x.stride[2] != 1 || !triangle_fits(&a->out))
         return false;
     ff_cuda_mark mark(be);
     const bf16 *o_w = weights_of(be, &a->o_w), *gate_w = weights_of(be, &a->gate_w);
     if (!aligned16(o_w) || !aligned16(gate_w))
         return false;
-    triangle_output_job p = {
-        (bf16 *)a->out.data, a->out.stride[0], a->out.stride[1],
-        (const bf16 *)a->x.data, a->x.stride[0], a->x.stride[1],
-        o_w, gate_w,
-        (const float *)a->center_norm.scale.data, (const float *)a->center_norm.offset.data,
-        (const float *)a->norm.scale.data, (const float *)a->norm.offset.data,
-        (const float *)a->o_b.data, (const float *)a->gate_b.data,
-        tiling_of(a->out.shape[0], a->out.shape[1], output_rows), channel_first_aligned(&a->x),
-    };
+    triangle_output_job p = triangle_output_in(a, o_w, gate_w, output_rows);
     static_assert(output_rows == triangle_wgmma_rows, "the tiling serves both");
     if (ff_cuda_triangle_output_wgmma(be, (int)c_i, (int)c_z, &p))
         return true;
     if (c_i == 128 && c_z == 128)
-        return launch<output_shared<128, 128>>(be, triangle_output_kernel<128, 128>, p);
+        return triangle_launch<output_shared<128, 128>>(be, triangle_output_kernel<128, 128>, p, threads, 2);
     if (c_i == 128)
-        return launch<output_shared<128, 64>>(be, triangle_output_kernel<128, 64>, p);
+        return triangle_launch<output_shared<128, 64>>(be, triangle_output_kernel<128, 64>, p, threads, 2);
     if (c_z == 128)
-        return launch<output_shared<64, 128>>(be, triangle_output_kernel<64, 128>, p);
-    return launch<output_shared<64, 64>>(be, triangle_output_kernel<64, 64>, p);
+        return triangle_launch<output_shared<64, 128>>(be, triangle_output_kernel<64, 128>, p, threads, 2);
+    return triangle_launch<output_shared<64, 64>>(be, triangle_output_kernel<64, 64>, p, threads, 2);
 }

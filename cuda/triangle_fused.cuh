@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * triangle_fused: the fused bf16 kernels of triangle multiplication. Each returns false, having done nothing, where
- * types, sizes or alignment are not its own; triangle.cu then does the work in steps.
+ * triangle_fused: the fused kernels of triangle multiplication, bf16 and float32. Each returns false, having done
+ * nothing, where types, sizes or alignment are not its own; triangle.cu then does the work in steps.
  */
 #ifndef FF_CUDA_TRIANGLE_FUSED_CUH
 #define FF_CUDA_TRIANGLE_FUSED_CUH
@@ -21,36 +21,106 @@ struct triangle_tiling {
     __device__ __forceinline__ int j_of(int row) const { return row & ((1 << shift) - 1); }
 };
 
-struct triangle_project_job {
-    bf16 *out;
+template <class T> struct triangle_project_of {
+    T *out;
     int64_t out_c, out_i;
-    const bf16 *z;
+    const T *z;
     int64_t z_i, z_k;
     const float *mask;
     int64_t mask_i, mask_k;
-    const bf16 *w, *gate_w;
+    const T *w, *gate_w;
     const float *scale, *offset, *b, *gate_b;
     triangle_tiling t;
     bool wide;                           /* out may be written 16 bytes at a time */
 };
+typedef triangle_project_of<bf16> triangle_project_job;
 
-struct triangle_output_job {
-    bf16 *z;
+template <class T> struct triangle_output_of {
+    T *z;
     int64_t z_i, z_j;
-    const bf16 *x;
+    const T *x;
     int64_t x_c, x_i;
-    const bf16 *o_w, *gate_w;
+    const T *o_w, *gate_w;
     const float *center_scale, *center_offset, *scale, *offset, *o_b, *gate_b;
     triangle_tiling t;
     bool wide;                           /* x may be read 16 bytes at a time */
 };
+typedef triangle_output_of<bf16> triangle_output_job;
+
+/* The widest tile of so many pairs whose waste is within a twentieth of the least. */
+struct triangle_tiling ff_cuda_triangle_tiling(const struct ff_tensor *z, int rows);
+
+static inline bool triangle_fits(const struct ff_tensor *z)
+{
+    return z->shape[0] > 0 && z->shape[1] > 0 && z->shape[0] < 1 << 20 && z->shape[1] < 1 << 20;
+}
+
+/* May rows of a channel-first tensor be read and written 16 bytes at a time? */
+template <class T> bool triangle_wide(const struct ff_tensor *t)
+{
+    const int n = 16 / (int)sizeof(T);
+    return ((uintptr_t)t->data & 15) == 0 && t->stride[0] % n == 0 && t->stride[1] % n == 0;
+}
+
+template <class T>
+triangle_project_of<T> triangle_project_in(const struct ff_triangle_project_args *a, const T *w, const T *gate_w,
+                                           int rows)
+{
+    return {
+        (T *)a->out.data, a->out.stride[0], a->out.stride[1],
+        (const T *)a->z.data, a->z.stride[0], a->z.stride[1],
+        (const float *)a->mask.data, a->mask.stride[0], a->mask.stride[1],
+        w, gate_w,
+        (const float *)a->norm.scale.data, (const float *)a->norm.offset.data,
+        (const float *)a->b.data, (const float *)a->gate_b.data,
+        ff_cuda_triangle_tiling(&a->z, rows), triangle_wide<T>(&a->out),
+    };
+}
+
+template <class T>
+triangle_output_of<T> triangle_output_in(const struct ff_triangle_output_args *a, const T *o_w, const T *gate_w,
+                                         int rows)
+{
+    return {
+        (T *)a->out.data, a->out.stride[0], a->out.stride[1],
+        (const T *)a->x.data, a->x.stride[0], a->x.stride[1],
+        o_w, gate_w,
+        (const float *)a->center_norm.scale.data, (const float *)a->center_norm.offset.data,
+        (const float *)a->norm.scale.data, (const float *)a->norm.offset.data,
+        (const float *)a->o_b.data, (const float *)a->gate_b.data,
+        ff_cuda_triangle_tiling(&a->out, rows), triangle_wide<T>(&a->x),
+    };
+}
+
+/* Launches a persistent kernel, so many blocks per multiprocessor, if its shared memory is to be had on this GPU. */
+template <class Shared, class Args>
+bool triangle_launch(struct ff_backend *be, void (*kernel)(Args), const Args &args, unsigned threads, unsigned per_sm)
+{
+    static bool ready = false;           /* per kernel: each has its own Shared and Args */
+    if (!ready) {
+        int device, most;
+        FF_CUDA(cudaGetDevice(&device));
+        FF_CUDA(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
+        if ((int)sizeof(Shared) > most)
+            return false;
+        FF_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)sizeof(Shared)));
+        ready = true;
+    }
+    unsigned blocks = per_sm * (unsigned)ff_cuda_sm_count(be);
+    blocks = args.t.tiles < blocks ? args.t.tiles : blocks;
+    kernel<<<blocks, threads, sizeof(Shared), ff_cuda_stream(be)>>>(args);
+    FF_CUDA_LAUNCHED();
+    return true;
+}
 
 bool ff_cuda_triangle_project_fused(struct ff_backend *be, const struct ff_triangle_project_args *a);
 bool ff_cuda_triangle_output_fused(struct ff_backend *be, const struct ff_triangle_output_args *a);
+bool ff_cuda_triangle_project_float32(struct ff_backend *be, const struct ff_triangle_project_args *a);
+bool ff_cuda_triangle_output_float32(struct ff_backend *be, const struct ff_triangle_output_args *a);
 
 /* The same on GPUs with products of warpgroups, c_z and c_i 64 or 128, for tiles of this many pairs. */
 constexpr int triangle_wgmma_rows = 64;
-bool ff_cuda_triangle_project_wgmma(struct ff_backend *be, int c_z, int c_i, const struct triangle_project_job *j);
-bool ff_cuda_triangle_output_wgmma(struct ff_backend *be, int c_i, int c_z, const struct triangle_output_job *j);
+bool ff_cuda_triangle_project_wgmma(struct ff_backend *be, int c_z, int c_i, const triangle_project_job *j);
+bool ff_cuda_triangle_output_wgmma(struct ff_backend *be, int c_i, int c_z, const triangle_output_job *j);
 
 #endif

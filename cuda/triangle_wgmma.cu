@@ -397,7 +397,7 @@ void launch(struct ff_backend *be, void (*kernel)(Job), const Job *j)
 
 }  // namespace
 
-bool ff_cuda_triangle_project_wgmma(struct ff_backend *be, int c_z, int c_i, const struct triangle_project_job *j)
+bool ff_cuda_triangle_project_wgmma(struct ff_backend *be, int c_z, int c_i, const triangle_project_job *j)
 {
     if (!ff_cuda_has_wgmma(be))
         return false;
@@ -412,7 +412,7 @@ bool ff_cuda_triangle_project_wgmma(struct ff_backend *be, int c_z, int c_i, con
     return true;
 }
 
-bool ff_cuda_triangle_output_wgmma(struct ff_backend *be, int c_i, int c_z, const struct triangle_output_job *j)
+bool ff_cuda_triangle_output_wgmma(struct ff_backend *be, int c_i, int c_z, const triangle_output_job *j)
 {
     if (!ff_cuda_has_wgmma(be))
         return false;
