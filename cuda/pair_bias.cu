@@ -190,7 +190,8 @@ __global__ void __launch_bounds__(BIAS_THREADS)
 /* --- 128 --- */
 
 /* The same for 128 channels and up to 8 heads, the sizes of the published network: 16 threads hold a row in registers,
- * 8 channels each, and the sums over threads halve the number of heads that each looks after. */
+ * 8 channels each, and the sums over threads halve the number of heads that each looks after. The weights stay in
+ * registers while a block walks over its rows. */
 template <class X> __device__ __forceinline__ void load8(float (&v)[8], const X *p)
 {
     float4 a = load4(p), b = load4(p + 4);
@@ -198,13 +199,12 @@ template <class X> __device__ __forceinline__ void load8(float (&v)[8], const X 
 }
 
 template <class X, class W, int H>
-__global__ void __launch_bounds__(BIAS_THREADS)
+__global__ void __launch_bounds__(BIAS_THREADS, 2)
     pair_bias_128_kernel(X *out, int64_t out_h, int64_t out_i, unsigned columns, const X *x, struct ff_cuda_rows rows,
                          unsigned n_row, const float *scale, const float *offset, const W *w)
 {
     __shared__ float result[H][BIAS_ROWS];
     const int lane = threadIdx.x % 16, group = threadIdx.x / 16;
-    const unsigned first = blockIdx.x * BIAS_ROWS;
     /* LN(x) . w = inverse * (x - mean) . (scale w) + offset . w */
     float ws[H][8], s[8], o[8], constant[H];
     load8(s, scale + lane * 8);
@@ -221,59 +221,65 @@ __global__ void __launch_bounds__(BIAS_THREADS)
         for (int d = 8; d > 0; d >>= 1)
             constant[h] += __shfl_xor_sync(0xffffffffu, constant[h], d);
     }
+    for (unsigned first = blockIdx.x * BIAS_ROWS; first < n_row; first += gridDim.x * BIAS_ROWS) {
+        float all[BIAS_ROWS / 16][8];                        /* on their way together */
 #pragma unroll
-    for (int it = 0; it < BIAS_ROWS / 16; it++) {
-        const int r = it * 16 + group;
-        float v[8], sum = 0.0f, square = 0.0f;
-        load8(v, x + rows.at(min(first + r, n_row - 1)) + lane * 8);
+        for (int it = 0; it < BIAS_ROWS / 16; it++)
+            load8(all[it], x + rows.at(min(first + it * 16 + group, n_row - 1)) + lane * 8);
 #pragma unroll
-        for (int k = 0; k < 8; k++)
-            sum += v[k];
-        for (int d = 8; d > 0; d >>= 1)
-            sum += __shfl_xor_sync(0xffffffffu, sum, d);
-#pragma unroll
-        for (int k = 0; k < 8; k++) {
-            v[k] -= sum / 128.0f;
-            square += v[k] * v[k];
-        }
-        for (int d = 8; d > 0; d >>= 1)
-            square += __shfl_xor_sync(0xffffffffu, square, d);
-        float inverse = rsqrtf(square / 128.0f + 1e-5f), dot[H];
-#pragma unroll
-        for (int h = 0; h < H; h++) {
-            dot[h] = 0.0f;
+        for (int it = 0; it < BIAS_ROWS / 16; it++) {
+            const int r = it * 16 + group;
+            float(&v)[8] = all[it], sum = 0.0f, square = 0.0f;
 #pragma unroll
             for (int k = 0; k < 8; k++)
-                dot[h] += v[k] * ws[h][k];
-        }
-        /* After each step the upper half of the threads keeps the upper half of the heads. */
-        int mine = 0;
+                sum += v[k];
+            for (int d = 8; d > 0; d >>= 1)
+                sum += __shfl_xor_sync(0xffffffffu, sum, d);
 #pragma unroll
-        for (int n = H, d = 8; n > 1; n /= 2, d /= 2) {
-            bool upper = lane & d;
+            for (int k = 0; k < 8; k++) {
+                v[k] -= sum / 128.0f;
+                square += v[k] * v[k];
+            }
+            for (int d = 8; d > 0; d >>= 1)
+                square += __shfl_xor_sync(0xffffffffu, square, d);
+            float inverse = rsqrtf(square / 128.0f + 1e-5f), dot[H];
 #pragma unroll
-            for (int h = 0; h < H / 2; h++)
-                if (h < n / 2) {
-                    float send = upper ? dot[h] : dot[h + n / 2], keep = upper ? dot[h + n / 2] : dot[h];
-                    dot[h] = keep + __shfl_xor_sync(0xffffffffu, send, d);
-                }
-            mine = mine * 2 + upper;
-        }
-        for (int d = 8 / H; d > 0; d >>= 1)
-            dot[0] += __shfl_xor_sync(0xffffffffu, dot[0], d);
-        if (lane % (16 / H) == 0) {
-            float c = 0.0f;
+            for (int h = 0; h < H; h++) {
+                dot[h] = 0.0f;
 #pragma unroll
-            for (int h = 0; h < H; h++)
-                c = h == mine ? constant[h] : c;
-            result[mine][r] = inverse * dot[0] + c;
+                for (int k = 0; k < 8; k++)
+                    dot[h] += v[k] * ws[h][k];
+            }
+            /* After each step the upper half of the threads keeps the upper half of the heads. */
+            int mine = 0;
+#pragma unroll
+            for (int n = H, d = 8; n > 1; n /= 2, d /= 2) {
+                bool upper = lane & d;
+#pragma unroll
+                for (int h = 0; h < H / 2; h++)
+                    if (h < n / 2) {
+                        float send = upper ? dot[h] : dot[h + n / 2], keep = upper ? dot[h + n / 2] : dot[h];
+                        dot[h] = keep + __shfl_xor_sync(0xffffffffu, send, d);
+                    }
+                mine = mine * 2 + upper;
+            }
+            for (int d = 8 / H; d > 0; d >>= 1)
+                dot[0] += __shfl_xor_sync(0xffffffffu, dot[0], d);
+            if (lane % (16 / H) == 0) {
+                float c = 0.0f;
+#pragma unroll
+                for (int h = 0; h < H; h++)
+                    c = h == mine ? constant[h] : c;
+                result[mine][r] = inverse * dot[0] + c;
+            }
         }
-    }
-    __syncthreads();
-    for (int i = threadIdx.x; i < H * BIAS_ROWS; i += BIAS_THREADS) {
-        unsigned h = i / BIAS_ROWS, row = first + i % BIAS_ROWS;
-        if (row < n_row)
-            out[h * out_h + row / columns * out_i + row % columns] = from_float<X>(result[h][i % BIAS_ROWS]);
+        __syncthreads();
+        for (int i = threadIdx.x; i < H * BIAS_ROWS; i += BIAS_THREADS) {
+            unsigned h = i / BIAS_ROWS, row = first + i % BIAS_ROWS;
+            if (row < n_row)
+                out[h * out_h + row / columns * out_i + row % columns] = from_float<X>(result[h][i % BIAS_ROWS]);
+        }
+        __syncthreads();
     }
 }
 
@@ -323,7 +329,7 @@ extern "C" void ff_cuda_pair_bias(struct ff_backend *be, const struct ff_pair_bi
                 (uintptr_t)offset % 16 == 0;
     size_t shared = (size_t)(n_head * (c + BIAS_ROWS)) * sizeof(float);
     cudaStream_t stream = ff_cuda_stream(be);
-    unsigned blocks = ff_blocks(n_row, BIAS_ROWS);
+    unsigned blocks = ff_blocks(n_row, BIAS_ROWS), persistent = min(blocks, 2 * (unsigned)ff_cuda_sm_count(be));
     ff_cuda_with_type(a->x.dtype, [&](auto tx) {
         ff_cuda_with_type(a->w.dtype, [&](auto tw) {
             using X = decltype(tx);
@@ -332,10 +338,10 @@ extern "C" void ff_cuda_pair_bias(struct ff_backend *be, const struct ff_pair_bi
             const X *x = (const X *)a->x.data;
             const W *w = (const W *)a->w.data;
             if (fast && n_head == 8)
-                pair_bias_128_kernel<X, W, 8><<<blocks, BIAS_THREADS, 0, stream>>>(
+                pair_bias_128_kernel<X, W, 8><<<persistent, BIAS_THREADS, 0, stream>>>(
                     out, a->out.stride[0], a->out.stride[1], columns, x, rows, n_row, scale, offset, w);
             else if (fast)
-                pair_bias_128_kernel<X, W, 4><<<blocks, BIAS_THREADS, 0, stream>>>(
+                pair_bias_128_kernel<X, W, 4><<<persistent, BIAS_THREADS, 0, stream>>>(
                     out, a->out.stride[0], a->out.stride[1], columns, x, rows, n_row, scale, offset, w);
             else
                 pair_bias_kernel<X, W>
