@@ -202,7 +202,13 @@ extern "C" void ff_cuda_global_attention(struct ff_backend *be, const struct ff_
         join_kernel<T><<<ff_blocks(c * n, 256), 256, 0, ff_cuda_stream(be)>>>(w, (const T *)kv, (const T *)gate, (int)c,
                                                                               (int)(2 * d), (int)hd);
         FF_CUDA_LAUNCHED();
-        int64_t step = ff_cuda_tile_rows(be, n_col, (size_t)(n_seq * (2 * c + n + hd) + c + hd) * sizeof(T) * 2);
+        /* A block works on one column: many at a time, though they leave the second-level cache. Half of what is left
+         * is for the products. */
+        int64_t column = n_seq * (c + n + (hd > c ? hd : 0) + (c > n ? c : 0)) * (int64_t)sizeof(T) +
+                         (c + hd) * (int64_t)sizeof(float);
+        int64_t room = std::min<int64_t>((int64_t)ff_cuda_left(be) / 2, 8 * (int64_t)FF_CUDA_TILE_BYTES);
+        int64_t step = std::max<int64_t>(1, std::min(n_col, room / column));
+        step = (n_col + (n_col + step - 1) / step - 1) / ((n_col + step - 1) / step);    /* evened out */
         for (int64_t first = 0; first < n_col; first += step)
             columns<T>(be, a, w, q_w, (const T *)o_w, first, std::min(step, n_col - first));
     });
