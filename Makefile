@@ -16,8 +16,8 @@ base_src := status log alloc strbuf strset clock file hash rng subprocess
 format_src := array npy npz zip zip_writer gzip json yaml
 
 bio_src := residue msa lines identifiers fasta fasta_stream a3m stockholm stockholm_text structure pdb geometry \
-  torsion align mmcif_write mmcif_metadata cif_writer ccd cif_tokens cif_table template_hit hhr hmmsearch_hits mmcif_atoms \
-  mmcif ssv_filter
+  torsion align mmcif_write mmcif_metadata cif_writer ccd cif_tokens cif_table template_hit hhr hmmsearch_hits \
+  mmcif_atoms mmcif ssv_filter
 
 compute_src := tensor arena ops backend cost tile tile_kernels attention_tile ops_cpu ops_cpu_general \
   ops_cpu_attention ops_cpu_global_attention ops_cpu_template_attention ops_cpu_transition ops_cpu_triangle \
