@@ -26,9 +26,6 @@ template <int D> struct shape {
     static constexpr int STAGE[2] = {K_BYTES + V_BYTES, K_BYTES + V_BYTES + BIAS_BYTES};   /* without and with a bias */
 };
 
-__device__ __forceinline__ float low_half(unsigned v) { return __uint_as_float(v << 16); }
-__device__ __forceinline__ float high_half(unsigned v) { return __uint_as_float(v & 0xffff0000u); }
-
 /* Which keys of STEP there are (inside) and which of these count (valid), one bit each. */
 struct key_bits {
     unsigned valid, inside;

@@ -25,7 +25,6 @@ namespace {
 enum { QUERIES = 128, KEYS = 64, ROWS = 2, THREADS = 128 * ROWS, STAGES = 2 };
 /* A tile is worked on in units of 64 queries and UNIT keys. */
 enum { UNIT = 32, PARTS = QUERIES / 64, UNITS = PARTS * (KEYS / UNIT) };
-constexpr float MOST = 1e30f;            /* of a sum of exponentials, far below what float32 holds */
 
 template <int D> struct shape {
     static constexpr int ROW = D < 16 ? 32 : 2 * D;      /* bytes of a query or key: at least one product deep */
@@ -37,15 +36,14 @@ template <int D> struct shape {
     static constexpr int STAGE[2] = {K_BYTES + V_BYTES, K_BYTES + V_BYTES + BIAS_BYTES};   /* without and with a bias */
 };
 
-__device__ __forceinline__ float low_half(unsigned v) { return __uint_as_float(v << 16); }
-__device__ __forceinline__ float high_half(unsigned v) { return __uint_as_float(v & 0xffff0000u); }
-
 /* Which keys of 32 there are (inside) and which of these count (valid), one bit each. */
 struct key_bits {
     unsigned valid, inside;
 };
 
 #ifdef FF_HAVE_WGMMA
+
+constexpr float MOST = 1e30f;            /* of a sum of exponentials, far below what float32 holds */
 
 /* 64 queries and what has been summed of them. A thread has two of them. */
 template <int D, bool BIAS> struct queries {

@@ -34,6 +34,10 @@ __device__ __forceinline__ unsigned mma_b_address(const bf16 *x, int pitch, int 
 /* sigmoid to the accuracy that bf16 needs, on the special function unit */
 __device__ __forceinline__ float fast_sigmoid(float x) { return __fdividef(1.0f, 1.0f + __expf(-x)); }
 
+/* The two bf16 of 4 bytes. */
+__device__ __forceinline__ float low_half(unsigned v) { return __uint_as_float(v << 16); }
+__device__ __forceinline__ float high_half(unsigned v) { return __uint_as_float(v & 0xffff0000u); }
+
 /* Eight bf16 of 16 bytes as floats and back. */
 __device__ __forceinline__ void unpack8(float (&x)[8], uint4 v)
 {

@@ -50,9 +50,6 @@ template <int K> __device__ __forceinline__ void expect_row(const bf16 *row)
         prefetch_line(row + 64 * t);
 }
 
-__device__ __forceinline__ float low_half(unsigned v) { return __uint_as_float(v << 16); }
-__device__ __forceinline__ float high_half(unsigned v) { return __uint_as_float(v & 0xffff0000u); }
-
 /* Layer norm of both rows; scale and offset [K] in shared memory. The matrix units sum: of A times ones every column is
  * the sums of the rows, of A times its own transposed half (whose registers are those of A) the diagonal is the sums of
  * squares. So numbers are unpacked once only, which keeps the code, all of it unrolled, short. */
