@@ -519,6 +519,7 @@ ff_status ff_pipeline_run(struct ff_pipeline *p, const struct ff_target *t, stru
         goto cleanup;
     }
     FF_TRY_GOTO(st, ff_mkdirs(w.folder.dir), cleanup);
+    ff_remove_stale(w.folder.dir);
     if (p->config->output.overwrite)
         FF_TRY_GOTO(st, ff_target_folder_clear(&w.folder, p->o.features), cleanup);
     begin_record(p, &w, &record);

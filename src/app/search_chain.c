@@ -547,6 +547,8 @@ ff_status ff_searches_run(struct ff_searches *s, const struct ff_search_request 
     pthread_mutex_init(&c.lock, NULL);
     pthread_cond_init(&c.ended, NULL);
     ff_search_manifest_read(q->msa_dir, &c.manifest);
+    ff_remove_stale(q->msa_dir);
+    ff_remove_stale(q->tmp_parent);
     ff_status st = ff_mkdirs(q->msa_dir);
     if (st == FF_OK)
         n = make_tasks(&c, tasks, ret);

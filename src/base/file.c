@@ -5,11 +5,14 @@
  */
 #include "base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -166,6 +169,39 @@ ff_status ff_remove_tree(const char *path)
     return FF_OK;
 }
 
+/* "ff<machine>-": begins what names of temporaries have of their owner; the process's number and a '.' follow. */
+static void machine_mark(char ret[16])
+{
+    char host[256] = "";
+    gethostname(host, sizeof host - 1);
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    for (const char *c = host; *c; c++)
+        hash = (hash ^ (unsigned char)*c) * 16777619u;
+    snprintf(ret, 16, "ff%08x-", hash);
+}
+
+void ff_remove_stale(const char *dir)
+{
+    char mark[16];
+    machine_mark(mark);
+    DIR *d = opendir(dir);
+    for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
+        const char *at = e->d_name[0] == '.' ? strstr(e->d_name, mark) : NULL;
+        if (at == NULL)
+            continue;
+        char *end;
+        long pid = strtol(at + strlen(mark), &end, 10);
+        if (pid <= 0 || *end != '.' || kill((pid_t)pid, 0) == 0 || errno != ESRCH)
+            continue;
+        char *path = ff_path_join(dir, e->d_name);
+        if (ff_remove_tree(path) != FF_OK)
+            ff_status_clear(); /* it disturbs nobody */
+        free(path);
+    }
+    if (d != NULL)
+        closedir(d);
+}
+
 ff_status ff_make_temp_dir(const char *parent, const char *prefix, char **ret_path)
 {
     *ret_path = NULL;
@@ -173,7 +209,9 @@ ff_status ff_make_temp_dir(const char *parent, const char *prefix, char **ret_pa
         parent = getenv("TMPDIR");
     if (!parent || !parent[0])
         parent = "/tmp";
-    char *name = ff_xasprintf("%s/%sXXXXXX", parent, prefix);
+    char mark[16];
+    machine_mark(mark);
+    char *name = ff_xasprintf("%s/%s%s%ld.XXXXXX", parent, prefix, mark, (long)getpid());
     if (!mkdtemp(name)) {
         ff_status st = ff_fail_errno(FF_EIO, "%s: cannot create a temporary folder here", parent);
         free(name);
@@ -310,11 +348,12 @@ static char *resolve_target(const char *path)
 static int create_temp(struct ff_outfile *o)
 {
     static atomic_uint counter;
-    char *dir = ff_path_dir(o->path);
+    char *dir = ff_path_dir(o->path), mark[16];
+    machine_mark(mark);
     int fd = -1;
     for (int attempt = 0; attempt < 100 && fd < 0; attempt++) {
         free(o->temp);
-        o->temp = ff_xasprintf("%s/.%.200s.%ld.%u.tmp", dir, ff_path_base(o->path), (long)getpid(),
+        o->temp = ff_xasprintf("%s/.%.200s.%s%ld.%u.tmp", dir, ff_path_base(o->path), mark, (long)getpid(),
                                atomic_fetch_add(&counter, 1));
         fd = open(o->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (fd < 0 && errno != EEXIST)

@@ -24,6 +24,8 @@ char *ff_path_which(const char *program);                         /* as execvp w
 ff_status ff_mkdirs(const char *path) FF_MUST_USE;                /* like mkdir -p; FF_EIO */
 ff_status ff_remove_tree(const char *path) FF_MUST_USE;           /* like rm -rf; missing is fine */
 ff_status ff_make_temp_dir(const char *parent, const char *prefix, char **ret_path) FF_MUST_USE;
+/* Removes the temporary files and folders in dir of processes of this machine that were killed. */
+void ff_remove_stale(const char *dir);
 ff_status ff_check_writable_dir(const char *path) FF_MUST_USE;    /* creates it if needed and probes with a real file */
 int64_t ff_free_space(const char *path);                          /* bytes, -1 when unknown */
 

@@ -227,6 +227,21 @@ with_data() {
     [ -s "$out/summary.json" ]
 }
 
+@test "what a killed run left is removed by the next one" {
+    printf '#!/bin/sh\n[ "$1" = -h ] && exec jackhmmer -h\n: >"%s/started"\nexec sleep 20\n' "$tmp" >"$tmp/slow"
+    chmod +x "$tmp/slow"
+    "$FASTFOLD" search $demo/4ot.fasta --config $config -o "$out" --set tools.jackhmmer="$tmp/slow" \
+        >/dev/null 2>&1 3>&- &
+    pid=$!
+    for _ in $(seq 200); do [ -e "$tmp/started" ] && break; sleep 0.05; done
+    kill -9 $pid
+    wait $pid || true
+    [ -n "$(echo "$out"/4OT/.search-*/uniref90)" ]
+    run_code 0 "$FASTFOLD" search $demo/4ot.fasta --config $config -o "$out"
+    said "rows)"
+    nothing_half_written "$out"
+}
+
 @test "download_dbs.sh: layout, what is there already, an archive that is cut" {
     mkdir "$tmp/mirror"
     gzip -c "$DATABASES/uniref90/uniref90.fasta" >"$tmp/mirror/uniref90.fasta.gz"

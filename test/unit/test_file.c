@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "unit/testing.h"
@@ -313,6 +314,43 @@ static void test_long_name(void **state)
     test_remove_dir(dir);
 }
 
+/* What a killed process left goes; what this one and other machines write stays. */
+static void test_stale(void **state)
+{
+    (void)state;
+    char *dir = test_make_dir(), *path = ff_path_join(dir, "a.txt"), *temp;
+    struct ff_outfile *mine;
+    pid_t child = fork();
+    if (child == 0) {
+        struct ff_outfile *f;
+        char *d;
+        bool ok = ff_outfile_open(path, &f) == FF_OK && ff_make_temp_dir(dir, ".work-", &d) == FF_OK;
+        char *inner = ok ? ff_path_join(d, "x") : NULL;
+        ok = ok && ff_file_write(inner, "x", 1) == FF_OK;
+        _exit(ok ? 0 : 1);       /* without what cleans up at the end of a program */
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(count_entries(dir), 2);
+    assert_ok(ff_outfile_open(path, &mine));
+    assert_ok(ff_make_temp_dir(dir, ".work-", &temp));
+    char *other = ff_path_join(dir, ".a.txt.ff00000000-999999999.0.tmp"), *plain = ff_path_join(dir, ".hidden");
+    assert_ok(ff_file_write(other, "x", 1));
+    assert_ok(ff_file_write(plain, "x", 1));
+    assert_int_equal(count_entries(dir), 6);
+    ff_remove_stale(dir);
+    assert_int_equal(count_entries(dir), 4);
+    assert_true(ff_file_exists(other) && ff_file_exists(plain) && ff_file_is_dir(temp));
+    assert_ok(ff_outfile_commit(mine));
+    ff_remove_stale("/nonexistent");
+    free(plain);
+    free(other);
+    free(temp);
+    free(path);
+    test_remove_dir(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -329,6 +367,7 @@ int main(void)
         cmocka_unit_test(test_discard_open),
         cmocka_unit_test(test_many_open),
         cmocka_unit_test(test_long_name),
+        cmocka_unit_test(test_stale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
