@@ -20,10 +20,13 @@ constexpr int threads = opm_threads, rows_per_block = 64, side = 32;
 
 /* --- operands --- */
 
-/* y[r C + c, part * n_s_padded + s] = x[s, r0 + r, c] for one part, or the three of a split; zeros behind the last
- * sequence. A block turns a square of 32 sequences times 32 channels of one residue. */
+/* What is kept of a number, side by side: itself, the nearest TF32 number, or the parts of a split. */
+enum turned { WHOLE, ROUNDED, HI_HI_LO, HI_LO_HI };
+
+/* y[r C + c, part * n_s_padded + s] = part of x[s, r0 + r, c]; zeros behind the last sequence. A block turns a square
+ * of 32 sequences times 32 channels of one residue. */
 __global__ void turn_kernel(float *y, int64_t ld, const float *x, int64_t x_s, int64_t x_r, int n_s, int n_s_padded,
-                            int parts, bool lo_last)
+                            enum turned how)
 {
     __shared__ float square[side][side + 1];
     int s0 = (int)blockIdx.y * side;
@@ -37,22 +40,20 @@ __global__ void turn_kernel(float *y, int64_t ld, const float *x, int64_t x_s, i
     y += (int64_t)blockIdx.x * side * ld + s;
     for (int line = (int)threadIdx.y; line < side; line += (int)blockDim.y) {
         float v = square[threadIdx.x][line], *to = y + line * ld;
-        if (parts == 1) {
-            *to = v;
-            continue;
-        }
         float hi = __uint_as_float(to_tf32(v)), lo = __uint_as_float(to_tf32(v - hi));
-        to[0] = hi;
-        to[n_s_padded] = lo_last ? hi : lo;
-        to[2 * n_s_padded] = lo_last ? lo : hi;
+        to[0] = how == WHOLE ? v : hi;
+        if (how == WHOLE || how == ROUNDED)
+            continue;
+        to[n_s_padded] = how == HI_HI_LO ? hi : lo;
+        to[2 * n_s_padded] = how == HI_HI_LO ? lo : hi;
     }
 }
 
 void turn(struct ff_backend *be, float *y, const float *x, int64_t x_s, int64_t x_r, int64_t n_r, int64_t n_s,
-          int64_t n_s_padded, int parts, bool lo_last)
+          int64_t n_s_padded, enum turned how)
 {
     turn_kernel<<<dim3((unsigned)n_r, ff_blocks(n_s_padded, side)), dim3(side, 8), 0, ff_cuda_stream(be)>>>(
-        y, parts * n_s_padded, x, x_s, x_r, (int)n_s, (int)n_s_padded, parts, lo_last);
+        y, (how == WHOLE || how == ROUNDED ? 1 : 3) * n_s_padded, x, x_s, x_r, (int)n_s, (int)n_s_padded, how);
     FF_CUDA_LAUNCHED();
 }
 
@@ -201,15 +202,15 @@ bool ff_cuda_opm_float32(struct ff_backend *be, const struct ff_outer_product_me
     float *pb = ff_cuda_take<float>(be, group * panel);                              /* [group, C, depth] */
     float *p = ff_cuda_take<float>(be, ti * tj * opm_outer * opm_outer);             /* [ti, C, tj, C] */
     turn(be, w, (const float *)a->w.data, opm_channels, side, opm_channels / side, opm_outer * opm_outer,
-         opm_outer * opm_outer, 1, false);
+         opm_outer * opm_outer, tf32 ? ROUNDED : WHOLE);
     for (int64_t g0 = 0; g0 < n_j; g0 += group) {
         int64_t g1 = std::min(g0 + group, n_j);
         turn(be, pb, (const float *)a->b.data + g0 * a->b.stride[1], a->b.stride[0], a->b.stride[1], g1 - g0, n_s,
-             padded, parts, false);
+             padded, tf32 ? ROUNDED : HI_LO_HI);
         for (int64_t i0 = 0; i0 < n_i; i0 += ti) {
             int64_t ni = std::min(ti, n_i - i0);
             turn(be, pa, (const float *)a->a.data + i0 * a->a.stride[1], a->a.stride[0], a->a.stride[1], ni, n_s,
-                 padded, parts, true);
+                 padded, tf32 ? ROUNDED : HI_HI_LO);
             for (int64_t j0 = g0; j0 < g1; j0 += tj) {
                 int64_t nj = std::min(tj, g1 - j0);
                 struct ff_cuda_gemm_args g = {};

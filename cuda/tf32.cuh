@@ -25,14 +25,21 @@ __device__ __forceinline__ unsigned tf32_b_address(const float *x, int pitch, in
     return shared_address(x + (n + lane / 16 * 8 + lane % 8) * pitch + k + lane / 8 % 2 * 4);
 }
 
-/* x becomes hi. What lo has below its TF32 digits, half a unit in the last place of x at most, the product ignores. */
-template <bool TF32> __device__ __forceinline__ void tf32_split(unsigned (&x)[4], unsigned (&lo)[4])
+/* How B has to be stored: under tf32 it is rounded once, not by every warp that reads it. */
+template <bool TF32> __device__ __forceinline__ float tf32_stored(float x)
+{
+    return TF32 ? __uint_as_float(to_tf32(x)) : x;
+}
+
+/* x becomes hi, rounded to nearest. What lo has below its TF32 digits, half a unit in the last place of x at most, the
+ * product ignores. Of an x that is no number lo is none either, whatever the sum makes of hi. */
+__device__ __forceinline__ void tf32_split(unsigned (&x)[4], unsigned (&lo)[4])
 {
 #pragma unroll
     for (int k = 0; k < 4; k++) {
         float v = __uint_as_float(x[k]);
-        x[k] = to_tf32(v);
-        lo[k] = TF32 ? 0u : __float_as_uint(v - __uint_as_float(x[k]));
+        x[k] = (x[k] + 0x1000u) & 0xffffe000u;
+        lo[k] = __float_as_uint(v - __uint_as_float(x[k]));
     }
 }
 
@@ -48,24 +55,29 @@ __device__ __forceinline__ void tf32_multiply(float (&c)[M][N][4], unsigned a_ad
 #pragma unroll
         for (int m = 0; m < M; m++) {
             ldmatrix_x4(a[m], a_address + (unsigned)(16 * m * a_pitch + k) * 4u);
-            tf32_split<TF32>(a[m], a_lo[m]);
+            if (!TF32)
+                tf32_split(a[m], a_lo[m]);
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+                a[m][i] = TF32 ? to_tf32(__uint_as_float(a[m][i])) : a[m][i];
         }
 #pragma unroll
         for (int n = 0; n < N; n += 2) {
             unsigned b[4], b_lo[4];
             ldmatrix_x4(b, b_address + (unsigned)(8 * n * b_pitch + k) * 4u);
-            tf32_split<TF32>(b, b_lo);
+            if (!TF32)
+                tf32_split(b, b_lo);
+            /* One product of all sums before the next, so that none waits for the one before. */
 #pragma unroll
-            for (int e = 0; e < 2; e++)
+            for (int product = TF32 ? 2 : 0; product < 3; product++)
 #pragma unroll
-                for (int m = 0; m < M; m++) {
-                    float(&sum)[4] = c[m][n + e];
-                    if (!TF32) {
-                        mma_tf32(sum, a_lo[m][0], a_lo[m][1], a_lo[m][2], a_lo[m][3], b[2 * e], b[2 * e + 1]);
-                        mma_tf32(sum, a[m][0], a[m][1], a[m][2], a[m][3], b_lo[2 * e], b_lo[2 * e + 1]);
+                for (int e = 0; e < 2; e++)
+#pragma unroll
+                    for (int m = 0; m < M; m++) {
+                        const unsigned(&x)[4] = product == 0 ? a_lo[m] : a[m];
+                        const unsigned(&y)[4] = product == 1 ? b_lo : b;
+                        mma_tf32(c[m][n + e], x[0], x[1], x[2], x[3], y[2 * e], y[2 * e + 1]);
                     }
-                    mma_tf32(sum, a[m][0], a[m][1], a[m][2], a[m][3], b[2 * e], b[2 * e + 1]);
-                }
         }
     }
 }
@@ -77,22 +89,22 @@ __device__ __forceinline__ void tf32_multiply_long(float (&c)[M][N][4], unsigned
 {
     constexpr int chunk = 32;
     static_assert(K % chunk == 0, "whole chunks");
-    if (TF32) {
+    if constexpr (TF32) {
         tf32_multiply<TF32, M, N, K>(c, a_address, a_pitch, b_address, b_pitch);
-        return;
-    }
+    } else {
 #pragma unroll 1
-    for (int k = 0; k < K; k += chunk) {
-        float part[M][N][4] = {};
-        tf32_multiply<TF32, M, N, chunk>(part, a_address + (unsigned)k * 4u, a_pitch, b_address + (unsigned)k * 4u,
-                                         b_pitch);
+        for (int k = 0; k < K; k += chunk) {
+            float part[M][N][4] = {};
+            tf32_multiply<TF32, M, N, chunk>(part, a_address + (unsigned)k * 4u, a_pitch,
+                                             b_address + (unsigned)k * 4u, b_pitch);
 #pragma unroll
-        for (int m = 0; m < M; m++)
+            for (int m = 0; m < M; m++)
 #pragma unroll
-            for (int n = 0; n < N; n++)
+                for (int n = 0; n < N; n++)
 #pragma unroll
-                for (int e = 0; e < 4; e++)
-                    c[m][n][e] += part[m][n][e];
+                    for (int e = 0; e < 4; e++)
+                        c[m][n][e] += part[m][n][e];
+        }
     }
 }
 

@@ -40,11 +40,11 @@ template <int C> __device__ __forceinline__ float4 norm4(float4 v, const float *
 }
 
 /* to[row(n)][k] = w[k, n]; w contiguous [K, N]. */
-template <int K, int N, class Row>
+template <bool TF32, int K, int N, class Row>
 __device__ __forceinline__ void load_turned(float *to, const float *w, Row &&row)
 {
     for (int u = (int)threadIdx.x; u < K * N; u += threads)
-        to[row(u % N) * (K + 4) + u / N] = w[u];
+        to[row(u % N) * (K + 4) + u / N] = tf32_stored<TF32>(w[u]);
 }
 
 __device__ __forceinline__ void load_floats(float *to, const float *from, int n)
@@ -107,8 +107,8 @@ __global__ void __launch_bounds__(threads, 1) project_kernel(const __grid_consta
     constexpr int mine = CI / column_groups, n_tiles = mine / 8;
     const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32;
 
-    load_turned<CZ, CI>(s.w, a.w, [](int c) { return c / mine * 2 * mine + c % mine; });
-    load_turned<CZ, CI>(s.w, a.gate_w, [](int c) { return c / mine * 2 * mine + mine + c % mine; });
+    load_turned<TF32, CZ, CI>(s.w, a.w, [](int c) { return c / mine * 2 * mine + c % mine; });
+    load_turned<TF32, CZ, CI>(s.w, a.gate_w, [](int c) { return c / mine * 2 * mine + mine + c % mine; });
     load_floats(s.scale, a.scale, CZ);
     load_floats(s.offset, a.offset, CZ);
     load_floats(s.b, a.b, CI);
@@ -187,8 +187,8 @@ __global__ void __launch_bounds__(threads, 1) output_kernel(const __grid_constan
     constexpr int mine = CZ / column_groups, n_tiles = mine / 8;
     const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32;
 
-    load_turned<CI, CZ>(s.o_w, a.o_w, [](int c) { return c; });
-    load_turned<CZ, CZ>(s.gate_w, a.gate_w, [](int c) { return c; });
+    load_turned<TF32, CI, CZ>(s.o_w, a.o_w, [](int c) { return c; });
+    load_turned<TF32, CZ, CZ>(s.gate_w, a.gate_w, [](int c) { return c; });
     load_floats(s.center_scale, a.center_scale, CI);
     load_floats(s.center_offset, a.center_offset, CI);
     load_floats(s.scale, a.scale, CZ);
