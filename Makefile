@@ -44,12 +44,12 @@ app_src := version interrupt suggest options option_table option_value option_fi
 main_src := main cmd_params cmd_config cmd_doctor cmd_version cmd_predict cmd_features cmd_search cmd_plan \
   cmd_compare cmd_bench
 
-cuda_src := backend gemm layernorm elementwise linear linear_wgmma pair_bias attention attention_wgmma attention_bf16 \
-  attention_fp32 global_attention global_attention_fused template_attention transition transition_fused \
+cuda_src := backend gemm dense_fp32 layernorm elementwise linear linear_wgmma pair_bias attention attention_wgmma \
+  attention_bf16 attention_fp32 global_attention global_attention_fused template_attention transition transition_fused \
   transition_wgmma triangle triangle_fused triangle_float32 triangle_wgmma opm opm_float32 opm_wgmma embed ipa \
   geometry heads
 cuda_headers := common device ptx wgmma mma tf32 attention opm global_attention_fused transition_fused triangle_fused \
-  rows_wgmma dense_wgmma
+  rows_wgmma dense_wgmma dense_fp32
 # Where NCCL is.
 nccl_src := comm_nccl
 
@@ -286,7 +286,8 @@ $(O)/emulated/%.cuh: cuda/%.cuh test/emulator/translate.sh
 	$(Q)test/emulator/translate.sh $< >$@
 emulated_flags = -std=c++17 -O2 -g -U_FORTIFY_SOURCE -Wall -Wno-unknown-pragmas -Wno-unused-function \
   -Wno-unused-variable -Wno-array-bounds \
-  -fno-strict-aliasing -DFF_CUDA_TILE_KIB=48 -DFF_CUDA_SPLIT_WORK=1e4 -Itest/emulator -I$(O)/emulated -Isrc -Icuda
+  -fno-strict-aliasing -DFF_CUDA_TILE_KIB=48 -DFF_CUDA_DENSE_WORK=1e4 -DFF_CUDA_DENSE_SIDE=4 \
+  -Itest/emulator -I$(O)/emulated -Isrc -Icuda
 $(O)/emulated/%.o: $(O)/emulated/%.cc $(emulated_headers) $(O)/flags
 	$(call say,CXX,$<)
 	$(Q)$(CXX) $(emulated_flags) -MMD -MP -c -o $@ $<

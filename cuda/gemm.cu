@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * gemm: dense products through cuBLASLt, and float32 products as three TF32 products.
+ * gemm: dense products through cuBLASLt; those of float32, where large enough, through the kernel of dense_fp32.cu.
  *
  * cuBLASLt takes matrices column by column, so C = A B is asked for as C^T = B^T A^T. What it needs to know of a
  * product (descriptors, the algorithm its heuristics choose) is kept per shape, types, strides and alignment.
- *
- * Splitting: a float32 number is the sum of two TF32 numbers, hi + lo, up to 2^-22 of it. A B = hi hi + hi lo + lo hi
- * is one TF32 product of three times the depth, of [hi | hi | lo] and [hi; lo; hi].
  */
 #include <cublasLt.h>
 #include <string.h>
@@ -13,8 +10,8 @@
 #include <algorithm>
 #include <map>
 
+#include "dense_fp32.cuh"
 #include "device.cuh"
-#include "ptx.cuh"
 
 #define LT(call)                                                                                                   \
     do {                                                                                                           \
@@ -204,97 +201,35 @@ static void product(struct ff_backend *be, const struct ff_cuda_gemm_args *g, ma
                       LT_WORKSPACE, ff_cuda_stream(be)));
 }
 
-/* --- splitting --- */
+/* Rows at one distance. */
+static ff_cuda_rows rows_at(int64_t distance) { return {distance, 0, 0, 1, 1}; }
 
-/* x [rows, columns] of distance ld to three copies in y, of row distance ldy and `part` elements apart: hi, then
- * lo_first ? lo, hi : hi, lo. */
-static __global__ void split_kernel(float *y, int64_t ldy, int64_t part, int64_t y_batch, const float *x, int64_t ld,
-                                    int64_t x_batch, unsigned rows, unsigned columns, bool lo_first)
+static bool dense_product(struct ff_backend *be, const struct ff_cuda_gemm_args *g)
 {
-    x += blockIdx.z * x_batch;
-    y += blockIdx.z * y_batch;
-    for (uint64_t i = blockIdx.x * (uint64_t)blockDim.x + threadIdx.x; i < (uint64_t)rows * columns;
-         i += (uint64_t)gridDim.x * blockDim.x) {
-        uint64_t r = i / columns, c = i - r * columns;
-        float v = x[r * ld + c], hi = __uint_as_float(to_tf32(v)), lo = __uint_as_float(to_tf32(v - hi));
-        float *to = y + r * ldy + c;
-        to[0] = hi;
-        to[part] = lo_first ? lo : hi;
-        to[2 * part] = lo_first ? hi : lo;
-    }
-}
-
-struct operand {
-    const float *p;
-    int64_t ld, batch;
-};
-
-/* An operand [rows, columns] as stored; deep_columns: its columns are the summed axis, else its rows. */
-static operand split(struct ff_backend *be, const float *x, int64_t ld, int64_t x_batch, int64_t rows, int64_t columns,
-                     bool deep_columns, bool lo_first, int64_t batch)
-{
-    float *y = ff_cuda_take<float>(be, 3 * rows * columns * batch);
-    int64_t ldy = deep_columns ? 3 * columns : columns, part = deep_columns ? columns : rows * columns;
-    dim3 grid(std::min(4096u, ff_blocks(rows * columns, 256)), 1, (unsigned)batch);
-    split_kernel<<<grid, 256, 0, ff_cuda_stream(be)>>>(y, ldy, part, 3 * rows * columns, x, ld, x_batch, (unsigned)rows,
-                                                       (unsigned)columns, lo_first);
-    FF_CUDA_LAUNCHED();
-    return {y, ldy, batch > 1 ? 3 * rows * columns : 0};
-}
-
-static void split_product(struct ff_backend *be, struct ff_cuda_gemm_args g)
-{
-    ff_cuda_mark mark(be);
-    int64_t batch = std::max<int64_t>(1, g.batch), b_bytes = 12 * g.n * g.k, a_bytes = 12 * g.m * g.k;
-    bool shared_b = batch > 1 && g.b_batch == 0;
-    if (batch == 1 || shared_b) {
-        operand b =
-            split(be, (const float *)g.b, g.ldb, 0, g.b_trans ? g.n : g.k, g.b_trans ? g.k : g.n, g.b_trans, true, 1);
-        g.b = b.p;
-        g.ldb = b.ld;
-    }
-    /* Pieces of the batch, or of the rows of a single product. */
-    int64_t step = batch == 1 ? ff_cuda_tile_rows(be, g.m, (size_t)(12 * g.k))
-                              : ff_cuda_tile_rows(be, batch, (size_t)(a_bytes + (shared_b ? 0 : b_bytes)));
-    int64_t k = g.k;
-    for (int64_t from = 0; from < (batch == 1 ? g.m : batch); from += step) {
-        ff_cuda_mark piece(be);
-        struct ff_cuda_gemm_args q = g;
-        int64_t n = std::min(step, (batch == 1 ? g.m : batch) - from), c_size = (int64_t)ff_dtype_size(g.c_type);
-        const float *a = (const float *)g.a + from * (batch > 1 ? g.a_batch : g.a_trans ? 1 : g.lda);
-        if (batch == 1)
-            q.m = n;
-        else
-            q.batch = n;
-        int64_t count = batch == 1 ? 1 : n;
-        operand sa = split(be, a, g.lda, g.a_batch, g.a_trans ? k : q.m, g.a_trans ? q.m : k, !g.a_trans, false, count);
-        q.a = sa.p;
-        q.lda = sa.ld;
-        q.a_batch = sa.batch;
-        if (batch > 1 && !shared_b) {
-            operand sb = split(be, (const float *)g.b + from * g.b_batch, g.ldb, g.b_batch, g.b_trans ? g.n : k,
-                               g.b_trans ? k : g.n, g.b_trans, true, count);
-            q.b = sb.p;
-            q.ldb = sb.ld;
-            q.b_batch = sb.batch;
-        }
-        q.k = 3 * k;
-        q.c = (char *)g.c + from * c_size * (batch > 1 ? g.c_batch : g.ldc);
-        product(be, &q, TF32);
-    }
-}
-
-/* Splitting costs a pass over both operands and a third of the TF32 rate. */
-#ifndef FF_CUDA_SPLIT_WORK
-#define FF_CUDA_SPLIT_WORK 1e9           /* multiply-adds; less in the tests */
-#endif
-static bool worth_splitting(struct ff_backend *be, const struct ff_cuda_gemm_args *g)
-{
-    double work = (double)g->m * g->n * g->k * std::max<int64_t>(1, g->batch);
-    size_t b_bytes = (size_t)(12 * g->n * g->k), a_bytes = (size_t)(12 * g->m * g->k);
-    if (work < FF_CUDA_SPLIT_WORK || g->k < 32 || g->n < 32 || g->m < 32)
+    const int64_t most = UINT32_MAX;
+    if (g->m > most || g->n > most || g->k > most || g->batch > most)
         return false;
-    return g->batch > 1 ? a_bytes + b_bytes < ff_cuda_left(be) / 2 : b_bytes < ff_cuda_left(be) / 4;
+    struct ff_cuda_dense_job j = {};
+    j.m = (unsigned)g->m;
+    j.n = (unsigned)g->n;
+    j.k = (unsigned)g->k;
+    j.batch = (unsigned)std::max<int64_t>(1, g->batch);
+    j.a = (const float *)g->a;
+    j.a_rows = rows_at(g->lda);
+    j.a_batch = g->a_batch;
+    j.a_trans = g->a_trans;
+    j.b = (const float *)g->b;
+    j.ldb = g->ldb;
+    j.b_batch = g->b_batch;
+    j.b_trans = g->b_trans;
+    j.c = (float *)g->c;
+    j.c_rows = rows_at(g->ldc);
+    j.c_batch = g->c_batch;
+    j.bias = g->bias;
+    j.relu = g->relu;
+    j.alpha = g->alpha == 0.0f ? 1.0f : g->alpha;
+    j.beta = g->beta;
+    return ff_cuda_dense_fp32(be, &j);
 }
 
 void ff_cuda_gemm(struct ff_backend *be, const struct ff_cuda_gemm_args *g)
@@ -307,9 +242,7 @@ void ff_cuda_gemm(struct ff_backend *be, const struct ff_cuda_gemm_args *g)
         product(be, g, BF16);
     else if (g->tf32 || be->precision == FF_PRECISION_TF32)
         product(be, g, TF32);
-    else if (worth_splitting(be, g))
-        split_product(be, *g);
-    else
+    else if (!dense_product(be, g))
         product(be, g, FP32);
 }
 

@@ -2,13 +2,15 @@
  * linear: layer norm, product, bias, activation, mask and accumulation.
  *
  * On GPUs with the products of warpgroups, rows of 64, 128 and 256 bf16 channels go through the fused kernel of
- * linear_wgmma.cu. Else the product reads x where it lies when nothing is to be done to it, else a tile that a first
- * pass made (normed, converted, gathered from strided rows) and that is still in the second-level cache. It writes out
- * where that lies when rows have one or two strides and the product can do all that remains, else a tile that a last
- * pass stores. The type of w decides the arithmetic: a float32 w makes a float32 product of bf16 rows.
+ * linear_wgmma.cu, large float32 products through that of dense_fp32.cu. Else the product reads x where it lies when
+ * nothing is to be done to it, else a tile that a first pass made (normed, converted, gathered from strided rows) and
+ * that is still in the second-level cache. It writes out where that lies when rows have one or two strides and the
+ * product can do all that remains, else a tile that a last pass stores. The type of w decides the arithmetic: a float32
+ * w makes a float32 product of bf16 rows.
  */
 #include <algorithm>
 
+#include "dense_fp32.cuh"
 #include "dense_wgmma.cuh"
 
 namespace {
@@ -86,6 +88,35 @@ static void multiply(struct ff_backend *be, const struct ff_linear_args *a, cons
     ff_cuda_store_rows(be, &a->out, row, rows, tile, tile_type, ld, &how);
 }
 
+/* All in one kernel, all float32. */
+static bool dense(struct ff_backend *be, const struct ff_linear_args *a, const sizes &z)
+{
+    if (a->x.dtype != FF_F32 || a->w.dtype != FF_F32 || a->out.dtype != FF_F32 || z.rows > UINT32_MAX)
+        return false;
+    int axes = a->x.ndim - 1;
+    struct ff_cuda_dense_job j = {};
+    j.m = (unsigned)z.rows;
+    j.n = (unsigned)z.n;
+    j.k = (unsigned)z.k;
+    j.a = (const float *)a->x.data;
+    j.a_rows = ff_cuda_rows_of(&a->x, axes);
+    j.b = (const float *)a->w.data;
+    j.ldb = z.n;
+    j.c = (float *)a->out.data;
+    j.c_rows = ff_cuda_rows_of(&a->out, axes);
+    j.scale = ff_cuda_floats(&a->norm.scale);
+    j.offset = ff_cuda_floats(&a->norm.offset);
+    j.bias = ff_cuda_floats(&a->b);
+    j.mask = ff_cuda_floats(&a->mask);
+    if (j.mask)
+        j.mask_rows = ff_cuda_rows_of(&a->mask, axes);
+    j.relu_input = a->relu_input;
+    j.relu = a->relu;
+    j.alpha = 1.0f;
+    j.beta = a->accumulate ? 1.0f : 0.0f;
+    return ff_cuda_dense_fp32(be, &j);
+}
+
 extern "C" void ff_cuda_linear(struct ff_backend *be, const struct ff_linear_args *a)
 {
     int axes = a->x.ndim - 1;
@@ -103,9 +134,13 @@ extern "C" void ff_cuda_linear(struct ff_backend *be, const struct ff_linear_arg
                   (!ff_tensor_present(&a->b) || (uintptr_t)a->b.data % 16 == 0);
     bool as_is =
         !normed && !a->relu_input && a->x.dtype == type && as_matrices(&a->x, z.rows, &from) && from.outer == 1;
+    bool plain = as_is && direct && to.outer == 1;
 
+    /* The library's TF32 products are the faster ones where nothing is to be done besides. */
+    if (!(plain && be->precision == FF_PRECISION_TF32) && dense(be, a, z))
+        return;
     ff_cuda_mark mark(be);
-    if (as_is && direct && to.outer == 1) {
+    if (plain) {
         multiply(be, a, z, a->x.data, from.inner_stride, a->w.data, true, to, 0, z.rows);
         return;
     }

@@ -10,8 +10,48 @@
  * Cost: x read twice and written once; 4 c n flops per row; bound by the products. Numerics: layer norm and sums in
  * float32; hidden layer in the type of x. Reference: ops_cpu_transition.c.
  */
+#include "dense_fp32.cuh"
 #include "dense_wgmma.cuh"
 #include "transition_fused.cuh"
+
+/* In float32: the layer norm in the first product, the sum with x in the second; a piece of the hidden layer at a time.
+ * The pieces are larger than for the other ways, as many blocks as the GPU takes at once and a memory that is not what
+ * bounds the products. */
+static bool dense(struct ff_backend *be, const struct ff_transition_args *a, int64_t c, int64_t n, int64_t n_row)
+{
+    if (a->out.dtype != FF_F32 || a->w1.dtype != FF_F32 || a->w2.dtype != FF_F32 || n_row > UINT32_MAX)
+        return false;
+    ff_cuda_mark mark(be);
+    int64_t step = ff_cuda_tile_rows(be, n_row, (size_t)n * sizeof(float));
+    struct ff_cuda_dense_job first = {}, second = {};
+    first.n = second.k = (unsigned)n;
+    first.k = second.n = (unsigned)c;
+    first.a = second.c = (float *)a->out.data;
+    first.a_rows = second.c_rows = ff_cuda_rows_of(&a->out, a->out.ndim - 1);
+    first.c = ff_cuda_take<float>(be, step * n);                        /* [step, n] */
+    first.c_rows = second.a_rows = {n, 0, 0, 1, 1};
+    second.a = first.c;
+    first.b = (const float *)a->w1.data;
+    second.b = (const float *)a->w2.data;
+    first.ldb = n;
+    second.ldb = c;
+    first.scale = ff_cuda_floats(&a->norm.scale);
+    first.offset = ff_cuda_floats(&a->norm.offset);
+    first.bias = ff_cuda_floats(&a->b1);
+    second.bias = ff_cuda_floats(&a->b2);
+    first.relu = true;
+    first.alpha = second.alpha = second.beta = 1.0f;
+    for (int64_t row = 0; row < n_row; row += step) {
+        first.m = second.m = (unsigned)(n_row - row < step ? n_row - row : step);
+        first.a_first = second.c_first = (unsigned)row;
+        bool done = ff_cuda_dense_fp32(be, &first);
+        if (!done && row == 0)
+            return false;
+        first.always = second.always = true;
+        FF_ASSERT(done && ff_cuda_dense_fp32(be, &second));
+    }
+    return true;
+}
 
 extern "C" void ff_cuda_transition(struct ff_backend *be, const struct ff_transition_args *a)
 {
@@ -19,7 +59,8 @@ extern "C" void ff_cuda_transition(struct ff_backend *be, const struct ff_transi
     enum ff_dtype type = a->out.dtype;
     FF_ASSERT(a->out.ndim >= 1 && a->out.shape[a->out.ndim - 1] == c);
     FF_ASSERT(a->w2.shape[0] == n && a->w2.shape[1] == c && a->b1.shape[0] == n && a->b2.shape[0] == c);
-    if (ff_cuda_transition_wgmma(be, a) || ff_cuda_transition_fused(be, a))
+    if (ff_cuda_transition_wgmma(be, a) || ff_cuda_transition_fused(be, a) ||
+        dense(be, a, c, n, n_row))
         return;
     ff_cuda_mark mark(be);
     size_t size = ff_dtype_size(type);

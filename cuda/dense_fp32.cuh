@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * dense_fp32: what the float32 kernel of the dense layers gets.
+ */
+#ifndef FF_CUDA_DENSE_FP32_CUH
+#define FF_CUDA_DENSE_FP32_CUH
+
+#include "common.cuh"
+
+/* C[m, n] = mask[m] act(alpha pre(A)[m, k] B[k, n] + bias[n]) + beta C, batch of them, all float32. Rows of A and C lie
+ * where a_rows and c_rows say, numbered from a_first and c_first. pre: LN where scale is given, then relu if asked. */
+struct ff_cuda_dense_job {
+    unsigned m, n, k, batch;     /* batch 0: one */
+    const float *a;
+    struct ff_cuda_rows a_rows;
+    unsigned a_first;
+    int64_t a_batch;
+    bool a_trans;                /* a is stored [k, m]: a_rows are of k; no pre */
+    const float *b;
+    int64_t ldb, b_batch;
+    bool b_trans;                /* b is stored [n, k] */
+    float *c;
+    struct ff_cuda_rows c_rows;
+    unsigned c_first;
+    int64_t c_batch;
+    const float *scale, *offset; /* [k] or NULL */
+    const float *bias;           /* [n] or NULL */
+    const float *mask;           /* by mask_rows, or NULL */
+    struct ff_cuda_rows mask_rows;
+    bool relu_input, relu;
+    float alpha, beta;
+    bool always;                 /* however little the work */
+};
+
+/* False, having done nothing, where sizes or alignment are not its own. */
+bool ff_cuda_dense_fp32(struct ff_backend *be, const struct ff_cuda_dense_job *j);
+
+#endif
