@@ -14,9 +14,8 @@
 #include "dense_wgmma.cuh"
 #include "transition_fused.cuh"
 
-/* In float32: the layer norm in the first product, the sum with x in the second; a piece of the hidden layer at a time.
- * The pieces are larger than for the other ways, as many blocks as the GPU takes at once and a memory that is not what
- * bounds the products. */
+/* In float32: the layer norm in the first product, the sum with x in the second; a piece of the hidden layer at a time,
+ * of a size that stays in the second-level cache. */
 static bool dense(struct ff_backend *be, const struct ff_transition_args *a, int64_t c, int64_t n, int64_t n_row)
 {
     if (a->out.dtype != FF_F32 || a->w1.dtype != FF_F32 || a->w2.dtype != FF_F32 || n_row > UINT32_MAX)
@@ -48,7 +47,8 @@ static bool dense(struct ff_backend *be, const struct ff_transition_args *a, int
         if (!done && row == 0)
             return false;
         first.always = second.always = true;
-        FF_ASSERT(done && ff_cuda_dense_fp32(be, &second));
+        done = done && ff_cuda_dense_fp32(be, &second);
+        FF_ASSERT(done);
     }
     return true;
 }
