@@ -131,4 +131,35 @@ __device__ __forceinline__ void norm_quarter(float (&x)[C / 4], const uint4 (&ra
     }
 }
 
+/* Moments of two neighbouring columns of C bf16, of which this lane has N pairs; the lanes FIRST, 2 FIRST, .. apart
+ * have the others. x: of the lower half of the pairs, y: of the upper. */
+template <int C, int FIRST, int N>
+__device__ __forceinline__ void column_moments(const unsigned (&v)[N], float2 &mean, float2 &inverse)
+{
+    float2 sum = make_float2(0.0f, 0.0f), square = make_float2(0.0f, 0.0f);
+#pragma unroll
+    for (int k = 0; k < N; k++) {
+        sum.x += low_half(v[k]);
+        sum.y += high_half(v[k]);
+    }
+#pragma unroll
+    for (int d = FIRST; d < 32; d <<= 1) {
+        sum.x += __shfl_xor_sync(0xffffffffu, sum.x, d);
+        sum.y += __shfl_xor_sync(0xffffffffu, sum.y, d);
+    }
+    mean = make_float2(sum.x * (1.0f / C), sum.y * (1.0f / C));
+#pragma unroll
+    for (int k = 0; k < N; k++) {
+        float d0 = low_half(v[k]) - mean.x, d1 = high_half(v[k]) - mean.y;
+        square.x += d0 * d0;
+        square.y += d1 * d1;
+    }
+#pragma unroll
+    for (int d = FIRST; d < 32; d <<= 1) {
+        square.x += __shfl_xor_sync(0xffffffffu, square.x, d);
+        square.y += __shfl_xor_sync(0xffffffffu, square.y, d);
+    }
+    inverse = make_float2(rsqrtf(square.x * (1.0f / C) + 1e-5f), rsqrtf(square.y * (1.0f / C) + 1e-5f));
+}
+
 #endif

@@ -270,36 +270,16 @@ __global__ void __launch_bounds__(threads, 2) triangle_output_kernel(const __gri
         {
             constexpr int n = CI / 8;
             unsigned *at = (unsigned *)(x_tile + lane / 4 * S::x_pitch) + warp * 4 + lane % 4, v[n];
-            float sum0 = 0.0f, sum1 = 0.0f, square0 = 0.0f, square1 = 0.0f;
+            float2 mean, inverse;
 #pragma unroll
-            for (int k = 0; k < n; k++) {
+            for (int k = 0; k < n; k++)
                 v[k] = at[k * 8 * S::x_pitch / 2];
-                sum0 += __uint_as_float(v[k] << 16);
-                sum1 += __uint_as_float(v[k] & 0xffff0000u);
-            }
-#pragma unroll
-            for (int d = 4; d < 32; d <<= 1) {
-                sum0 += __shfl_xor_sync(0xffffffffu, sum0, d);
-                sum1 += __shfl_xor_sync(0xffffffffu, sum1, d);
-            }
-            float mean0 = sum0 * (1.0f / CI), mean1 = sum1 * (1.0f / CI);
-#pragma unroll
-            for (int k = 0; k < n; k++) {
-                float d0 = __uint_as_float(v[k] << 16) - mean0, d1 = __uint_as_float(v[k] & 0xffff0000u) - mean1;
-                square0 += d0 * d0;
-                square1 += d1 * d1;
-            }
-#pragma unroll
-            for (int d = 4; d < 32; d <<= 1) {
-                square0 += __shfl_xor_sync(0xffffffffu, square0, d);
-                square1 += __shfl_xor_sync(0xffffffffu, square1, d);
-            }
-            float inverse0 = rsqrtf(square0 * (1.0f / CI) + 1e-5f), inverse1 = rsqrtf(square1 * (1.0f / CI) + 1e-5f);
+            column_moments<CI, 4>(v, mean, inverse);
 #pragma unroll
             for (int k = 0; k < n; k++) {
                 float g = s.center_scale[k * 8 + lane / 4], o = s.center_offset[k * 8 + lane / 4];
-                at[k * 8 * S::x_pitch / 2] = pack2((__uint_as_float(v[k] << 16) - mean0) * inverse0 * g + o,
-                                                   (__uint_as_float(v[k] & 0xffff0000u) - mean1) * inverse1 * g + o);
+                at[k * 8 * S::x_pitch / 2] = pack2((low_half(v[k]) - mean.x) * inverse.x * g + o,
+                                                   (high_half(v[k]) - mean.y) * inverse.y * g + o);
             }
         }
         __syncthreads();

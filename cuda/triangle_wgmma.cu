@@ -301,42 +301,22 @@ __global__ void __launch_bounds__(threads, 2) output_kernel(const __grid_constan
         {
             constexpr int n = CI / 4;
             unsigned *at[2], v[n];
-            float sum0 = 0.0f, sum1 = 0.0f, square0 = 0.0f, square1 = 0.0f;
+            float2 mean, inverse;
 #pragma unroll
             for (int e = 0; e < 2; e++)
                 at[e] = (unsigned *)(s.x + wgmma_swizzled<128>((unsigned)((lane / 8 * 2 + e) * 128 + warp * 32 +
                                                                           lane % 8 / 4 * 16)) +
                                      lane % 4 * 4);
 #pragma unroll
-            for (int k = 0; k < n; k++) {
+            for (int k = 0; k < n; k++)
                 v[k] = at[k % 2][k / 2 * 256];
-                sum0 += __uint_as_float(v[k] << 16);
-                sum1 += __uint_as_float(v[k] & 0xffff0000u);
-            }
-#pragma unroll
-            for (int d = 8; d < 32; d <<= 1) {
-                sum0 += __shfl_xor_sync(0xffffffffu, sum0, d);
-                sum1 += __shfl_xor_sync(0xffffffffu, sum1, d);
-            }
-            float mean0 = sum0 * (1.0f / CI), mean1 = sum1 * (1.0f / CI);
-#pragma unroll
-            for (int k = 0; k < n; k++) {
-                float d0 = __uint_as_float(v[k] << 16) - mean0, d1 = __uint_as_float(v[k] & 0xffff0000u) - mean1;
-                square0 += d0 * d0;
-                square1 += d1 * d1;
-            }
-#pragma unroll
-            for (int d = 8; d < 32; d <<= 1) {
-                square0 += __shfl_xor_sync(0xffffffffu, square0, d);
-                square1 += __shfl_xor_sync(0xffffffffu, square1, d);
-            }
-            float inverse0 = rsqrtf(square0 * (1.0f / CI) + 1e-5f), inverse1 = rsqrtf(square1 * (1.0f / CI) + 1e-5f);
+            column_moments<CI, 8>(v, mean, inverse);
 #pragma unroll
             for (int k = 0; k < n; k++) {
                 int c = k / 2 * 8 + lane / 8 * 2 + k % 2;
                 float scale = s.center_scale[c], offset = s.center_offset[c];
-                float x0 = __uint_as_float(v[k] << 16) - mean0, x1 = __uint_as_float(v[k] & 0xffff0000u) - mean1;
-                at[k % 2][k / 2 * 256] = pack2(x0 * inverse0 * scale + offset, x1 * inverse1 * scale + offset);
+                float x0 = low_half(v[k]) - mean.x, x1 = high_half(v[k]) - mean.y;
+                at[k % 2][k / 2 * 256] = pack2(x0 * inverse.x * scale + offset, x1 * inverse.y * scale + offset);
             }
         }
         shared_fence();

@@ -147,56 +147,38 @@ static void print_text(const struct run *r)
                r->stats.bytes[k] * 1e-6, r->stats.seconds[k], r->stats.wait[k], bus_bandwidth(r, k) * 1e-9);
 }
 
-static void put(struct ff_json *j, const char *key, double value)
-{
-    ff_json_key(j, key);
-    ff_json_double(j, value);
-}
-
-static void put_int(struct ff_json *j, const char *key, int64_t value)
-{
-    ff_json_key(j, key);
-    ff_json_int(j, value);
-}
-
-static void put_text(struct ff_json *j, const char *key, const char *value)
-{
-    ff_json_key(j, key);
-    ff_json_string(j, value);
-}
-
 static void print_json(const struct run *r, struct ff_json *j)
 {
     const struct ff_input_shape *s = &r->plan.shape;
     ff_json_begin_object(j);
-    put_int(j, "ranks", r->comm->size);
-    put_text(j, "backend", r->be->name);
-    put_text(j, "precision", precision_name(r));
-    put_text(j, "communicator", r->comm->name);
-    put_text(j, "model", r->config->model.name);
-    put_int(j, "n_res", s->n_res);
-    put_int(j, "n_seq", s->n_seq);
-    put_int(j, "n_extra", s->n_extra);
-    put_int(j, "n_template", s->n_template);
-    put(j, "seconds", r->seconds);
-    put(j, "not_hidden_seconds", waited(r));
-    put_int(j, "peak_bytes", (int64_t)r->prediction.peak_bytes);
-    put_int(j, "arena_bytes", (int64_t)r->plan.arena_bytes);
-    put_int(j, "chunk_bytes", r->plan.chunk_bytes);
-    put(j, "planned_sent_bytes", r->plan.sent_bytes_per_pass);
-    put(j, "mean_plddt", (double)r->prediction.mean_plddt);
-    put(j, "positions_rms", rms(r, "structure_module/final_atom_positions"));
-    put(j, "distogram_rms", rms(r, "distogram/logits"));
+    ff_json_put_int(j, "ranks", r->comm->size);
+    ff_json_put_string(j, "backend", r->be->name);
+    ff_json_put_string(j, "precision", precision_name(r));
+    ff_json_put_string(j, "communicator", r->comm->name);
+    ff_json_put_string(j, "model", r->config->model.name);
+    ff_json_put_int(j, "n_res", s->n_res);
+    ff_json_put_int(j, "n_seq", s->n_seq);
+    ff_json_put_int(j, "n_extra", s->n_extra);
+    ff_json_put_int(j, "n_template", s->n_template);
+    ff_json_put_double(j, "seconds", r->seconds);
+    ff_json_put_double(j, "not_hidden_seconds", waited(r));
+    ff_json_put_int(j, "peak_bytes", (int64_t)r->prediction.peak_bytes);
+    ff_json_put_int(j, "arena_bytes", (int64_t)r->plan.arena_bytes);
+    ff_json_put_int(j, "chunk_bytes", r->plan.chunk_bytes);
+    ff_json_put_double(j, "planned_sent_bytes", r->plan.sent_bytes_per_pass);
+    ff_json_put_double(j, "mean_plddt", (double)r->prediction.mean_plddt);
+    ff_json_put_double(j, "positions_rms", rms(r, "structure_module/final_atom_positions"));
+    ff_json_put_double(j, "distogram_rms", rms(r, "distogram/logits"));
     ff_json_key(j, "collectives");
     ff_json_begin_array(j);
     for (int k = 0; k < FF_COLLECTIVE_COUNT && r->comm->size > 1; k++) {
         ff_json_begin_object(j);
-        put_text(j, "name", collective_names[k]);
-        put_int(j, "calls", r->stats.calls[k]);
-        put(j, "sent_bytes", r->stats.bytes[k]);
-        put(j, "total_seconds", r->stats.seconds[k]);
-        put(j, "waited_seconds", r->stats.wait[k]);
-        put(j, "bus_bytes_per_second", bus_bandwidth(r, k));
+        ff_json_put_string(j, "name", collective_names[k]);
+        ff_json_put_int(j, "calls", r->stats.calls[k]);
+        ff_json_put_double(j, "sent_bytes", r->stats.bytes[k]);
+        ff_json_put_double(j, "total_seconds", r->stats.seconds[k]);
+        ff_json_put_double(j, "waited_seconds", r->stats.wait[k]);
+        ff_json_put_double(j, "bus_bytes_per_second", bus_bandwidth(r, k));
         ff_json_end_object(j);
     }
     ff_json_end_array(j);

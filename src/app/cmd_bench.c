@@ -99,38 +99,20 @@ static void print_rates(const struct bench *b, const struct ff_cost *c, double s
 
 static const char rate_head[] = "  TFLOP/s     GB/s    roof";
 
-static void add_double(struct ff_json *j, const char *key, double value)
-{
-    ff_json_key(j, key);
-    ff_json_double(j, value);
-}
-
-static void add_int(struct ff_json *j, const char *key, int64_t value)
-{
-    ff_json_key(j, key);
-    ff_json_int(j, value);
-}
-
-static void add_string(struct ff_json *j, const char *key, const char *value)
-{
-    ff_json_key(j, key);
-    ff_json_string(j, value);
-}
-
 /* seconds is the median. */
 static void add_times(const struct bench *b, const struct ff_cost *c, const struct ff_bench_times *t)
 {
     struct ff_json *j = b->json;
-    add_double(j, "flops", c->flops);
-    add_double(j, "bytes", c->bytes);
+    ff_json_put_double(j, "flops", c->flops);
+    ff_json_put_double(j, "bytes", c->bytes);
     ff_json_key(j, "seconds");
     if (t->runs == 0)
         ff_json_null(j);
     else
         ff_json_double(j, t->median);
-    add_double(j, "best_seconds", t->best);
-    add_double(j, "issue_seconds", t->issue);
-    add_int(j, "runs", t->runs);
+    ff_json_put_double(j, "best_seconds", t->best);
+    ff_json_put_double(j, "issue_seconds", t->issue);
+    ff_json_put_int(j, "runs", t->runs);
     ff_json_key(j, "of_roof");
     ff_json_fixed(j, of_roof(&b->machine, c, t->median), 4);
 }
@@ -142,9 +124,9 @@ static void print_case(const struct bench *b, const struct ff_bench_case *c, con
     shape_text(&c->call, shape, sizeof shape);
     if (b->json != NULL) {
         ff_json_begin_object(b->json);
-        add_string(b->json, "layer", c->where);
-        add_string(b->json, "operation", name);
-        add_string(b->json, "sizes", shape);
+        ff_json_put_string(b->json, "layer", c->where);
+        ff_json_put_string(b->json, "operation", name);
+        ff_json_put_string(b->json, "sizes", shape);
         add_times(b, &t->cost, &t->times);
         ff_json_end_object(b->json);
         return;
@@ -175,25 +157,25 @@ static void print_head(const struct bench *b)
         return;
     }
     ff_json_begin_object(j);
-    add_string(j, "model", b->config->model.name);
-    add_string(j, "backend", b->be->name);
-    add_string(j, "precision", ff_precision_name(b->be->precision));
-    add_int(j, "n_res", s->n_res);
-    add_int(j, "n_seq", s->n_seq);
-    add_int(j, "n_extra", s->n_extra);
-    add_int(j, "n_template", s->n_template);
-    add_double(j, "product_flops_per_second", b->machine.flops);
-    add_double(j, "copy_bytes_per_second", b->machine.bytes);
-    add_string(j, "caches", flooded ? "overwritten before every run" : "left as they are");
+    ff_json_put_string(j, "model", b->config->model.name);
+    ff_json_put_string(j, "backend", b->be->name);
+    ff_json_put_string(j, "precision", ff_precision_name(b->be->precision));
+    ff_json_put_int(j, "n_res", s->n_res);
+    ff_json_put_int(j, "n_seq", s->n_seq);
+    ff_json_put_int(j, "n_extra", s->n_extra);
+    ff_json_put_int(j, "n_template", s->n_template);
+    ff_json_put_double(j, "product_flops_per_second", b->machine.flops);
+    ff_json_put_double(j, "copy_bytes_per_second", b->machine.bytes);
+    ff_json_put_string(j, "caches", flooded ? "overwritten before every run" : "left as they are");
 }
 
 static void print_block(const struct bench *b, const struct ff_bench_block *x)
 {
     if (b->json != NULL) {
         ff_json_begin_object(b->json);
-        add_int(b->json, "n_seq", x->n_seq);
-        add_int(b->json, "n_res", x->n_res);
-        add_int(b->json, "memory_bytes", (int64_t)x->bytes);
+        ff_json_put_int(b->json, "n_seq", x->n_seq);
+        ff_json_put_int(b->json, "n_res", x->n_res);
+        ff_json_put_int(b->json, "memory_bytes", (int64_t)x->bytes);
         add_times(b, &x->cost, &x->times);
         ff_json_end_object(b->json);
         return;
@@ -223,10 +205,10 @@ static void print_part(const struct bench *b, const char *name, const struct ff_
     }
     ff_json_key(j, name);
     ff_json_begin_object(j);
-    add_int(j, "calls", c->calls);
-    add_double(j, "seconds", s);
-    add_double(j, "flops", c->flops);
-    add_double(j, "bytes", c->bytes);
+    ff_json_put_int(j, "calls", c->calls);
+    ff_json_put_double(j, "seconds", s);
+    ff_json_put_double(j, "flops", c->flops);
+    ff_json_put_double(j, "bytes", c->bytes);
     ff_json_end_object(j);
 }
 
@@ -244,14 +226,14 @@ static void print_pass_head(const struct bench *b, const struct ff_bench_pass *p
     }
     ff_json_key(j, "pass");
     ff_json_begin_object(j);
-    add_double(j, "seconds", p->times.median);
-    add_double(j, "best_seconds", p->times.best);
-    add_int(j, "runs", p->times.runs);
-    add_double(j, "seconds_with_logits", p->with_logits);
-    add_double(j, "profiled_seconds", p->profiled);
-    add_double(j, "features_seconds", p->features);
-    add_double(j, "parameters_seconds", p->parameters);
-    add_int(j, "peak_bytes", (int64_t)p->peak_bytes);
+    ff_json_put_double(j, "seconds", p->times.median);
+    ff_json_put_double(j, "best_seconds", p->times.best);
+    ff_json_put_int(j, "runs", p->times.runs);
+    ff_json_put_double(j, "seconds_with_logits", p->with_logits);
+    ff_json_put_double(j, "profiled_seconds", p->profiled);
+    ff_json_put_double(j, "features_seconds", p->features);
+    ff_json_put_double(j, "parameters_seconds", p->parameters);
+    ff_json_put_int(j, "peak_bytes", (int64_t)p->peak_bytes);
 }
 
 static void print_pass(const struct bench *b, const struct ff_bench_pass *p)

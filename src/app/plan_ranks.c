@@ -82,15 +82,9 @@ void ff_plan_ranks_print(const struct ff_plan_ranks *r, const struct ff_machine_
     }
 }
 
-static void put(struct ff_json *j, const char *key, double value)
-{
-    ff_json_key(j, key);
-    ff_json_double(j, value);
-}
-
 void ff_plan_ranks_json(const struct ff_plan_ranks *r, const struct ff_machine_rates *rates, struct ff_json *j)
 {
-    put(j, "link_bytes_per_second", rates->link);
+    ff_json_put_double(j, "link_bytes_per_second", rates->link);
     ff_json_key(j, "ranks_of_auto");
     ff_json_int(j, r->rows[r->chosen].n_rank);
     ff_json_key(j, "ranks");
@@ -105,11 +99,11 @@ void ff_plan_ranks_json(const struct ff_plan_ranks *r, const struct ff_machine_r
         if (row->fits) {
             ff_json_key(j, "rank_bytes");
             ff_json_int(j, (int64_t)row->plan.total_bytes);
-            put(j, "sent_bytes_per_block", block_bytes(&row->plan));
-            put(j, "sent_bytes_per_pass", row->plan.sent_bytes_per_pass);
-            put(j, "compute_seconds", row->pass.compute);
-            put(j, "communication_seconds", row->pass.communication);
-            put(j, "efficiency", row->efficiency);
+            ff_json_put_double(j, "sent_bytes_per_block", block_bytes(&row->plan));
+            ff_json_put_double(j, "sent_bytes_per_pass", row->plan.sent_bytes_per_pass);
+            ff_json_put_double(j, "compute_seconds", row->pass.compute);
+            ff_json_put_double(j, "communication_seconds", row->pass.communication);
+            ff_json_put_double(j, "efficiency", row->efficiency);
         }
         ff_json_end_object(j);
     }

@@ -246,6 +246,24 @@ void ff_json_double(struct ff_json *j, double v)
     put_double(j->out, v);
 }
 
+void ff_json_put_string(struct ff_json *j, const char *key, const char *s)
+{
+    ff_json_key(j, key);
+    ff_json_string(j, s);
+}
+
+void ff_json_put_int(struct ff_json *j, const char *key, int64_t v)
+{
+    ff_json_key(j, key);
+    ff_json_int(j, v);
+}
+
+void ff_json_put_double(struct ff_json *j, const char *key, double v)
+{
+    ff_json_key(j, key);
+    ff_json_double(j, v);
+}
+
 /* The common case of matrices with millions of small numbers, ten times faster than printf. Gives up (false) near a
  * tie, where the product below might round to the wrong side of it. */
 static bool put_small_fixed(struct ff_strbuf *out, double v, int decimals)

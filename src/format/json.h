@@ -30,6 +30,10 @@ void ff_json_string(struct ff_json *j, const char *s);   /* NULL writes null */
 void ff_json_int(struct ff_json *j, int64_t v);
 void ff_json_bool(struct ff_json *j, bool v);
 void ff_json_double(struct ff_json *j, double v);                  /* shortest text that reads back equal */
+/* A key with its value. */
+void ff_json_put_string(struct ff_json *j, const char *key, const char *s);
+void ff_json_put_int(struct ff_json *j, const char *key, int64_t v);
+void ff_json_put_double(struct ff_json *j, const char *key, double v);
 void ff_json_fixed(struct ff_json *j, double v, int decimals);     /* as Python's round(v, decimals): 1.0, 0.25 */
 void ff_json_null(struct ff_json *j);
 
