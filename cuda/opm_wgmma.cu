@@ -14,13 +14,14 @@
 
 namespace {
 
-constexpr int k_step = 64, stages = 6, ahead = stages - 2, steps = opm_outer * opm_outer / k_step;
+constexpr int k_step = 64, stages = 6;
 constexpr unsigned p_bytes = opm_rows * 128, w_bytes = k_step * opm_channels * 2, stage_bytes = p_bytes + w_bytes;
 constexpr size_t shared_bytes = stages * stage_bytes + 1024;     /* the stages begin at a multiple of 1024 */
 
 __global__ void __launch_bounds__(opm_threads) mean_wgmma_kernel(const __grid_constant__ opm_mean_args a)
 {
 #ifdef FF_HAVE_WGMMA
+    constexpr int ahead = stages - 2, steps = opm_outer * opm_outer / k_step;
     extern __shared__ uint4 shared_memory[];
     __shared__ int count[2][opm_rows];
     const unsigned base = (shared_address(shared_memory) + 1023) / 1024 * 1024;
