@@ -48,8 +48,8 @@ cuda_src := backend gemm dense_fp32 layernorm elementwise linear linear_wgmma pa
   attention_bf16 attention_fp32 global_attention global_attention_fused template_attention transition transition_fused \
   transition_wgmma triangle triangle_fused triangle_float32 triangle_wgmma opm opm_float32 opm_wgmma embed ipa \
   geometry heads
-cuda_headers := common device ptx wgmma mma tf32 attention opm global_attention_fused transition_fused triangle_fused \
-  rows_wgmma dense_wgmma dense_fp32
+cuda_headers := common device ptx wgmma mma tf32 split attention opm global_attention_fused transition_fused \
+  triangle_fused rows_wgmma dense_wgmma dense_fp32
 # Where NCCL is.
 nccl_src := comm_nccl
 

@@ -58,6 +58,22 @@ __device__ __forceinline__ unsigned to_tf32(float x)
     return r;
 }
 
+/* Two float16 numbers of 4 bytes, the first in the lower half, rounded to nearest; and back. */
+__device__ __forceinline__ unsigned pack_f16(float x, float y)
+{
+    unsigned r;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(y), "f"(x));
+    return r;
+}
+__device__ __forceinline__ float2 unpack_f16(unsigned v)
+{
+    float2 r;
+    asm("{ .reg .b16 x, y; mov.b32 {x, y}, %2; cvt.f32.f16 %0, x; cvt.f32.f16 %1, y; }"
+        : "=f"(r.x), "=f"(r.y)
+        : "r"(v));
+    return r;
+}
+
 /* 2^x on the special function unit; 0 for results below the normal numbers. */
 __device__ __forceinline__ float exp2_fast(float x)
 {
@@ -111,6 +127,21 @@ __device__ __forceinline__ void barrier_wait(uint64_t *b, unsigned parity)
 {
     while (!barrier_over(b, parity)) {
     }
+}
+
+/* Copies of any size (sm_90), a multiple of 16 bytes, by the engine for them: one thread says how many bytes the phase
+ * of a barrier waits for, which is its arrival, and begins the copies. */
+__device__ __forceinline__ void barrier_expect(uint64_t *b, unsigned bytes)
+{
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(b)), "r"(bytes)
+                 : "memory");
+}
+__device__ __forceinline__ void bulk_copy(void *to, const void *from, unsigned bytes, uint64_t *b)
+{
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+                     shared_address(to)),
+                 "l"(from), "r"(bytes), "r"(shared_address(b))
+                 : "memory");
 }
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * wgmma: the matrix products of a warpgroup (sm_90a): four warps, D [64, N] += A [64, 16] B [16, N], bf16 with float32
- * sums. B lies in shared memory, A there or in registers. The emulator of the tests has its own file of this name.
+ * wgmma: the matrix products of a warpgroup (sm_90a): four warps, D [64, N] += A [64, 16] B [16, N], bf16 or float16
+ * with float32 sums. B lies in shared memory, A there or in registers. The emulator of the tests has its own file of
+ * this name.
  *
  * Order of calls: wgmma_fence - products - wgmma_commit - wgmma_wait<groups that may be under way>; until then neither
  * D, nor A's registers, nor the operands in shared memory may be touched. What ordinary stores or copy16_async put
@@ -27,6 +28,7 @@
 #endif
 
 enum wgmma_major { WGMMA_K_MAJOR = 0, WGMMA_MN_MAJOR = 1 };
+enum wgmma_type { WGMMA_BF16, WGMMA_F16 };       /* of A and B */
 
 /* Where byte `at` of a tile with rows of ROW bytes lies. */
 template <int ROW> __host__ __device__ __forceinline__ unsigned wgmma_swizzled(unsigned at)
@@ -101,30 +103,33 @@ template <int n> __device__ __forceinline__ void wgmma_use(float (&d)[n])
     "%103, %104, %105, %106, %107, %108, %109, %110, %111, %112, %113, %114, %115, %116, %117, %118, " \
     "%119, %120, %121, %122, %123, %124, %125, %126, %127"
 
-template <int N> struct wgmma_product;
+template <int N, enum wgmma_type type> struct wgmma_product;
 
 /* REGS registers of D; then, for ss, the descriptions of A and B, for rs four registers and B; then whether to add. */
-#define FF_WGMMA(N, REGS, S0, S1, S2, S3, S4, S5, S6)                                                                 \
-    template <> struct wgmma_product<N> {                                                                             \
-        template <int a_major, int b_major>                                                                           \
-        static __device__ __forceinline__ void ss(float (&d)[REGS], uint64_t a, uint64_t b, bool add)                 \
-        {                                                                                                             \
-            asm volatile("{ .reg .pred p; setp.ne.b32 p, %" #S2 ", 0; "                                               \
-                         "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32.bf16.bf16 {" FF_R##REGS "}, %" #S0 ", %" #S1 \
-                         ", p, 1, 1, %" #S3 ", %" #S4 "; }"                                                           \
-                         : FF_D##REGS(0)                                                                              \
-                         : "l"(a), "l"(b), "r"((int)add), "n"(a_major), "n"(b_major));                                \
-        }                                                                                                             \
-        template <int b_major>                                                                                        \
-        static __device__ __forceinline__ void rs(float (&d)[REGS], const unsigned (&a)[4], uint64_t b, bool add)     \
-        {                                                                                                             \
-            asm volatile("{ .reg .pred p; setp.ne.b32 p, %" #S5 ", 0; "                                               \
-                         "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32.bf16.bf16 {" FF_R##REGS "}, {%" #S0          \
-                         ", %" #S1 ", %" #S2 ", %" #S3 "}, %" #S4 ", p, 1, 1, %" #S6 "; }"                            \
-                         : FF_D##REGS(0)                                                                              \
-                         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"((int)add), "n"(b_major));          \
-        }                                                                                                             \
+#define FF_WGMMA_OF(TYPE, NAME, N, REGS, S0, S1, S2, S3, S4, S5, S6)                                               \
+    template <> struct wgmma_product<N, TYPE> {                                                                    \
+        template <int a_major, int b_major>                                                                        \
+        static __device__ __forceinline__ void ss(float (&d)[REGS], uint64_t a, uint64_t b, bool add)              \
+        {                                                                                                          \
+            asm volatile("{ .reg .pred p; setp.ne.b32 p, %" #S2 ", 0; "                                            \
+                         "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." NAME "." NAME " {" FF_R##REGS "}, %" #S0 \
+                         ", %" #S1 ", p, 1, 1, %" #S3 ", %" #S4 "; }"                                              \
+                         : FF_D##REGS(0)                                                                           \
+                         : "l"(a), "l"(b), "r"((int)add), "n"(a_major), "n"(b_major));                             \
+        }                                                                                                          \
+        template <int b_major>                                                                                     \
+        static __device__ __forceinline__ void rs(float (&d)[REGS], const unsigned (&a)[4], uint64_t b, bool add)  \
+        {                                                                                                          \
+            asm volatile("{ .reg .pred p; setp.ne.b32 p, %" #S5 ", 0; "                                            \
+                         "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." NAME "." NAME " {" FF_R##REGS           \
+                         "}, {%" #S0 ", %" #S1 ", %" #S2 ", %" #S3 "}, %" #S4 ", p, 1, 1, %" #S6 "; }"             \
+                         : FF_D##REGS(0)                                                                           \
+                         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"((int)add), "n"(b_major));       \
+        }                                                                                                          \
     };
+#define FF_WGMMA(...)                             \
+    FF_WGMMA_OF(WGMMA_BF16, "bf16", __VA_ARGS__) \
+    FF_WGMMA_OF(WGMMA_F16, "f16", __VA_ARGS__)
 FF_WGMMA(8, 4, 4, 5, 6, 7, 8, 9, 10)
 FF_WGMMA(16, 8, 8, 9, 10, 11, 12, 13, 14)
 FF_WGMMA(24, 12, 12, 13, 14, 15, 16, 17, 18)
@@ -135,15 +140,15 @@ FF_WGMMA(128, 64, 64, 65, 66, 67, 68, 69, 70)
 FF_WGMMA(256, 128, 128, 129, 130, 131, 132, 133, 134)
 
 /* d [64, N] (+)= A B of sixteen k. */
-template <int N, int a_major, int b_major>
+template <int N, int a_major, int b_major, enum wgmma_type type = WGMMA_BF16>
 __device__ __forceinline__ void wgmma_ss(float (&d)[N / 2], uint64_t a, uint64_t b, bool add = true)
 {
-    wgmma_product<N>::template ss<a_major, b_major>(d, a, b, add);
+    wgmma_product<N, type>::template ss<a_major, b_major>(d, a, b, add);
 }
-template <int N, int b_major>
+template <int N, int b_major, enum wgmma_type type = WGMMA_BF16>
 __device__ __forceinline__ void wgmma_rs(float (&d)[N / 2], const unsigned (&a)[4], uint64_t b, bool add = true)
 {
-    wgmma_product<N>::template rs<b_major>(d, a, b, add);
+    wgmma_product<N, type>::template rs<b_major>(d, a, b, add);
 }
 #endif
 

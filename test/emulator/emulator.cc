@@ -6,6 +6,7 @@
 #include <ucontext.h>
 
 #include <algorithm>
+#include <map>
 #include <vector>
 
 #include "cublasLt.h"
@@ -145,11 +146,40 @@ struct phase_barrier {
 };
 static_assert(sizeof(phase_barrier) == sizeof(uint64_t), "as on the GPU");
 
+/* Copies of any size under way, and the bytes that barriers wait for besides arrivals. */
+struct bulk {
+    char *to;
+    std::vector<char> data;
+    uint64_t *barrier;
+};
+std::vector<bulk> bulks;
+std::map<uint64_t *, int64_t> owed;
+
+void end_phase_if_complete(uint64_t *b)
+{
+    phase_barrier *p = (phase_barrier *)b;
+    if (p->missing > 0 || owed[b] != 0)
+        return;
+    p->missing = p->arrivals;
+    p->phase++;
+}
+
+void make_bulk_copies()
+{
+    for (const bulk &c : bulks) {
+        memcpy(c.to, c.data.data(), c.data.size());
+        owed[c.barrier] -= (int64_t)c.data.size();
+        end_phase_if_complete(c.barrier);
+    }
+    bulks.clear();
+}
+
 bool phase_over(const uint64_t *b, unsigned parity) { return (((const phase_barrier *)b)->phase & 1) != parity; }
 
 bool open_phases()
 {
     bool opened = false;
+    make_bulk_copies();
     for (int i = 0; i < n_thread; i++)
         if (threads[i].at == AT_PHASE && phase_over(threads[i].phase, threads[i].phase_parity)) {
             threads[i].at = READY;
@@ -187,6 +217,8 @@ void run_block()
         for (int i = 0; i < n_thread; i++)
             if (threads[i].at != DONE && threads[i].at != READY)
                 fail("threads wait for others that have left");
+        if (!bulks.empty())
+            fail("a block ended without waiting for its copies");
         if (!ran)
             return;
     }
@@ -232,6 +264,7 @@ void barrier_start(uint64_t *b, unsigned arrivals)
     if (arrivals < 1 || arrivals > MAX_THREADS || (uintptr_t)b % sizeof *b != 0)
         fail("a barrier that no GPU has");
     *(phase_barrier *)b = {(uint16_t)arrivals, (uint16_t)arrivals, 0};
+    owed[b] = 0;
 }
 
 void barrier_arrive(uint64_t *b)
@@ -239,10 +272,22 @@ void barrier_arrive(uint64_t *b)
     phase_barrier *p = (phase_barrier *)b;
     if (p->missing == 0 || p->missing > p->arrivals)
         fail("arrival at a barrier that was not started");
-    if (--p->missing > 0)
-        return;
-    p->missing = p->arrivals;
-    p->phase++;
+    p->missing--;
+    end_phase_if_complete(b);
+}
+
+void barrier_expect(uint64_t *b, unsigned bytes)
+{
+    owed[b] += bytes;
+    barrier_arrive(b);
+}
+
+void bulk_copy(void *to, const void *from, unsigned bytes, uint64_t *b)
+{
+    if ((uintptr_t)to % 16 != 0 || (uintptr_t)from % 16 != 0 || bytes % 16 != 0 || owed[b] < (int64_t)bytes)
+        fail("a copy that is misaligned or that nobody waits for");
+    bulks.push_back({(char *)to, std::vector<char>((const char *)from, (const char *)from + bytes), b});
+    memset(to, 0xff, bytes);
 }
 
 bool barrier_over(uint64_t *b, unsigned parity) { return phase_over(b, parity); }

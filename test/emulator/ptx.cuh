@@ -84,6 +84,20 @@ static inline unsigned to_tf32(float x)
     return (b & 0x7f800000u) == 0x7f800000u ? b : (b + 0x1000u) & 0xffffe000u;
 }
 
+static inline unsigned pack_f16(float x, float y)
+{
+    const _Float16 pair[2] = {(_Float16)x, (_Float16)y};
+    unsigned r;
+    memcpy(&r, pair, sizeof r);
+    return r;
+}
+static inline float2 unpack_f16(unsigned v)
+{
+    _Float16 pair[2];
+    memcpy(pair, &v, sizeof pair);
+    return {(float)pair[0], (float)pair[1]};
+}
+
 static inline float exp2_fast(float x) { return exp2f(x); }
 
 void copy16_async(void *to, const void *from, bool there);
@@ -99,6 +113,8 @@ void barrier_start(uint64_t *b, unsigned arrivals);
 void barrier_arrive(uint64_t *b);
 bool barrier_over(uint64_t *b, unsigned parity);
 void barrier_wait(uint64_t *b, unsigned parity);
+void barrier_expect(uint64_t *b, unsigned bytes);
+void bulk_copy(void *to, const void *from, unsigned bytes, uint64_t *b);
 
 static inline void prefetch_line(const void *) {}
 
