@@ -78,7 +78,7 @@ cli_tests := help config bench params doctor search mmseqs databases predict bad
 test_support := golden/golden op/cases op/ref_general op/ref_attention op/ref_triangle op/ref_embed op/ref_structure \
   op/ref_heads
 
-bench_programs := ranks
+bench_programs := ranks stockholm
 
 # ---- where things go ------------------------------------------------------------------------------------------------
 prefix ?= /usr/local

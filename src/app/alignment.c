@@ -3,12 +3,9 @@
  */
 #include "app/alignment.h"
 
-#include <stdlib.h>
-
 #include "bio/a3m.h"
 #include "bio/lines.h"
 #include "bio/stockholm.h"
-#include "format/gzip.h"
 
 static bool is_stockholm(const char *text, size_t len)
 {
@@ -20,15 +17,9 @@ static bool is_stockholm(const char *text, size_t len)
     return false;
 }
 
-ff_status ff_alignment_parse(const char *name, const char *text, size_t len, const char *sequence, int max_rows,
-                             struct ff_msa *ret)
+/* st: of parsing, which left ret free if it failed. */
+static ff_status check(ff_status st, const char *name, const char *sequence, struct ff_msa *ret)
 {
-    *ret = (struct ff_msa){0};
-    ff_status st;
-    if (is_stockholm(text, len))
-        st = ff_stockholm_parse(name, text, len, max_rows, ret);
-    else
-        st = ff_a3m_parse(name, text, len, max_rows, ret);
     if (st == FF_OK)
         st = ff_msa_check_query(ret, sequence, name);
     if (st != FF_OK)
@@ -36,13 +27,17 @@ ff_status ff_alignment_parse(const char *name, const char *text, size_t len, con
     return st;
 }
 
-ff_status ff_alignment_load(const char *path, const char *sequence, int max_rows, struct ff_msa *ret)
+ff_status ff_alignment_parse(const char *name, const char *text, size_t len, const char *sequence, int max_rows,
+                             struct ff_msa *ret)
 {
-    *ret = (struct ff_msa){0};
-    char *text;
-    size_t len;
-    FF_TRY(ff_gzip_read_file(path, &text, &len));
-    ff_status st = ff_alignment_parse(path, text, len, sequence, max_rows, ret);
-    free(text);
-    return st;
+    ff_status st = is_stockholm(text, len) ? ff_stockholm_parse(name, text, len, max_rows, ret)
+                                           : ff_a3m_parse(name, text, len, max_rows, ret);
+    return check(st, name, sequence, ret);
+}
+
+ff_status ff_alignment_spend(const char *name, char *text, size_t len, const char *sequence, struct ff_msa *ret)
+{
+    ff_status st = is_stockholm(text, len) ? ff_stockholm_spend(name, text, len, 0, ret)
+                                           : ff_a3m_parse(name, text, len, 0, ret);
+    return check(st, name, sequence, ret);
 }

@@ -10,12 +10,13 @@
 #include "base/status.h"
 #include "bio/msa.h"
 
-/* Reads a Stockholm or A3M file (the first line decides, not the name; gzip too). max_rows 0: all rows. sequence: the
- * first row must be this query (ff_msa_check_query). FF_EMISSING, FF_EIO, FF_EINPUT. */
-ff_status ff_alignment_load(const char *path, const char *sequence, int max_rows, struct ff_msa *ret) FF_MUST_USE;
-
-/* The same of a text in memory; name is used in messages. */
+/* Stockholm or A3M: the first line decides. name is used in messages. max_rows 0: all rows. sequence: the first row
+ * must be this query (ff_msa_check_query). FF_EINPUT. */
 ff_status ff_alignment_parse(const char *name, const char *text, size_t len, const char *sequence, int max_rows,
+                             struct ff_msa *ret) FF_MUST_USE;
+
+/* The same, all rows, of a text whose bytes may be lost: a large Stockholm text is used up on the way. */
+ff_status ff_alignment_spend(const char *name, char *text, size_t len, const char *sequence,
                              struct ff_msa *ret) FF_MUST_USE;
 
 #endif

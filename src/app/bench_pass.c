@@ -19,12 +19,12 @@ static void make_msa(const struct ff_input_shape *shape, struct ff_rng *r, struc
     int n = shape->n_res, rows = shape->n_seq + shape->n_extra;
     size_t size = (size_t)rows * (size_t)n;
     *ret = (struct ff_msa){.n_row = rows, .n_col = n, .letters = ff_xmalloc(size),
-                           .deletions = FF_NEW_ARRAY(uint16_t, size),
                            .descriptions = FF_NEW_ARRAY(char *, (size_t)rows)};
     for (size_t i = 0; i < size; i++) {
         bool query = i < (size_t)n;
         ret->letters[i] = query || ff_rng_below(r, 2) == 0 ? letters[ff_rng_below(r, 20)] : ret->letters[i % (size_t)n];
-        ret->deletions[i] = !query && ff_rng_below(r, 50) == 0 ? 3 : 0;
+        if (!query && ff_rng_below(r, 50) == 0)
+            ff_msa_add_deletions(ret, (int)(i / (size_t)n), (int)(i % (size_t)n), 3);
     }
     for (int i = 0; i < rows; i++)
         ret->descriptions[i] = ff_xasprintf("row%d", i);

@@ -85,20 +85,21 @@ static bool has_residue(const struct ff_msa *m, int row, int from, int to)
 }
 
 /* Columns [from, to) of a row as a new row of part, which has room for it. */
-static void add_part(const struct ff_msa *whole, int row, int from, int to, struct ff_msa *part)
+static void add_part(const struct ff_msa *whole, int row, const int32_t *deletions /* [n_col] of the row */, int from,
+                     int to, struct ff_msa *part)
 {
-    size_t n = (size_t)(to - from), at = (size_t)part->n_row * n, source = (size_t)row * (size_t)whole->n_col;
-    memcpy(part->letters + at, whole->letters + source + from, n);
-    memcpy(part->deletions + at, whole->deletions + source + from, n * sizeof *part->deletions);
+    size_t n = (size_t)(to - from);
+    memcpy(part->letters + (size_t)part->n_row * n, ff_msa_row(whole, row) + from, n);
+    for (int i = from; i < to; i++)
+        if (deletions[i] > 0)
+            ff_msa_add_deletions(part, part->n_row, i - from, deletions[i]);
     part->descriptions[part->n_row++] = ff_xstrdup(whole->descriptions[row]);
 }
 
 static void reserve(struct ff_msa *part, int n_row, int n_col)
 {
-    size_t n = (size_t)n_row * (size_t)n_col;
     *part = (struct ff_msa){.n_col = n_col};
-    part->letters = ff_xmalloc(n);
-    part->deletions = FF_NEW_ARRAY(uint16_t, n);
+    part->letters = ff_xmalloc((size_t)n_row * (size_t)n_col);
     part->descriptions = FF_NEW_ARRAY(char *, (size_t)n_row);
 }
 
@@ -121,22 +122,26 @@ static void cut(const struct ff_msa *whole, const struct ff_target *t, struct ff
             n_own[kind[r]]++;
     }
     for (int e = 0; e < t->n_entity; e++) {
-        int from = border[e], to = border[e + 1];
-        reserve(&ret->own[e], n_own[e] + 1, to - from);
-        reserve(&ret->paired[e], n_paired, to - from);
-        for (int r = 0; r < whole->n_row; r++) {
+        reserve(&ret->own[e], n_own[e] + 1, border[e + 1] - border[e]);
+        reserve(&ret->paired[e], n_paired, border[e + 1] - border[e]);
+    }
+    int32_t *deletions = FF_NEW_ARRAY(int32_t, (size_t)whole->n_col);
+    for (int r = 0; r < whole->n_row; r++) {
+        ff_msa_deletions(whole, r, deletions);
+        for (int e = 0; e < t->n_entity; e++) {
             if (kind[r] == e || r == 0)
-                add_part(whole, r, from, to, &ret->own[e]);
+                add_part(whole, r, deletions, border[e], border[e + 1], &ret->own[e]);
             if (kind[r] == t->n_entity)
-                add_part(whole, r, from, to, &ret->paired[e]);
+                add_part(whole, r, deletions, border[e], border[e + 1], &ret->paired[e]);
         }
     }
+    free(deletions);
     free(kind);
     free(n_own);
     free(border);
 }
 
-static ff_status load_complex(const char *path, const char *text, size_t len, const struct ff_target *t,
+static ff_status load_complex(const char *path, char *text, size_t len, const struct ff_target *t,
                               struct ff_user_msa *ret)
 {
     struct ff_lines it;
@@ -154,7 +159,7 @@ static ff_status load_complex(const char *path, const char *text, size_t len, co
     for (int e = 0; e < t->n_entity; e++)
         ff_strbuf_puts(&joined, ff_target_entity(t, e)->sequence);
     struct ff_msa whole;
-    ff_status st = ff_alignment_parse(path, text, len, ff_strbuf_cstr(&joined), 0, &whole);
+    ff_status st = ff_alignment_spend(path, text, len, ff_strbuf_cstr(&joined), &whole);
     ff_strbuf_free(&joined);
     FF_TRY(st);
     cut(&whole, t, ret);
@@ -173,7 +178,7 @@ ff_status ff_user_msa_load(const char *path, const struct ff_target *t, struct f
     ret->n_entity = t->n_entity;
     ret->own = FF_NEW_ARRAY(struct ff_msa, (size_t)t->n_entity);
     ret->paired = FF_NEW_ARRAY(struct ff_msa, (size_t)t->n_entity);
-    ff_status st = t->n_entity == 1 ? ff_alignment_parse(path, text, len, t->chains[0].sequence, 0, &ret->own[0])
+    ff_status st = t->n_entity == 1 ? ff_alignment_spend(path, text, len, t->chains[0].sequence, &ret->own[0])
                                     : load_complex(path, text, len, t, ret);
     free(text);
     if (st != FF_OK)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/status.h"
 
@@ -74,6 +75,14 @@ void *ff_xrealloc(void *p, size_t bytes)
 void *ff_xreallocarray(void *p, size_t count, size_t size)
 {
     return ff_xrealloc(p, checked_product(count, size));
+}
+
+void ff_discard(void *from, void *to)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t at = ((uintptr_t)from + page - 1) / page * page, end = (uintptr_t)to / page * page;
+    if (at < end)
+        (void)madvise((void *)at, end - at, MADV_DONTNEED);
 }
 
 char *ff_xstrdup(const char *s)

@@ -13,6 +13,8 @@ void *ff_xmalloc_large(size_t bytes);                /* on large pages where the
 void *ff_alloc_large(size_t bytes);                  /* the same; NULL when memory runs out */
 void *ff_xrealloc(void *p, size_t bytes);
 void *ff_xreallocarray(void *p, size_t count, size_t size); /* checks count * size */
+/* The whole pages of [from, to), a part of allocated memory, go back to the system; the contents are lost. */
+void ff_discard(void *from, void *to);
 char *ff_xstrdup(const char *s);
 char *ff_xstrndup(const char *s, size_t n);
 char *ff_xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

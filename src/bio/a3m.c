@@ -14,7 +14,7 @@ struct builder {
     const char *file;
     struct ff_msa *msa;
     int row_capacity;
-    size_t cell_capacity;        /* of letters and deletions */
+    size_t letter_capacity;
     int row_line;                /* line of the current row's header; 0: no row is open */
     int row_width;               /* match columns of the current row so far */
     int pending;                 /* insertions since the last match column */
@@ -73,19 +73,18 @@ static ff_status add_line(struct builder *b, const char *line, size_t len, int n
     /* All of a line may be match columns; room is made once, so that the loop below only stores. */
     size_t start = (size_t)m->n_row * (size_t)m->n_col;
     size_t need = start + (size_t)b->row_width + len;
-    if (need > b->cell_capacity) {
-        b->cell_capacity = need + need / 2 + 4096;
-        m->letters = ff_xrealloc(m->letters, b->cell_capacity);
-        m->deletions = ff_xreallocarray(m->deletions, b->cell_capacity, sizeof *m->deletions);
+    if (need > b->letter_capacity) {
+        b->letter_capacity = need + need / 2 + 4096;
+        m->letters = ff_xrealloc(m->letters, b->letter_capacity);
     }
     char *letters = m->letters + start;
-    uint16_t *deletions = m->deletions + start;
     int width = b->row_width, pending = b->pending;
     for (size_t i = 0; i < len; i++) {
         char c = line[i];
         if ((c >= 'A' && c <= 'Z') || c == '-') {
-            letters[width] = c;
-            deletions[width++] = ff_msa_deletions(pending);
+            if (pending > 0)
+                ff_msa_add_deletions(m, m->n_row, width, pending);
+            letters[width++] = c;
             pending = 0;
         } else if (c >= 'a' && c <= 'z') {
             pending++;

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/alloc.h"
+
 void ff_lines_init(struct ff_lines *it, const char *text, size_t len)
 {
     *it = (struct ff_lines){.next = text, .end = text + len};
@@ -12,10 +14,21 @@ void ff_lines_init(struct ff_lines *it, const char *text, size_t len)
         it->next += 3;
 }
 
+void ff_lines_init_spend(struct ff_lines *it, char *text, size_t len)
+{
+    ff_lines_init(it, text, len);
+    it->spent = text;
+}
+
 bool ff_lines_next(struct ff_lines *it)
 {
+    enum { STEP = 1 << 20 };
     if (it->next >= it->end)
         return false;
+    if (it->spent && it->next - it->spent >= STEP) {
+        ff_discard(it->spent, it->spent + STEP);
+        it->spent += STEP;
+    }
     /* The LF is remembered over the CRs before it, so that a text with CR line ends is scanned twice, not n times. */
     if (!it->feed || it->feed < it->next) {
         it->feed = memchr(it->next, '\n', (size_t)(it->end - it->next));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * lines: walks through the lines of a text in memory. Lines end with LF, CRLF or CR; a missing last line end is fine.
+ * A large text may be used up on the way: the memory of lines that were passed goes back to the system.
  */
 #ifndef FF_BIO_LINES_H
 #define FF_BIO_LINES_H
@@ -11,6 +12,7 @@ struct ff_lines {
     const char *next;        /* first byte that was not handed out */
     const char *end;
     const char *feed;        /* first LF at or behind next, end when there is none; NULL: not looked for yet */
+    char *spent;             /* of a text that is used up: its start, then what was not given back yet; else NULL */
     int number;              /* 1-based number of the current line */
     const char *line;        /* current line, not NUL-terminated, without its line end */
     size_t len;
@@ -18,6 +20,8 @@ struct ff_lines {
 
 /* Skips a UTF-8 byte order mark. */
 void ff_lines_init(struct ff_lines *it, const char *text, size_t len);
+/* The same of a text that is used up: what lies before the current line must not be read any more. */
+void ff_lines_init_spend(struct ff_lines *it, char *text, size_t len);
 bool ff_lines_next(struct ff_lines *it);              /* false at the end of the text */
 
 bool ff_lines_is_space(char c);                       /* space, tab, LF, CR, VT, FF, whatever the locale */

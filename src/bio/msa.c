@@ -8,13 +8,113 @@
 #include "bio/lines.h"
 #include "bio/residue.h"
 
+/* --- deletions --- */
+
+struct ff_deletion_piece {
+    int next;                    /* piece of the same row; 0: the last */
+    uint8_t bytes[12];           /* a distance is never 0, so a 0 in its place is the end */
+};
+
+struct ff_deletion_row {
+    int first, last;             /* pieces; 0: none */
+    int used;                    /* bytes of the last piece */
+    int end;                     /* behind the column that was set last */
+};
+
+static void add_piece(struct ff_deletions *d, struct ff_deletion_row *row)
+{
+    d->n_piece += d->n_piece == 0;
+    FF_GROW(d->pieces, d->n_piece, d->piece_capacity);
+    d->pieces[d->n_piece] = (struct ff_deletion_piece){0};
+    *(row->last == 0 ? &row->first : &d->pieces[row->last].next) = d->n_piece;
+    row->last = d->n_piece++;
+    row->used = 0;
+}
+
+static inline void put_byte(struct ff_deletions *d, struct ff_deletion_row *row, uint8_t byte)
+{
+    if (row->last == 0 || row->used == (int)sizeof d->pieces->bytes)
+        add_piece(d, row);
+    d->pieces[row->last].bytes[row->used++] = byte;
+}
+
+static inline void put_number(struct ff_deletions *d, struct ff_deletion_row *row, uint32_t n)
+{
+    for (; n >= 128; n >>= 7)
+        put_byte(d, row, (uint8_t)(n | 128));
+    put_byte(d, row, (uint8_t)n);
+}
+
+void ff_msa_add_deletions(struct ff_msa *m, int row, int column, int32_t n)
+{
+    struct ff_deletions *d = &m->deletions;
+    while (d->n_row <= row) {
+        FF_GROW(d->rows, d->n_row, d->row_capacity);
+        d->rows[d->n_row++] = (struct ff_deletion_row){0};
+    }
+    struct ff_deletion_row *r = &d->rows[row];
+    FF_ASSERT(column >= r->end && n > 0);
+    uint32_t step = (uint32_t)(column + 1 - r->end);
+    if (r->last != 0 && r->used + 2 <= (int)sizeof d->pieces->bytes && step < 128 && n < 128) {
+        d->pieces[r->last].bytes[r->used++] = (uint8_t)step;
+        d->pieces[r->last].bytes[r->used++] = (uint8_t)n;
+    } else {
+        put_number(d, r, step);
+        put_number(d, r, (uint32_t)n);
+    }
+    r->end = column + 1;
+}
+
+/* Where a row is read. */
+struct place {
+    const struct ff_deletions *d;
+    int piece, at;
+};
+
+static uint8_t get_byte(struct place *p)
+{
+    if (p->at == (int)sizeof p->d->pieces->bytes) {
+        p->piece = p->d->pieces[p->piece].next;
+        p->at = 0;
+    }
+    return p->piece == 0 ? 0 : p->d->pieces[p->piece].bytes[p->at++];
+}
+
+static uint32_t get_number(struct place *p)
+{
+    uint32_t n = 0;
+    for (int shift = 0;; shift += 7) {
+        uint32_t byte = get_byte(p);
+        n |= (byte & 127) << shift;
+        if (byte < 128)
+            return n;
+    }
+}
+
+void ff_msa_deletions(const struct ff_msa *m, int row, int32_t *ret)
+{
+    FF_ASSERT(row >= 0 && row < m->n_row);
+    memset(ret, 0, (size_t)m->n_col * sizeof *ret);
+    if (row >= m->deletions.n_row)
+        return;
+    struct place p = {&m->deletions, m->deletions.rows[row].first, 0};
+    uint32_t step;
+    for (size_t end = 0; (step = get_number(&p)) > 0;) {
+        end += step;
+        ret[end - 1] = (int32_t)get_number(&p);
+    }
+}
+
+/* --- alignments --- */
+
 void ff_msa_free(struct ff_msa *m)
 {
     for (int i = 0; i < m->n_row; i++)
         free(m->descriptions[i]);
     free(m->descriptions);
     free(m->letters);
-    free(m->deletions);
+    free(m->deletions.rows);
+    free(m->deletions.pieces);
     *m = (struct ff_msa){0};
 }
 
@@ -37,10 +137,7 @@ void ff_msa_from_query(const char *sequence, const char *description, struct ff_
 {
     size_t n = strlen(sequence);
     FF_ASSERT(n <= INT32_MAX);
-    ret->n_row = 1;
-    ret->n_col = (int)n;
-    ret->letters = ff_xstrdup(sequence);
-    ret->deletions = FF_NEW_ARRAY(uint16_t, n ? n : 1);
+    *ret = (struct ff_msa){.n_row = 1, .n_col = (int)n, .letters = ff_xstrdup(sequence)};
     ret->descriptions = FF_NEW_ARRAY(char *, 1);
     ret->descriptions[0] = ff_xstrdup(description ? description : "");
 }

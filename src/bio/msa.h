@@ -2,7 +2,7 @@
  * msa: a multiple sequence alignment against a query, as every stage after the parsers sees it.
  *
  * Row 0 is the query. Columns are the query's residues: insertions relative to it were removed by the parser and are
- * counted in deletions. Text forms live in bio/a3m and bio/stockholm.
+ * counted as deletions. Text forms live in bio/a3m and bio/stockholm.
  */
 #ifndef FF_BIO_MSA_H
 #define FF_BIO_MSA_H
@@ -11,26 +11,32 @@
 
 #include "base/status.h"
 
-/* Longer than any protein is known to be (titin has some 35,000 residues), so published numbers are never cut here; the
- * largest in the golden data is 62. */
-enum { FF_MSA_MOST = UINT16_MAX };
-
-static inline uint16_t ff_msa_deletions(int32_t n)
-{
-    return (uint16_t)(n < FF_MSA_MOST ? n : FF_MSA_MOST);
-}
+/* Numbers of deletions that are not 0, few among many columns: a chain of pieces for each row, in which every number
+ * follows its distance from the column of the one before, both in base 128, mostly a byte each. Rows may grow side by
+ * side, as the blocks of a Stockholm file let them. {0} has none. */
+struct ff_deletions {
+    struct ff_deletion_row *rows;       /* [n_row]; rows beyond have none */
+    int n_row;
+    int row_capacity;
+    struct ff_deletion_piece *pieces;   /* [n_piece], of all rows; the first is not used */
+    int n_piece;
+    int piece_capacity;
+};
 
 struct ff_msa {
     int n_row;
     int n_col;
     char *letters;          /* [n_row, n_col] upper-case residue letters and '-'; no NULs between rows */
-    uint16_t *deletions;    /* [n_row, n_col] residues inserted to the left of the column; FF_MSA_MOST for more */
+    struct ff_deletions deletions;   /* residues inserted to the left of columns: ff_msa_deletions */
     char **descriptions;    /* [n_row] FASTA header or Stockholm name, never NULL */
 };
 
 void ff_msa_free(struct ff_msa *m);                                /* frees what is inside and resets to {0} */
 void ff_msa_truncate(struct ff_msa *m, int max_rows);              /* keeps the first rows */
 const char *ff_msa_row(const struct ff_msa *m, int row);           /* n_col letters, not NUL-terminated */
+/* Sets the deletions of a column, n > 0, to the right of the columns of this row that were set before. */
+void ff_msa_add_deletions(struct ff_msa *m, int row, int column, int32_t n);
+void ff_msa_deletions(const struct ff_msa *m, int row, int32_t *ret /* [n_col] */);
 /* A query alone: one row, no deletions. */
 void ff_msa_from_query(const char *sequence, const char *description, struct ff_msa *ret);
 

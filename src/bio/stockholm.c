@@ -32,7 +32,7 @@ static int find_row(struct ff_stockholm_reader *r, const char *name, size_t len)
             return guess;
     }
     if (r->max_rows > 0 && r->names.count >= r->max_rows)
-        return ff_strset_find(&r->names, name, len);
+        return r->max_rows == 1 ? -1 : ff_strset_find(&r->names, name, len);
     return ff_strset_add(&r->names, name, len, NULL);
 }
 
@@ -64,15 +64,15 @@ ff_status ff_stockholm_reader_next(struct ff_stockholm_reader *r, bool *ret_more
         if (memchr(name, '\0', name_len))
             return ff_fail(FF_EINPUT, "%s:%d: the row's name has a byte 0x00; the file is damaged or no text", r->file,
                            number);
+        int row = find_row(r, name, name_len);
+        if (row < 0)
+            continue;
         if (!ff_lines_word(&p, end, &r->segment, &r->segment_len))
             return ff_fail(FF_EINPUT, "%s:%d: row '%.*s' has a name but no letters", r->file, number,
                            (int)(name_len < 60 ? name_len : 60), name);
         if (ff_lines_word(&p, end, &extra, &extra_len))
             return ff_fail(FF_EINPUT, "%s:%d: row '%.*s' has text behind its letters; expected a name and one word",
                            r->file, number, (int)(name_len < 60 ? name_len : 60), name);
-        int row = find_row(r, name, name_len);
-        if (row < 0)
-            continue;
         r->row = row;
         *ret_more = true;
         return FF_OK;
@@ -138,8 +138,8 @@ cleanup:
 /* How far a row has come. */
 struct progress {
     size_t aligned;      /* columns of the alignment */
-    int kept;            /* columns of the query */
-    int32_t pending;     /* insertions since the last kept column */
+    int32_t pending;     /* inserted letters whose number is not in the alignment yet */
+    int pending_before;  /* the column of the query that they lie before */
 };
 
 struct rows {
@@ -155,32 +155,86 @@ static void make_room(struct rows *rows, size_t len, size_t n_column, int max_ro
     struct ff_msa *m = rows->msa;
     size_t most = len / (n_column + 3) + 1; /* a name, a space and a line end besides */
     rows->capacity = max_rows > 0 && (size_t)max_rows < most ? max_rows : (int)most;
-    size_t cells = (size_t)rows->capacity * (size_t)m->n_col;
-    m->letters = ff_xmalloc(cells);
-    m->deletions = ff_xreallocarray(NULL, cells, sizeof *m->deletions);
+    m->letters = ff_xmalloc((size_t)rows->capacity * (size_t)m->n_col);
     rows->progress = FF_NEW_ARRAY(struct progress, (size_t)rows->capacity);
 }
 
-/* The columns of the alignment, and what letters become. */
+/* The columns of the alignment. */
 struct columns {
     size_t n;
-    size_t *run_end;             /* [n] end of the run of columns, all kept or all not, that this one is in */
-    const char *query;           /* [n] '-' where a column is not kept */
-    char letter[256];            /* 0: none */
+    int *rank;                   /* [n + 1] columns of the query before this one */
+    int *kept;                   /* [n_col] of the alignment, that the query has */
+    uint8_t *inserted;           /* [n + STEP] 0 where the query has a letter, 1 where not */
 };
+
+/* Columns that are taken at once: loops of this fixed length are compiled without a question for each letter. */
+enum { STEP = 64 };
 
 static void columns_open(const struct ff_strbuf *query, struct columns *ret)
 {
-    *ret = (struct columns){.n = query->len, .query = query->s, .run_end = FF_NEW_ARRAY(size_t, query->len)};
-    for (size_t i = query->len; i-- > 0;) {
-        bool last = i + 1 == query->len || (query->s[i] == '-') != (query->s[i + 1] == '-');
-        ret->run_end[i] = last ? i + 1 : ret->run_end[i + 1];
+    *ret = (struct columns){.n = query->len};
+    ret->rank = FF_NEW_ARRAY(int, query->len + 1);
+    ret->kept = FF_NEW_ARRAY(int, query->len);
+    ret->inserted = FF_NEW_ARRAY(uint8_t, query->len + STEP);
+    for (size_t i = 0; i < query->len; i++) {
+        ret->inserted[i] = query->s[i] == '-';
+        ret->kept[ret->rank[i]] = (int)i;
+        ret->rank[i + 1] = ret->rank[i] + !ret->inserted[i];
     }
-    for (int c = 0; c < 256; c++)
-        ret->letter[c] = ff_stockholm_letter((char)c);
 }
 
-/* Appends a segment to its row, run by run, without a question for each letter. */
+static void columns_close(struct columns *c)
+{
+    free(c->rank);
+    free(c->kept);
+    free(c->inserted);
+}
+
+typedef uint8_t letters16 __attribute__((vector_size(16)));
+
+/* ff_stockholm_letter of STEP bytes, '-' for a bad one, in arithmetic. Returns whether there is a bad one. inserted: 1
+ * for a letter where is_inserted is 1. */
+static bool take_letters(const uint8_t *text, const uint8_t *is_inserted, uint8_t *upper, uint8_t *inserted)
+{
+    letters16 bad = {0};
+    for (int k = 0; k < STEP; k += 16) {
+        letters16 c, where;
+        memcpy(&c, text + k, sizeof c);
+        memcpy(&where, is_inserted + k, sizeof where);
+        letters16 big = c & 0xDF, letter = (letters16)(big - 'A' < 26);
+        letters16 gap = (letters16)((c == '-') | (c == '.') | (c == '_') | (c == '~'));
+        letters16 result = (big & letter) | ('-' & ~letter), found = where & letter;
+        memcpy(upper + k, &result, sizeof result);
+        memcpy(inserted + k, &found, sizeof found);
+        bad |= ~(letter | gap);
+    }
+    static const letters16 none = {0};
+    return memcmp(&bad, &none, sizeof bad) != 0;
+}
+
+/* Counts letters that are inserted (1 in each byte of them), from the column of the alignment on. */
+static void count_inserted(const uint8_t *them /* [STEP] */, size_t column, const struct columns *columns, int row,
+                           struct progress *progress, struct ff_msa *msa)
+{
+    int before = progress->pending_before, pending = progress->pending;
+    for (int i = 0; i < STEP; i += 8) {
+        uint64_t eight;
+        memcpy(&eight, them + i, sizeof eight);
+        for (; eight != 0; eight &= eight - 1) {
+            int rank = columns->rank[column + (size_t)i + (size_t)__builtin_ctzll(eight) / 8];
+            if (rank != before && pending > 0) {
+                ff_msa_add_deletions(msa, row, before, pending);
+                pending = 0;
+            }
+            before = rank;
+            pending++;
+        }
+    }
+    progress->pending_before = before;
+    progress->pending = pending;
+}
+
+/* Appends a segment to its row. */
 static ff_status add_segment(const struct ff_stockholm_reader *r, struct rows *rows, const struct columns *columns)
 {
     struct progress *at = &rows->progress[r->row];
@@ -188,44 +242,30 @@ static ff_status add_segment(const struct ff_stockholm_reader *r, struct rows *r
         return ff_fail(FF_EINPUT, "%s:%d: row %d '%.60s' is longer than the first row (%zu columns)", r->file,
                        r->lines.number, r->row + 1, ff_strset_key(&r->names, r->row), columns->n);
     char *letters = rows->msa->letters + (size_t)r->row * (size_t)rows->msa->n_col;
-    uint16_t *deletions = rows->msa->deletions + (size_t)r->row * (size_t)rows->msa->n_col;
-    const unsigned char *segment = (const unsigned char *)r->segment;
-    const char *letter = columns->letter;
-    int32_t pending = at->pending;
+    uint8_t text[STEP], upper[STEP], inserted[STEP];
     bool bad = false;
-    for (size_t i = 0; i < r->segment_len;) {
-        size_t end = columns->run_end[at->aligned + i] - at->aligned, n;
-        end = end < r->segment_len ? end : r->segment_len;
-        n = end - i;
-        if (columns->query[at->aligned + i] != '-') {
-            char *to = letters + at->kept;
-            uint16_t *deleted = deletions + at->kept;
-            for (size_t k = 0; k < n; k++) {
-                char c = letter[segment[i + k]];
-                to[k] = c;
-                deleted[k] = ff_msa_deletions(pending);
-                pending = 0;
-                bad |= c == 0;
-            }
-            at->kept += (int)n;
-        } else {
-            for (size_t k = 0; k < n; k++) {
-                char c = letter[segment[i + k]];
-                pending += c != '-';
-                bad |= c == 0;
-            }
+    for (size_t i = 0, n; i < r->segment_len; i += n) {
+        n = r->segment_len - i < STEP ? r->segment_len - i : STEP;
+        const uint8_t *from = (const uint8_t *)r->segment + i;
+        if (n < STEP) {
+            memset(text, '-', sizeof text);
+            from = memcpy(text, from, n);
         }
-        i = end;
+        bad |= take_letters(from, columns->inserted + at->aligned, upper, inserted);
+        int to = columns->rank[at->aligned + n];
+        for (int k = columns->rank[at->aligned]; k < to; k++)
+            letters[k] = (char)upper[(size_t)columns->kept[k] - at->aligned];
+        count_inserted(inserted, at->aligned, columns, r->row, at, rows->msa);
+        at->aligned += n;
     }
-    at->pending = pending;
-    at->aligned += r->segment_len;
     for (size_t i = 0; bad && i < r->segment_len; i++)
-        if (columns->letter[segment[i]] == 0)
+        if (ff_stockholm_letter(r->segment[i]) == 0)
             return bad_letter(r, r->segment[i]);
     return FF_OK;
 }
 
-ff_status ff_stockholm_parse(const char *name, const char *text, size_t len, int max_rows, struct ff_msa *ret)
+/* spent: the text to use up, or NULL. */
+static ff_status parse(const char *name, const char *text, char *spent, size_t len, int max_rows, struct ff_msa *ret)
 {
     ff_status st = FF_OK;
     struct ff_stockholm_reader r;
@@ -235,6 +275,8 @@ ff_status ff_stockholm_parse(const char *name, const char *text, size_t len, int
     bool more;
     *ret = (struct ff_msa){0};
     ff_stockholm_reader_init(&r, name, text, len, max_rows);
+    if (spent)
+        ff_lines_init_spend(&r.lines, spent, len);
 
     if (len > INT_MAX) { /* columns and insertion counts are int, and no alignment that is used comes near */
         st = ff_fail(FF_EINPUT, "%s: %zu bytes are more than an alignment may have (2 GiB)", name, len);
@@ -261,10 +303,14 @@ ff_status ff_stockholm_parse(const char *name, const char *text, size_t len, int
         FF_TRY_GOTO(st, add_segment(&r, &rows, &columns), cleanup);
     }
     for (int i = 0; i < r.names.count; i++) {
-        if (rows.progress[i].aligned == query.len)
+        const struct progress *at = &rows.progress[i];
+        if (at->aligned == query.len) {
+            if (at->pending > 0 && at->pending_before < ret->n_col) /* those behind the last column are not counted */
+                ff_msa_add_deletions(ret, i, at->pending_before, at->pending);
             continue;
+        }
         st = ff_fail(FF_EINPUT, "%s: row %d '%.60s' has %zu columns, the first row has %zu; all must be equal", name,
-                     i + 1, ff_strset_key(&r.names, i), rows.progress[i].aligned, query.len);
+                     i + 1, ff_strset_key(&r.names, i), at->aligned, query.len);
         goto cleanup;
     }
     ret->n_row = r.names.count;
@@ -273,7 +319,7 @@ ff_status ff_stockholm_parse(const char *name, const char *text, size_t len, int
         ret->descriptions[i] = ff_xstrdup(ff_strset_key(&r.names, i));
 
 cleanup:
-    free(columns.run_end);
+    columns_close(&columns);
     free(rows.progress);
     ff_strbuf_free(&query);
     ff_stockholm_reader_free(&r);
@@ -282,13 +328,23 @@ cleanup:
     return st;
 }
 
+ff_status ff_stockholm_parse(const char *name, const char *text, size_t len, int max_rows, struct ff_msa *ret)
+{
+    return parse(name, text, NULL, len, max_rows, ret);
+}
+
+ff_status ff_stockholm_spend(const char *name, char *text, size_t len, int max_rows, struct ff_msa *ret)
+{
+    return parse(name, text, text, len, max_rows, ret);
+}
+
 ff_status ff_stockholm_load(const char *path, int max_rows, struct ff_msa *ret)
 {
     char *text;
     size_t len;
     *ret = (struct ff_msa){0};
     FF_TRY(ff_gzip_read_file(path, &text, &len));
-    ff_status st = ff_stockholm_parse(path, text, len, max_rows, ret);
+    ff_status st = ff_stockholm_spend(path, text, len, max_rows, ret);
     free(text);
     return st;
 }

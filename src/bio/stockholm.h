@@ -24,12 +24,17 @@
 ff_status ff_stockholm_parse(const char *name, const char *text, size_t len, int max_rows,
                              struct ff_msa *ret) FF_MUST_USE;
 
+/* The same, using up the text: what was parsed goes back to the system, so that text and alignment are never there both
+ * as a whole. Its bytes are lost; the caller frees it. */
+ff_status ff_stockholm_spend(const char *name, char *text, size_t len, int max_rows, struct ff_msa *ret) FF_MUST_USE;
+
 /* Reads (gzip too) and parses a file. FF_EMISSING, FF_EIO, FF_EINPUT. */
 ff_status ff_stockholm_load(const char *path, int max_rows, struct ff_msa *ret) FF_MUST_USE;
 
 /* --- segment by segment ---
  * The alignment lines of a file in order, each with its row number; what all above and in stockholm_text is made of.
- * Checks header, end and the form of lines, not letters and lengths. The text must stay while the reader is used. */
+ * Checks header, end and the form of lines of rows that are kept, not letters and lengths. The text must stay while the
+ * reader is used. */
 struct ff_stockholm_reader {
     const char *file;            /* for messages */
     int max_rows;                /* 0: all; lines of rows beyond are passed over */

@@ -110,8 +110,7 @@ static ff_status add_rows(int n_msa, const struct ff_msa *const *msas, int64_t n
         int row = rows[r].row;
         char name[FF_SPECIES_SIZE];
         st = encode_row(m, row, rows[r].msa + 1, msa + r * n);
-        for (int64_t i = 0; i < n; i++)
-            deletions[r * n + i] = m->deletions[(int64_t)row * n + i];
+        ff_msa_deletions(m, row, deletions + r * n);
         if (r > 0)
             ff_strbuf_putc(&species, '\n');
         if (!paired)

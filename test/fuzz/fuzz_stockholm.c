@@ -14,9 +14,16 @@
 
 static bool equal(const struct ff_msa *a, const struct ff_msa *b)
 {
-    size_t n = (size_t)a->n_row * (size_t)a->n_col;
-    return a->n_row == b->n_row && a->n_col == b->n_col && memcmp(a->letters, b->letters, n) == 0 &&
-           memcmp(a->deletions, b->deletions, n * sizeof *a->deletions) == 0;
+    size_t n = (size_t)a->n_row * (size_t)a->n_col, n_col = (size_t)a->n_col;
+    bool same = a->n_row == b->n_row && a->n_col == b->n_col && memcmp(a->letters, b->letters, n) == 0;
+    int32_t *deletions = ff_xreallocarray(NULL, 2 * n_col, sizeof *deletions);
+    for (int i = 0; same && i < a->n_row; i++) {
+        ff_msa_deletions(a, i, deletions);
+        ff_msa_deletions(b, i, deletions + n_col);
+        same = memcmp(deletions, deletions + n_col, n_col * sizeof *deletions) == 0;
+    }
+    free(deletions);
+    return same;
 }
 
 /* Cutting the text and cutting while parsing agree, and so do one piece and many. */

@@ -62,6 +62,18 @@ static inline const struct ff_array *golden_array(const struct golden_case *g, c
     return a;
 }
 
+/* deletions: NULL where they do not matter. */
+static inline void check_msa_row(const struct ff_msa *m, int row, const char *letters, const int32_t *deletions)
+{
+    assert_int_equal(m->n_col, strlen(letters));
+    assert_memory_equal(ff_msa_row(m, row), letters, strlen(letters));
+    int32_t *got = FF_NEW_ARRAY(int32_t, (size_t)m->n_col);
+    ff_msa_deletions(m, row, got);
+    for (int i = 0; deletions && i < m->n_col; i++)
+        assert_int_equal(got[i], deletions[i]);
+    free(got);
+}
+
 /* prefix: "" or "trunc501_". */
 static inline void golden_check_msa(const struct golden_case *g, const char *prefix, const struct ff_msa *m)
 {
@@ -73,8 +85,8 @@ static inline void golden_check_msa(const struct golden_case *g, const char *pre
     test_assert_array(g->name, ids, golden_array(g, prefix, "msa_ids"), 0.0);
 
     int32_t *wide = FF_NEW_ARRAY(int32_t, (size_t)(shape[0] * shape[1]));
-    for (int64_t i = 0; i < (int64_t)(shape[0] * shape[1]); i++)
-        wide[i] = m->deletions[i];
+    for (int i = 0; i < m->n_row; i++)
+        ff_msa_deletions(m, i, wide + i * shape[1]);
     struct ff_array deletions = {.dtype = FF_I32, .ndim = 2, .shape = {shape[0], shape[1]}, .data = wide};
     test_assert_array(g->name, &deletions, golden_array(g, prefix, "deletion_matrix"), 0.0);
     free(wide);

@@ -15,10 +15,7 @@ static ff_status parse(const char *text)
 
 static void check_row(int row, const char *letters, const int32_t *deletions)
 {
-    assert_int_equal(msa.n_col, strlen(letters));
-    assert_memory_equal(ff_msa_row(&msa, row), letters, strlen(letters));
-    for (int i = 0; deletions && i < msa.n_col; i++)
-        assert_int_equal(msa.deletions[row * msa.n_col + i], deletions[i]);
+    check_msa_row(&msa, row, letters, deletions);
 }
 
 static void test_insertions(void **state)

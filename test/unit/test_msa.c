@@ -12,8 +12,9 @@ static void test_from_query(void **state)
     assert_int_equal(m.n_row, 1);
     assert_int_equal(m.n_col, 3);
     assert_memory_equal(ff_msa_row(&m, 0), "MKV", 3);
-    for (int i = 0; i < 3; i++)
-        assert_int_equal(m.deletions[i], 0);
+    int32_t deletions[3];
+    ff_msa_deletions(&m, 0, deletions);
+    assert_memory_equal(deletions, ((const int32_t[]){0, 0, 0}), sizeof deletions);
     assert_string_equal(m.descriptions[0], "my protein");
     ff_msa_free(&m);
     assert_null(m.letters);
@@ -31,6 +32,31 @@ static void test_truncate(void **state)
     ff_msa_truncate(&m, 2);
     assert_int_equal(m.n_row, 2);
     assert_memory_equal(ff_msa_row(&m, 1), "MR", 2);
+    ff_msa_free(&m);
+}
+
+/* Rows that grow in turns, with numbers and distances of one byte and of several. */
+static void test_deletions(void **state)
+{
+    (void)state;
+    enum { ROWS = 7, COLS = 5000 };
+    struct ff_msa m = {.n_row = ROWS + 1, .n_col = COLS};
+    int32_t *expected = FF_NEW_ARRAY(int32_t, (size_t)m.n_row * COLS), *got = FF_NEW_ARRAY(int32_t, COLS);
+    for (int i = 0; i < COLS; i++)
+        for (int r = 0; r < ROWS; r++) {
+            int kind = (i * 31 + r * 17) % 97, n = kind == 0 ? INT32_MAX - i : kind == 1 ? 127 + r : 1 + i % 128;
+            if (r == 2 || kind >= 10 || (r == 3 && i % 1000 > 2)) /* row 2 and the last have none */
+                continue;
+            ff_msa_add_deletions(&m, r, i, n);
+            expected[r * COLS + i] = n;
+        }
+    for (int r = 0; r < m.n_row; r++) {
+        ff_msa_deletions(&m, r, got);
+        assert_memory_equal(got, expected + r * COLS, COLS * sizeof *got);
+    }
+    free(expected);
+    free(got);
+    m.n_row = 0; /* it has no descriptions */
     ff_msa_free(&m);
 }
 
@@ -54,6 +80,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_from_query),
         cmocka_unit_test(test_truncate),
+        cmocka_unit_test(test_deletions),
         cmocka_unit_test(test_check_query),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

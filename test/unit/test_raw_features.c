@@ -260,7 +260,6 @@ static void a_hundred_thousand_rows_are_fast(void **state)
     enum { ROWS = 100000, COLS = 100 };
     struct ff_msa msa = {.n_row = ROWS, .n_col = COLS};
     msa.letters = ff_xmalloc((size_t)ROWS * COLS);
-    msa.deletions = FF_NEW_ARRAY(uint16_t, (size_t)ROWS * COLS);
     msa.descriptions = FF_NEW_ARRAY(char *, ROWS);
     for (int r = 0; r < ROWS; r++) {
         char *row = msa.letters + (size_t)r * COLS;

@@ -155,8 +155,11 @@ static void test_complex_alignment(void **state)
     expect_row(&m.paired[1], 1, "GH-K");
     expect_row(&m.paired[0], 2, "----F");
     expect_row(&m.paired[1], 2, "---K");
-    assert_int_equal(m.paired[0].deletions[5 + 3], 2);
-    assert_int_equal(m.paired[1].deletions[4 + 1], 1);
+    int32_t deletions[5];
+    ff_msa_deletions(&m.paired[0], 1, deletions);
+    assert_memory_equal(deletions, ((const int32_t[]){0, 0, 0, 2, 0}), sizeof deletions);
+    ff_msa_deletions(&m.paired[1], 1, deletions);
+    assert_memory_equal(deletions, ((const int32_t[]){0, 1, 0, 0}), 4 * sizeof *deletions);
     ff_user_msa_free(&m);
 
     static const struct {
