@@ -138,7 +138,7 @@ void ff_searches_describe(const struct ff_searches *s, struct ff_strbuf *out)
 int ff_search_parts(const struct ff_searches *s, const struct ff_search *item, int cpus)
 {
     enum { SMALL = 16 << 20 };   /* bytes that one program has searched before several have begun */
-    enum { CPUS = 4 };           /* that one program keeps busy, when what it need not see is left out */
+    enum { CPUS = 8 };           /* that one program keeps busy, when what it need not see is left out */
     int shards = s->config->search.shards;
     if (item->tool == FF_TOOL_JACKHMMER && ff_search_shard_compressed(item->database[0]))
         return 1;

@@ -11,12 +11,13 @@
 #include "base/status.h"
 
 enum { LOOK_MS = 100 };          /* how often a waiting search looks at its stop flag */
+enum { AHEAD = 4 };              /* searches that may prepare on processors that others have pooled */
 
 struct ff_search_budget {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     pthread_cond_t turn_ended;
-    int cpus, free_cpus;
+    int cpus, free_cpus;                 /* below 0: so many that are pooled are not there for turns */
     int pooled_cpus, n_turn;             /* lent to turns; turns under way */
     size_t memory, free_memory;
     int n_running;
@@ -93,12 +94,17 @@ void ff_search_budget_cancel(struct ff_search_budget *b, struct ff_search_ticket
     pthread_mutex_unlock(&b->lock);
 }
 
-/* A long search does not begin with a few processors while others are about to end; when nothing runs, it does. */
+/* A long search does not begin with a few processors while others are about to end, unless it shares theirs; when
+ * nothing runs, it does. */
 static bool fits(const struct ff_search_budget *b, const struct ff_search_ticket *t)
 {
     if (b->n_running == 0)
         return true;
-    return b->free_cpus >= 1 && 2 * b->free_cpus >= t->cpus && t->memory <= b->free_memory;
+    if (t->memory > b->free_memory)
+        return false;
+    if (t->turns && b->pooled_cpus > 0)
+        return b->free_cpus > -AHEAD && b->free_cpus + b->pooled_cpus > 0;
+    return b->free_cpus >= 1 && 2 * b->free_cpus >= t->cpus;
 }
 
 bool ff_search_budget_wait(struct ff_search_budget *b, struct ff_search_ticket *t, const bool *stop)
@@ -119,7 +125,7 @@ bool ff_search_budget_wait(struct ff_search_budget *b, struct ff_search_ticket *
     }
     take_out(b, t);
     if (t->cpus > b->free_cpus)
-        t->cpus = b->free_cpus;
+        t->cpus = b->free_cpus > 1 ? b->free_cpus : 1;
     if (t->memory > b->free_memory)
         t->memory = b->free_memory;
     b->free_cpus -= t->cpus;
@@ -143,14 +149,15 @@ static void unpool(struct ff_search_budget *b, struct ff_search_ticket *t)
     t->pooled = 0;
 }
 
-void ff_search_budget_shrink(struct ff_search_budget *b, struct ff_search_ticket *t, int cpus)
+void ff_search_budget_resize(struct ff_search_budget *b, struct ff_search_ticket *t, int cpus)
 {
     pthread_mutex_lock(&b->lock);
     unpool(b, t);
-    if (cpus >= 1 && cpus < t->cpus) {
-        int spare = t->cpus - cpus;
-        t->cpus = cpus;
-        give_cpus(b, spare);
+    int there = b->free_cpus + b->pooled_cpus, more = cpus - t->cpus;
+    more = more > there ? there > 0 ? there : 0 : more;
+    if (cpus >= 1) {
+        t->cpus += more;
+        give_cpus(b, -more);
     }
     pthread_mutex_unlock(&b->lock);
 }

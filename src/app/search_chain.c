@@ -420,6 +420,7 @@ static void fill_tickets(struct ff_searches *s, struct task *tasks, int n)
         t->cpus = (int)(share * cpus + 0.5);
         t->cpus = t->cpus > most ? most : t->cpus;
         t->cpus = t->cpus > cpus ? cpus : t->cpus < 1 ? 1 : t->cpus;
+        t->turns = parts > 0 && ff_search_shard_filters();
         parts = ff_search_parts(s, item, t->cpus);
         if (parts > 0) /* they see little of the database, and keep names and scores alone */
             t->memory += (size_t)parts * ff_tool_memory(FF_TOOL_PHMMER, 0);

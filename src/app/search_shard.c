@@ -519,10 +519,9 @@ static ff_status write_hits(const struct ff_search_job *job, int fd, int64_t byt
 static ff_status align_hits(const struct ff_search_job *job, const char *query, int fd, int64_t bytes,
                             struct hit *hits, int n_hit, struct ff_strbuf *text, struct ff_search_record *r)
 {
-    int n = n_hit, cpus = 1 + n_hit / HITS_PER_CPU;
-    ff_search_budget_shrink(job->budget, job->ticket, cpus);
-    struct ff_tool_call call = {.query = query, .n_database = 1, .cpus = cpus < job->cpus ? cpus : job->cpus,
-                                .z = job->n_sequence};
+    int n = n_hit, cpus = 1 + n_hit / HITS_PER_CPU, most = job->config->search.threads;
+    ff_search_budget_resize(job->budget, job->ticket, cpus < most ? cpus : most);
+    struct ff_tool_call call = {.query = query, .n_database = 1, .cpus = job->ticket->cpus, .z = job->n_sequence};
     if (job->max_rows > 0 && n_hit / SPARE_HITS > job->max_rows) {
         n = keep_best(hits, n_hit, 2 * job->max_rows);
         call.dom_z = n_hit;

@@ -97,7 +97,7 @@ static void test_beside(void **state)
 }
 
 /* What is given back is there for the next one, and comes back once. */
-static void test_shrink(void **state)
+static void test_resize(void **state)
 {
     (void)state;
     struct ff_search_budget *b = ff_search_budget_new(8, 1000);
@@ -108,9 +108,9 @@ static void test_shrink(void **state)
     assert_true(ff_search_budget_wait(b, &first, NULL));
     ff_search_budget_enqueue(b, &second);
     assert_false(ff_search_budget_wait(b, &second, &stop));
-    ff_search_budget_shrink(b, &first, 9);
+    ff_search_budget_resize(b, &first, 9);
     assert_int_equal(first.cpus, 8);
-    ff_search_budget_shrink(b, &first, 2);
+    ff_search_budget_resize(b, &first, 2);
     assert_int_equal(first.cpus, 2);
     ff_search_budget_enqueue(b, &second);
     assert_true(ff_search_budget_wait(b, &second, NULL));
@@ -179,7 +179,7 @@ static void test_turns(void **state)
     assert_turns(b, 4); /* its own three and the free one */
     ff_search_budget_release(b, &plain);
     assert_turns(b, 8);
-    ff_search_budget_shrink(b, &in_turns, 2); /* for something that is not done in turns */
+    ff_search_budget_resize(b, &in_turns, 2); /* for something that is not done in turns */
     assert_turns(b, 6);
     ff_search_budget_pool(b, &in_turns);
     ff_search_budget_unpool(b, &in_turns);
@@ -190,9 +190,50 @@ static void test_turns(void **state)
     ff_search_budget_free(b);
 }
 
+/* Searches in turns come in while others have all processors, so many of them, and take theirs from the turns. */
+static void test_ahead(void **state)
+{
+    (void)state;
+    enum { AHEAD = 4 };
+    struct ff_search_budget *b = ff_search_budget_new(8, 1000);
+    struct ff_search_ticket first = {.cpus = 8, .turns = true}, next[AHEAD + 1];
+    struct ff_search_ticket plain = {.chain = 9, .cpus = 1};
+    bool stop = true;
+    ff_search_budget_enqueue(b, &first);
+    assert_true(ff_search_budget_wait(b, &first, NULL));
+    for (int i = 0; i <= AHEAD; i++)
+        next[i] = (struct ff_search_ticket){.chain = 1 + i, .cpus = 8, .turns = true};
+    ff_search_budget_enqueue(b, &next[0]);
+    assert_false(ff_search_budget_wait(b, &next[0], &stop)); /* the first one has not pooled anything */
+    ff_search_budget_pool(b, &first);
+    for (int i = 0; i < AHEAD; i++) {
+        ff_search_budget_enqueue(b, &next[i]);
+        assert_true(ff_search_budget_wait(b, &next[i], NULL));
+        assert_int_equal(next[i].cpus, 1);
+        assert_turns(b, 8 - 1 - i);
+    }
+    ff_search_budget_enqueue(b, &next[AHEAD]);
+    assert_false(ff_search_budget_wait(b, &next[AHEAD], &stop));
+    ff_search_budget_enqueue(b, &plain);
+    assert_false(ff_search_budget_wait(b, &plain, &stop));
+    ff_search_budget_pool(b, &next[0]); /* it has prepared */
+    assert_turns(b, 8 - AHEAD + 1);
+    ff_search_budget_resize(b, &first, 3);
+    assert_int_equal(first.cpus, 3);
+    assert_turns(b, 8 - 3 - AHEAD + 1);
+    ff_search_budget_resize(b, &next[1], 8); /* of the others: three, and one in each of two that prepare */
+    assert_int_equal(next[1].cpus, 8 - 3 - 2);
+    ff_search_budget_release(b, &first);
+    for (int i = 0; i < AHEAD; i++)
+        ff_search_budget_release(b, &next[i]);
+    assert_turns(b, 8);
+    ff_search_budget_free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_order), cmocka_unit_test(test_beside),
-                                       cmocka_unit_test(test_shrink), cmocka_unit_test(test_turns)};
+                                       cmocka_unit_test(test_resize), cmocka_unit_test(test_turns),
+                                       cmocka_unit_test(test_ahead)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
