@@ -44,12 +44,12 @@ app_src := version interrupt suggest options option_table option_value option_fi
 main_src := main cmd_params cmd_config cmd_doctor cmd_version cmd_predict cmd_features cmd_search cmd_plan \
   cmd_compare cmd_bench
 
-cuda_src := backend gemm dense_fp32 layernorm elementwise linear linear_wgmma pair_bias attention attention_wgmma \
-  attention_bf16 attention_fp32 global_attention global_attention_fused template_attention transition transition_fused \
-  transition_wgmma triangle triangle_fused triangle_float32 triangle_wgmma opm opm_float32 opm_wgmma embed ipa \
-  geometry heads
+cuda_src := backend gemm dense_fp32 dense_split split_rows layernorm elementwise linear linear_wgmma pair_bias \
+  attention attention_wgmma attention_bf16 attention_fp32 global_attention global_attention_fused template_attention \
+  transition transition_fused transition_wgmma triangle triangle_fused triangle_float32 triangle_wgmma opm opm_float32 \
+  opm_wgmma embed ipa geometry heads
 cuda_headers := common device ptx wgmma mma tf32 split attention opm global_attention_fused transition_fused \
-  triangle_fused rows_wgmma dense_wgmma dense_fp32
+  triangle_fused rows_wgmma dense_wgmma dense_fp32 dense_split
 # Where NCCL is.
 nccl_src := comm_nccl
 

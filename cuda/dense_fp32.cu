@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * dense_fp32: float32 products on the matrix units with all that the dense layers do before and after them.
+ * dense_fp32: float32 products on the matrix units with all that the dense layers do before and after them, for GPUs
+ * without the products of warpgroups, and what dense_split.cu leaves.
  *
  * A float32 number is the sum of two TF32 numbers, hi + lo, up to 2^-22 of it; a product takes three of theirs
  * (hi hi + hi lo + lo hi), which keeps float32 accuracy; under the tf32 precision one product does. Operands lie in
@@ -12,7 +13,7 @@
  * Numerics: layer norm and bias in float32; sums in float32, under fp32 over 8 numbers by the matrix units, which
  * round towards zero, and of those by the others.
  */
-#include "dense_fp32.cuh"
+#include "dense_split.cuh"
 #include "ptx.cuh"
 
 namespace {
@@ -310,21 +311,26 @@ bool strides_are(const struct ff_cuda_rows *r, int n) { return r->s0 % n == 0 &&
 
 }  // namespace
 
-/* Of less work the library makes as much use of the GPU. */
 #ifndef FF_CUDA_DENSE_WORK
 #define FF_CUDA_DENSE_WORK 1e8           /* multiply-adds; less in the tests */
 #define FF_CUDA_DENSE_SIDE 32
 #endif
+
+bool ff_cuda_dense_is_much(const struct ff_cuda_dense_job *j)
+{
+    return (double)j->m * j->n * j->k * (j->batch ? j->batch : 1) >= FF_CUDA_DENSE_WORK && j->m >= FF_CUDA_DENSE_SIDE &&
+           j->n >= FF_CUDA_DENSE_SIDE && j->k >= FF_CUDA_DENSE_SIDE;
+}
 
 bool ff_cuda_dense_fp32(struct ff_backend *be, const struct ff_cuda_dense_job *given)
 {
     struct ff_cuda_dense_job j = *given;
     j.batch = j.batch ? j.batch : 1;
     const bool pre = j.scale || j.relu_input, tf32 = be->precision == FF_PRECISION_TF32;
-    if (!j.always &&
-        ((double)j.m * j.n * j.k * j.batch < FF_CUDA_DENSE_WORK || j.m < FF_CUDA_DENSE_SIDE ||
-         j.n < FF_CUDA_DENSE_SIDE || j.k < FF_CUDA_DENSE_SIDE))
+    if (!j.always && !ff_cuda_dense_is_much(&j))
         return false;
+    if (ff_cuda_dense_split(be, &j))
+        return true;
     if (j.batch > 65535 || (pre && (j.a_trans || j.b_trans)) || (j.scale && j.k > MAX_NORM))
         return false;
     if (((uintptr_t)j.a | (uintptr_t)j.b) % 16 != 0 || !strides_are(&j.a_rows, 4) || j.ldb % 4 != 0 ||

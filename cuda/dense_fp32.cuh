@@ -31,6 +31,8 @@ struct ff_cuda_dense_job {
     bool always;                 /* however little the work */
 };
 
+/* Of less work the library makes as much use of the GPU. */
+bool ff_cuda_dense_is_much(const struct ff_cuda_dense_job *j);
 /* False, having done nothing, where sizes or alignment are not its own. */
 bool ff_cuda_dense_fp32(struct ff_backend *be, const struct ff_cuda_dense_job *j);
 

@@ -2,11 +2,11 @@
  * linear: layer norm, product, bias, activation, mask and accumulation.
  *
  * On GPUs with the products of warpgroups, rows of 64, 128 and 256 bf16 channels go through the fused kernel of
- * linear_wgmma.cu, large float32 products through that of dense_fp32.cu. Else the product reads x where it lies when
- * nothing is to be done to it, else a tile that a first pass made (normed, converted, gathered from strided rows) and
- * that is still in the second-level cache. It writes out where that lies when rows have one or two strides and the
- * product can do all that remains, else a tile that a last pass stores. The type of w decides the arithmetic: a float32
- * w makes a float32 product of bf16 rows.
+ * linear_wgmma.cu, large float32 products through those of dense_split.cu or dense_fp32.cu. Else the product reads x
+ * where it lies when nothing is to be done to it, else a tile that a first pass made (normed, converted, gathered from
+ * strided rows) and that is still in the second-level cache. It writes out where that lies when rows have one or two
+ * strides and the product can do all that remains, else a tile that a last pass stores. The type of w decides the
+ * arithmetic: a float32 w makes a float32 product of bf16 rows.
  */
 #include <algorithm>
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * transition: x += relu(LN(x) W1 + b1) W2 + b2 (Jumper et al. 2021, Suppl. Alg. 9, 15), a tile of rows at a time. In
  * bf16 there are fused kernels: for rows of 64, 128 or 256 channels transition_wgmma.cu, on GPUs with the products of
- * warpgroups; for rows of 64 or 128 channels transition_fused.cu.
+ * warpgroups; for rows of 64 or 128 channels transition_fused.cu. In float32 the kernels of dense_split.cu, or of
+ * dense_fp32.cu, make both products.
  *
  * Shapes: x [.., c] with any leading strides, W1 [c, n], W2 [n, c]. The tile's normed rows [rows, c] and its hidden
  * layer [rows, n] lie in the workspace and are sized to stay in the second-level cache, so the hidden layer never
@@ -10,7 +11,7 @@
  * Cost: x read twice and written once; 4 c n flops per row; bound by the products. Numerics: layer norm and sums in
  * float32; hidden layer in the type of x. Reference: ops_cpu_transition.c.
  */
-#include "dense_fp32.cuh"
+#include "dense_split.cuh"
 #include "dense_wgmma.cuh"
 #include "transition_fused.cuh"
 
@@ -20,16 +21,11 @@ static bool dense(struct ff_backend *be, const struct ff_transition_args *a, int
 {
     if (a->out.dtype != FF_F32 || a->w1.dtype != FF_F32 || a->w2.dtype != FF_F32 || n_row > UINT32_MAX)
         return false;
-    ff_cuda_mark mark(be);
-    int64_t step = ff_cuda_tile_rows(be, n_row, (size_t)n * sizeof(float));
     struct ff_cuda_dense_job first = {}, second = {};
     first.n = second.k = (unsigned)n;
     first.k = second.n = (unsigned)c;
     first.a = second.c = (float *)a->out.data;
     first.a_rows = second.c_rows = ff_cuda_rows_of(&a->out, a->out.ndim - 1);
-    first.c = ff_cuda_take<float>(be, step * n);                        /* [step, n] */
-    first.c_rows = second.a_rows = {n, 0, 0, 1, 1};
-    second.a = first.c;
     first.b = (const float *)a->w1.data;
     second.b = (const float *)a->w2.data;
     first.ldb = n;
@@ -40,6 +36,15 @@ static bool dense(struct ff_backend *be, const struct ff_transition_args *a, int
     second.bias = ff_cuda_floats(&a->b2);
     first.relu = true;
     first.alpha = second.alpha = second.beta = 1.0f;
+    first.m = second.m = (unsigned)n_row;
+    if (ff_cuda_dense_is_much(&first) && ff_cuda_dense_split_two(be, &first, &second))
+        return true;
+
+    ff_cuda_mark mark(be);
+    int64_t step = ff_cuda_tile_rows(be, n_row, (size_t)n * sizeof(float));
+    first.c = ff_cuda_take<float>(be, step * n);                        /* [step, n] */
+    first.c_rows = second.a_rows = {n, 0, 0, 1, 1};
+    second.a = first.c;
     for (int64_t row = 0; row < n_row; row += step) {
         first.m = second.m = (unsigned)(n_row - row < step ? n_row - row : step);
         first.a_first = second.c_first = (unsigned)row;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Places where an op could differ from the published program although random operands agree: borders of distance bins,
- * a residue seen from itself, masks that leave nothing, indices outside of every table. Runs on the backend that
- * $FF_TEST_DEVICE and $FF_TEST_PRECISION say, as test_ops does; not with bfloat16, where the numbers are too coarse.
+ * a residue seen from itself, masks that leave nothing, indices outside of every table, numbers of all sizes. Runs on
+ * the backend that $FF_TEST_DEVICE and $FF_TEST_PRECISION say, as test_ops does; not with bfloat16, where the numbers
+ * are too coarse.
  */
 #include "unit/testing.h"
 
@@ -360,6 +361,48 @@ static void test_attention_far_logits(void **state)
     free(x);
 }
 
+/* --- numbers of all sizes in a linear layer --- */
+
+/* Rows and columns each of their own size, a row of zeros, and rows with an inf and a nan, which are nobody else's
+ * matter. What a result may be off by is a share of what is summed up in it. */
+static void test_linear_magnitudes(void **state)
+{
+    (void)state;
+    enum { ROWS = 200, K = 192, N = 72, ZEROS = 10, INF_ROW = 20, NAN_ROW = 30 };
+    const float powers[9] = {1.0f, 1e-18f, 1e6f, 1e-9f, 3e4f, 1e18f, 1e-3f, 7e4f, 1e-12f};
+    float *x = ff_xcalloc(ROWS * K, sizeof *x), *w = ff_xcalloc(K * N, sizeof *w);
+    float *out = ff_xcalloc(ROWS * N, sizeof *out);
+    for (int r = 0; r < ROWS; r++)
+        for (int k = 0; k < K; k++)
+            x[r * K + k] = r == ZEROS ? 0.0f : wave(r * K + k) * powers[r % 9];
+    x[INF_ROW * K + 5] = INFINITY;
+    x[NAN_ROW * K + 150] = NAN;
+    for (int k = 0; k < K; k++)
+        for (int n = 0; n < N; n++)
+            w[k * N + n] = wave(3 * k + 7 * n * n) * powers[n % 5];
+    struct ff_tensor y = FLOATS(NULL, ROWS, N);
+    FF_OP(backend, linear, .out = y, .x = FLOATS(x, ROWS, K), .w = FLOATS(w, K, N));
+    backend->sync(backend);
+    backend->download(backend, out, &y);
+    const double allowed = backend->precision == FF_PRECISION_TF32 ? 1e-3 : 1e-6;
+    for (int r = 0; r < ROWS; r++)
+        for (int n = 0; n < N; n++) {
+            double want = 0, size = 0, got = out[r * N + n];
+            for (int k = 0; k < K; k++) {
+                double product = (double)x[r * K + k] * w[k * N + n];
+                want += product;
+                size += fabs(product);
+            }
+            if (r == INF_ROW || r == NAN_ROW)
+                assert_false(isfinite(got));
+            else if (!(fabs(got - want) <= allowed * size))
+                fail_msg("row %d, column %d: %.9g, expected %.9g", r, n, got, want);
+        }
+    free(out);
+    free(w);
+    free(x);
+}
+
 static int make_backend(void **state)
 {
     (void)state;
@@ -391,6 +434,7 @@ int main(void)
         cmocka_unit_test_teardown(test_point_attention_masks, drop),
         cmocka_unit_test_teardown(test_angles_of_length_zero, drop),
         cmocka_unit_test_teardown(test_attention_far_logits, drop),
+        cmocka_unit_test_teardown(test_linear_magnitudes, drop),
     };
     return cmocka_run_group_tests_name("edges", tests, make_backend, drop_backend);
 }
