@@ -32,29 +32,56 @@ static inline void emulator_ldmatrix(unsigned (&r)[4], unsigned address, bool tr
 static inline void ldmatrix_x4(unsigned (&r)[4], unsigned address) { emulator_ldmatrix(r, address, false); }
 static inline void ldmatrix_x4_trans(unsigned (&r)[4], unsigned address) { emulator_ldmatrix(r, address, true); }
 
-static inline float emulator_half(unsigned v, int i)
+static inline unsigned pack_f16(float x, float y)
 {
-    return __uint_as_float(i ? v & 0xffff0000u : v << 16);
+    const _Float16 pair[2] = {(_Float16)x, (_Float16)y};
+    unsigned r;
+    memcpy(&r, pair, sizeof r);
+    return r;
+}
+static inline float2 unpack_f16(unsigned v)
+{
+    _Float16 pair[2];
+    memcpy(pair, &v, sizeof pair);
+    return {(float)pair[0], (float)pair[1]};
 }
 
+static inline float2 emulator_bf16(unsigned v)
+{
+    return {__uint_as_float(v << 16), __uint_as_float(v & 0xffff0000u)};
+}
+
+/* c [16, 8] += a [16, 16] b [16, 8]; numbers: what 4 bytes stand for. */
+static inline void emulator_mma_16(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1,
+                                   float2 (*numbers)(unsigned))
+{
+    struct operands {
+        float2 a[4], b[2];
+    } own = {{numbers(a[0]), numbers(a[1]), numbers(a[2]), numbers(a[3])}, {numbers(b0), numbers(b1)}};
+    const char *slots = emulator_meet(EMULATOR_PRODUCT, &own, sizeof own);
+    int g = emulator_lane() / 4, t = emulator_lane() % 4;
+    double sum[4] = {c[0], c[1], c[2], c[3]};
+    for (int k = 0; k < 4; k++) {
+        operands x = emulator_from_lane<operands>(slots, g * 4 + k);
+        for (int i = 0; i < 4; i++) {
+            operands y = emulator_from_lane<operands>(slots, (2 * t + i % 2) * 4 + k);
+            for (int half = 0; half < 2; half++) {
+                float2 u = x.a[i / 2 + 2 * half], v = y.b[half];
+                sum[i] += (double)u.x * v.x;
+                sum[i] += (double)u.y * v.y;
+            }
+        }
+    }
+    for (int i = 0; i < 4; i++)
+        c[i] = (float)sum[i];
+}
 static inline void mma_bf16(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1)
 {
-    const unsigned own[6] = {a[0], a[1], a[2], a[3], b0, b1};
-    const char *slots = emulator_meet(EMULATOR_PRODUCT, own, sizeof own);
-    struct registers {
-        unsigned v[6];
-    };
-    int g = emulator_lane() / 4, t = emulator_lane() % 4;
-    for (int i = 0; i < 4; i++) {
-        int row = i / 2, column = 2 * t + i % 2;
-        double sum = c[i];
-        for (int k = 0; k < 16; k++) {
-            registers ra = emulator_from_lane<registers>(slots, g * 4 + k % 8 / 2);
-            registers rb = emulator_from_lane<registers>(slots, column * 4 + k % 8 / 2);
-            sum += (double)emulator_half(ra.v[row + k / 8 * 2], k % 2) * emulator_half(rb.v[4 + k / 8], k % 2);
-        }
-        c[i] = (float)sum;
-    }
+    emulator_mma_16(c, a, b0, b1, emulator_bf16);
+}
+static inline void mma_f16(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1)
+{
+    emulator_mma_16(c, a, b0, b1, unpack_f16);
 }
 
 static inline void mma_tf32(float (&c)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1)
@@ -82,20 +109,6 @@ static inline unsigned to_tf32(float x)
 {
     unsigned b = __float_as_uint(x);
     return (b & 0x7f800000u) == 0x7f800000u ? b : (b + 0x1000u) & 0xffffe000u;
-}
-
-static inline unsigned pack_f16(float x, float y)
-{
-    const _Float16 pair[2] = {(_Float16)x, (_Float16)y};
-    unsigned r;
-    memcpy(&r, pair, sizeof r);
-    return r;
-}
-static inline float2 unpack_f16(unsigned v)
-{
-    _Float16 pair[2];
-    memcpy(pair, &v, sizeof pair);
-    return {(float)pair[0], (float)pair[1]};
 }
 
 static inline float exp2_fast(float x) { return exp2f(x); }
