@@ -294,6 +294,8 @@ bool ff_cuda_triangle_project_float32(struct ff_backend *be, const struct ff_tri
         return false;
     ff_cuda_mark mark(be);
     auto job = triangle_project_in(a, floats_of(be, &a->w), floats_of(be, &a->gate_w), rows);
+    if (ff_cuda_triangle_project_split(be, (int)c_z, tf32, job))
+        return true;
     if (c_z == 128)
         return tf32 ? project<128, 128, true>(be, job) : project<128, 128, false>(be, job);
     return tf32 ? project<64, 128, true>(be, job) : project<64, 128, false>(be, job);
@@ -308,6 +310,8 @@ bool ff_cuda_triangle_output_float32(struct ff_backend *be, const struct ff_tria
         return false;
     ff_cuda_mark mark(be);
     auto job = triangle_output_in(a, floats_of(be, &a->o_w), floats_of(be, &a->gate_w), rows);
+    if (ff_cuda_triangle_output_split(be, (int)c_i, tf32, job))
+        return true;
     if (c_i == 128)
         return tf32 ? output<128, 128, true>(be, job) : output<128, 128, false>(be, job);
     return tf32 ? output<64, 128, true>(be, job) : output<64, 128, false>(be, job);

@@ -122,5 +122,8 @@ bool ff_cuda_triangle_output_float32(struct ff_backend *be, const struct ff_tria
 constexpr int triangle_wgmma_rows = 64;
 bool ff_cuda_triangle_project_wgmma(struct ff_backend *be, int c_z, int c_i, const triangle_project_job *j);
 bool ff_cuda_triangle_output_wgmma(struct ff_backend *be, int c_i, int c_z, const triangle_output_job *j);
+/* Of float32 numbers, the other channels 128. */
+bool ff_cuda_triangle_project_split(struct ff_backend *be, int c_z, bool tf32, const triangle_project_of<float> &job);
+bool ff_cuda_triangle_output_split(struct ff_backend *be, int c_i, bool tf32, const triangle_output_of<float> &job);
 
 #endif
