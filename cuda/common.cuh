@@ -182,6 +182,7 @@ struct ff_cuda_gemm_args {
     const float *bias;           /* [n] or NULL */
     bool relu;
     bool tf32;                   /* float32 operands that hold TF32 numbers: multiplied as such */
+    bool f16;                    /* what types call bf16 are float16 numbers */
 };
 void ff_cuda_gemm(struct ff_backend *be, const struct ff_cuda_gemm_args *g);
 

@@ -36,4 +36,8 @@ bool ff_cuda_dense_is_much(const struct ff_cuda_dense_job *j);
 /* False, having done nothing, where sizes or alignment are not its own. */
 bool ff_cuda_dense_fp32(struct ff_backend *be, const struct ff_cuda_dense_job *j);
 
+/* Plain products with the summed axis inside of both operands by products of warpgroups: product_wgmma.cu. False,
+ * having done nothing, where the GPU or the operands do not allow it. */
+bool ff_cuda_product_wgmma(struct ff_backend *be, const struct ff_cuda_gemm_args *g);
+
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * gemm: dense products through cuBLASLt; those of float32, where large enough, through the kernel of dense_fp32.cu.
+ * gemm: dense products through cuBLASLt; those of float32 through the kernels of product_wgmma.cu and, where large
+ * enough, dense_fp32.cu.
  *
  * cuBLASLt takes matrices column by column, so C = A B is asked for as C^T = B^T A^T. What it needs to know of a
  * product (descriptors, the algorithm its heuristics choose) is kept per shape, types, strides and alignment.
@@ -24,7 +25,7 @@ static const size_t LT_WORKSPACE = FF_BACKEND_GPU_PRODUCTS;
 
 namespace {
 
-enum math { FP32, TF32, BF16 };
+enum math { FP32, TF32, BF16, F16 };
 
 /* Everything that the choice of an algorithm depends on; compared byte by byte. */
 struct key {
@@ -130,8 +131,11 @@ static const plan &plan_of(struct ff_cuda_products *p, const key &k)
     if (at != p->plans.end())
         return at->second;
 
-    const cublasComputeType_t compute[] = {CUBLAS_COMPUTE_32F, CUBLAS_COMPUTE_32F_FAST_TF32, CUBLAS_COMPUTE_32F};
-    cudaDataType in = k.math == BF16 ? CUDA_R_16BF : CUDA_R_32F, out = k.c_type == FF_BF16 ? CUDA_R_16BF : CUDA_R_32F;
+    const cublasComputeType_t compute[] = {CUBLAS_COMPUTE_32F, CUBLAS_COMPUTE_32F_FAST_TF32, CUBLAS_COMPUTE_32F,
+                                           CUBLAS_COMPUTE_32F};
+    const cudaDataType half = k.math == F16 ? CUDA_R_16F : CUDA_R_16BF;
+    cudaDataType in = k.math == BF16 || k.math == F16 ? half : CUDA_R_32F;
+    cudaDataType out = k.c_type == FF_BF16 ? half : CUDA_R_32F;
     plan n = {};
     LT(cublasLtMatmulDescCreate(&n.op, compute[k.math], CUDA_R_32F));
     set<int32_t>(n.op, CUBLASLT_MATMUL_DESC_TRANSA, k.flags & B_TRANS ? CUBLAS_OP_T : CUBLAS_OP_N);
@@ -239,10 +243,10 @@ void ff_cuda_gemm(struct ff_backend *be, const struct ff_cuda_gemm_args *g)
     if (g->m == 0 || g->n == 0)
         return;
     if (g->b_type == FF_BF16)
-        product(be, g, BF16);
+        product(be, g, g->f16 ? F16 : BF16);
     else if (g->tf32 || be->precision == FF_PRECISION_TF32)
         product(be, g, TF32);
-    else if (!dense_product(be, g))
+    else if (!ff_cuda_product_wgmma(be, g) && !dense_product(be, g))
         product(be, g, FP32);
 }
 

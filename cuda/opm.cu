@@ -166,7 +166,7 @@ __global__ void __launch_bounds__(threads, 2) mean_kernel(const __grid_constant_
                     make_float2((sum[m][n][2 * half] + b0) * f, (sum[m][n][2 * half + 1] + b1) * f);
             }
     }
-    opm_target target;
+    opm_target<bf16> target;
     target.load(a, pair0);
     __syncthreads();
     target.add(a, pair0, y);

@@ -2,16 +2,21 @@
  * opm_float32: outer product mean of float32 activations for 32 outer channels and 128 of the pair, on the matrix units
  * (see opm.cu for the whole, tf32.cuh for the arithmetic).
  *
- * The operands of the first product are turned so that the sequences lie inside, [(residue, channel), sequence], which
- * the library multiplies fastest; under fp32 they are split into TF32 numbers on the way, [hi | hi | lo] and
- * [hi | lo | hi], once for many tiles. The outer products p of a tile of pairs stay in the second-level cache.
- * mean_kernel then multiplies the 32 pieces of each pair with W where they lie and adds the result to z.
+ * The operands of the first product are turned so that the sequences lie inside, [(residue, channel), sequence]. The
+ * outer products p of a tile of pairs stay in the second-level cache, or most of them. The second product takes the 32
+ * pieces of each pair where they lie, multiplies them with W and adds the result to z.
+ * With products of warpgroups both are those of product_wgmma.cuh under fp32; under tf32 numbers are scaled by a power
+ * of two, which their largest decides, and rounded to float16, which has the digits of a TF32 number: then the library
+ * and the kernel of opm_wgmma.cu work as for bf16. Elsewhere the library multiplies TF32 numbers, under fp32 of
+ * operands that are split on the way, [hi | hi | lo] and [hi | lo | hi], and mean_kernel multiplies with W.
  * Cost: 2 C C (S + c_z) flops per pair, under fp32 three times that on the matrix units; bound by the products.
  * Numerics: sums in float32; under fp32 those of W over 32 numbers at a time, which are then added.
  */
 #include <algorithm>
 
 #include "opm.cuh"
+#include "product_wgmma.cuh"
+#include "split.cuh"
 #include "tf32.cuh"
 
 namespace {
@@ -57,20 +62,63 @@ void turn(struct ff_backend *be, float *y, const float *x, int64_t x_s, int64_t 
     FF_CUDA_LAUNCHED();
 }
 
+/* Float16 numbers, under tf32 by products of warpgroups: scaled by a power of two by the largest, *most. A thread takes
+ * four of the 32 channels of residue and sequence at / 8. */
+struct rows_of_four {
+    const float *x;
+    int64_t x_s, x_r, n;
+    unsigned n_r;
+    __device__ __forceinline__ float4 at(int64_t at) const
+    {
+        const unsigned row = (unsigned)(at / (opm_outer / 4)), s = row / n_r;
+        return load4(x + s * x_s + (row - s * n_r) * x_r + at % (opm_outer / 4) * 4);
+    }
+};
+
+__global__ void most_kernel(float *most, const rows_of_four x)
+{
+    __shared__ float shared[32];
+    float m = 0.0f;
+    for (int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x; i < x.n; i += (int64_t)gridDim.x * blockDim.x) {
+        const float4 v = x.at(i);
+        m = fmaxf(fmaxf(fmaxf(m, fabsf(v.x)), fmaxf(fabsf(v.y), fabsf(v.z))), fabsf(v.w));
+    }
+    m = block_max(m, shared);
+    if (threadIdx.x == 0)
+        atomicMax((unsigned *)most, __float_as_uint(m));         /* none is below 0 */
+}
+
+__global__ void halve_kernel(uint2 *y, const rows_of_four x, const float *most)
+{
+    const float scale = split_scale_of(*most).scale;
+    const int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
+    if (i >= x.n)
+        return;
+    const float4 v = x.at(i);
+    y[i] = make_uint2(split_high(v.x * scale, v.y * scale), split_high(v.z * scale, v.w * scale));
+}
+
+rows_of_four rows_of(const float *x, int64_t x_s, int64_t x_r, int64_t n_r, int64_t n_s)
+{
+    return {x, x_s, x_r, n_s * n_r * (opm_outer / 4), (unsigned)n_r};
+}
+
+void find_most(struct ff_backend *be, float *most, const rows_of_four &x)
+{
+    most_kernel<<<std::min(4 * (unsigned)ff_cuda_sm_count(be), ff_blocks(x.n, threads)), threads, 0,
+                  ff_cuda_stream(be)>>>(most, x);
+    FF_CUDA_LAUNCHED();
+}
+
+void halve(struct ff_backend *be, uint16_t *y, const rows_of_four &x, const float *most)
+{
+    halve_kernel<<<ff_blocks(x.n, threads), threads, 0, ff_cuda_stream(be)>>>((uint2 *)y, x, most);
+    FF_CUDA_LAUNCHED();
+}
+
 /* --- mean --- */
 
 constexpr int stages = 3, pitch = opm_outer + 4;
-
-struct mean_job {
-    float *z;                    /* the tile's first pair */
-    int64_t z_i, z_j;
-    const float *p;              /* [ti * 32, ld]: [(i, c), (j, e)] */
-    int ld;
-    const float *w;              /* [128, 1024], turned */
-    const float *bias;
-    mask_bits bits;
-    int i0, j0, n_i, n_j;        /* the tile; its pairs are numbered i * n_j + j */
-};
 
 struct mean_stage {
     float p[rows_per_block * pitch], w[opm_channels * pitch];    /* of one c: [64 pairs, 32 e], [128, 32 e] */
@@ -78,7 +126,7 @@ struct mean_stage {
 
 /* A block makes 64 pairs and all channels in 32 steps of one c. Warp w has rows 32 (w % 2) .. + 31 and a quarter of the
  * channels. */
-template <bool TF32> __global__ void __launch_bounds__(threads, 2) mean_kernel(const __grid_constant__ mean_job a)
+template <bool TF32> __global__ void __launch_bounds__(threads, 2) mean_kernel(const __grid_constant__ opm_mean_float a)
 {
     extern __shared__ uint4 shared_memory[];
     mean_stage *stage = (mean_stage *)shared_memory;
@@ -151,6 +199,55 @@ template <bool TF32> __global__ void __launch_bounds__(threads, 2) mean_kernel(c
         }
 }
 
+/* --- the same by products of warpgroups, under fp32 (product_wgmma.cuh) --- */
+
+struct add_mean : opm_mean_float {
+#ifdef FF_HAVE_WGMMA
+    struct kept {
+        float factor[2];
+    };
+    __device__ __forceinline__ kept prepare(int pair) const
+    {
+        kept k;
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            const int i = (pair + 8 * r) / n_j, j = pair + 8 * r - i * n_j;
+            int count = i < n_i ? bits.count(i0 + i, j0 + j, (int)threadIdx.x % 4, 4) : 0;
+            count += __shfl_xor_sync(0xffffffffu, count, 1);
+            count += __shfl_xor_sync(0xffffffffu, count, 2);
+            k.factor[r] = mask_factor(count);
+        }
+        return k;
+    }
+    __device__ __forceinline__ void store(const float (&d)[64], kept k, int, int pair, int column) const
+    {
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            const int i = (pair + 8 * r) / n_j, j = pair + 8 * r - i * n_j;
+            if (i >= n_i)
+                continue;
+            float *to = z + i * z_i + j * z_j + column;
+#pragma unroll
+            for (int n = 0; n < opm_channels / 8; n++) {
+                const float2 b = *(const float2 *)(bias + column + 8 * n);
+                float2 v = *(float2 *)(to + 8 * n);
+                v.x += (d[4 * n + 2 * r] + b.x) * k.factor[r];
+                v.y += (d[4 * n + 2 * r + 1] + b.y) * k.factor[r];
+                *(float2 *)(to + 8 * n) = v;
+            }
+        }
+    }
+#endif
+};
+
+void mean_of_products(struct ff_backend *be, const opm_mean_float &m)
+{
+    constexpr int64_t depth = opm_outer * opm_outer;
+    const product_operand p = {m.p, opm_outer * (int64_t)m.ld, opm_outer, m.ld, 0, m.n_i * m.n_j, m.n_j};
+    const product_operand w = {m.w, 0, depth, product_unit, 0, opm_channels, INT_MAX};
+    product_launch(be, p, w, depth, 1, add_mean{m});
+}
+
 template <bool TF32> bool prepare()
 {
     static int ready = -1;
@@ -165,7 +262,7 @@ template <bool TF32> bool prepare()
     return ready == 1;
 }
 
-template <bool TF32> void launch(struct ff_backend *be, const mean_job &job)
+template <bool TF32> void launch(struct ff_backend *be, const opm_mean_float &job)
 {
     mean_kernel<TF32><<<ff_blocks(job.n_i * job.n_j, rows_per_block), threads, stages * sizeof(mean_stage),
                         ff_cuda_stream(be)>>>(job);
@@ -178,60 +275,107 @@ int64_t pieces(int64_t n, int64_t size) { return (n + size - 1) / size; }
 
 bool ff_cuda_opm_float32(struct ff_backend *be, const struct ff_outer_product_mean_args *a, const mask_bits *bits)
 {
-    const bool tf32 = be->precision == FF_PRECISION_TF32;
+    const bool tf32 = be->precision == FF_PRECISION_TF32, wgmma = ff_cuda_has_wgmma(be);
+    const bool half = tf32 && wgmma, whole = !tf32 && wgmma;
     const int64_t n_s = a->a.shape[0], n_i = a->out.shape[0], n_j = a->out.shape[1], left = (int64_t)ff_cuda_left(be);
     if (a->a.dtype != FF_F32 || a->w.dtype != FF_F32 || a->out.dtype != FF_F32 || a->a.shape[2] != opm_outer ||
-        a->out.shape[2] != opm_channels || !ff_cuda_aligned(&a->out, 2) || n_s == 0 || n_i == 0 || n_j == 0 ||
-        !(tf32 ? prepare<true>() : prepare<false>()))
+        a->out.shape[2] != opm_channels || !ff_cuda_aligned(&a->out, 4) || n_s == 0 || n_i == 0 || n_j == 0 ||
+        !ff_cuda_aligned(&a->bias, 4) || n_s * std::max(n_i, n_j) > UINT32_MAX ||
+        (half && (!ff_cuda_aligned(&a->a, 4) || !ff_cuda_aligned(&a->b, 4))) ||
+        !(wgmma || (tf32 ? prepare<true>() : prepare<false>())))
         return false;
     ff_cuda_mark mark(be);
-    const int parts = tf32 ? 1 : 3;
-    const int64_t padded = (n_s + 3) / 4 * 4, depth = parts * padded, panel = opm_outer * depth;
+    const int64_t padded = (n_s + 3) / 4 * 4, depth = half ? n_s : tf32 || whole ? padded : 3 * padded;
+    const int64_t size = half ? 2 : 4, panel_bytes = opm_outer * depth * size;
+    const enum turned how_a = tf32 ? ROUNDED : whole ? WHOLE : HI_HI_LO;
+    const enum turned how_b = tf32 ? ROUNDED : whole ? WHOLE : HI_LO_HI;
 
-    /* Of what is left, p has an eighth at most, the panel of a a quarter, that of b, for many tiles, a half. */
-    const int64_t pair_bytes = opm_outer * opm_outer * (int64_t)sizeof(float), panel_bytes = panel * 4;
+    /* Of what is left, p has an eighth at most, the panel of a a quarter, that of b, for many tiles, a half. By
+     * products of warpgroups p of float32 numbers is twice as large, a third at most, or it would not have a tile for
+     * every multiprocessor. */
+    const int64_t pair_bytes = opm_outer * opm_outer * size;
+    const int64_t p_bytes = std::min<int64_t>(whole ? 2 * FF_CUDA_TILE_BYTES : FF_CUDA_TILE_BYTES,
+                                              left / (whole ? 3 : 8));
     int64_t group = std::max<int64_t>(1, std::min(n_j, left / 2 / panel_bytes));
     int64_t tj = std::min<int64_t>(group, 128);
     group = group < n_j ? group / tj * tj : n_j;
-    int64_t ti = std::min(std::min<int64_t>(FF_CUDA_TILE_BYTES, left / 8) / (tj * pair_bytes), left / 4 / panel_bytes);
+    int64_t ti = std::min(p_bytes / (tj * pair_bytes), left / (whole ? 8 : 4) / panel_bytes);
     ti = std::max<int64_t>(1, std::min(ti, n_i));
     ti = pieces(n_i, pieces(n_i, ti));                                       /* evened out */
 
-    float *w = ff_cuda_take<float>(be, opm_outer * opm_outer * opm_channels);        /* [128, 1024] */
-    float *pa = ff_cuda_take<float>(be, ti * panel);                                 /* [ti, C, depth] */
-    float *pb = ff_cuda_take<float>(be, group * panel);                              /* [group, C, depth] */
-    float *p = ff_cuda_take<float>(be, ti * tj * opm_outer * opm_outer);             /* [ti, C, tj, C] */
-    turn(be, w, (const float *)a->w.data, opm_channels, side, opm_channels / side, opm_outer * opm_outer,
-         opm_outer * opm_outer, tf32 ? ROUNDED : WHOLE);
+    const rows_of_four all_w = rows_of((const float *)a->w.data, opm_channels, side, opm_channels / side,
+                                       opm_outer * opm_outer);
+    char *w = ff_cuda_take<char>(be, opm_outer * opm_outer * opm_channels * size);   /* [128, 1024]; half: turned */
+    char *pa = ff_cuda_take<char>(be, ti * panel_bytes);             /* [ti, C, depth]; half: [depth, ti, C] */
+    char *pb = ff_cuda_take<char>(be, group * panel_bytes);          /* [group, C, depth]; half: [depth, group, C] */
+    char *p = ff_cuda_take<char>(be, ti * tj * pair_bytes);          /* [ti, C, tj, C] */
+    float *most = ff_cuda_take<float>(be, 3);                        /* of a, b, w */
+
+    auto residues = [](const struct ff_tensor &x, int64_t r0, int64_t n_r) {
+        return rows_of((const float *)x.data + r0 * x.stride[1], x.stride[0], x.stride[1], n_r, x.shape[0]);
+    };
+    auto operand = [&](char *to, const struct ff_tensor &x, int64_t r0, int64_t n_r, enum turned how, float *largest) {
+        const rows_of_four from = residues(x, r0, n_r);
+        if (half)
+            halve(be, (uint16_t *)to, from, largest);
+        else
+            turn(be, (float *)to, from.x, from.x_s, from.x_r, n_r, n_s, padded, how);
+    };
+    if (half) {
+        FF_CUDA(cudaMemsetAsync(most, 0, 3 * sizeof *most, ff_cuda_stream(be)));
+        find_most(be, most, residues(a->a, 0, n_i));
+        find_most(be, most + 1, residues(a->b, 0, n_j));
+        find_most(be, most + 2, all_w);
+        halve(be, (uint16_t *)w, all_w, most + 2);
+    } else {
+        turn(be, (float *)w, all_w.x, all_w.x_s, all_w.x_r, all_w.n_r, opm_outer * opm_outer, opm_outer * opm_outer,
+             tf32 ? ROUNDED : WHOLE);
+    }
+    /* A sum over the sequences of numbers below 2^15 each comes to 2^15 at most. */
+    int exponent = -15;
+    for (int64_t n = 1; n < n_s; n *= 2)
+        exponent--;
+
     for (int64_t g0 = 0; g0 < n_j; g0 += group) {
-        int64_t g1 = std::min(g0 + group, n_j);
-        turn(be, pb, (const float *)a->b.data + g0 * a->b.stride[1], a->b.stride[0], a->b.stride[1], g1 - g0, n_s,
-             padded, tf32 ? ROUNDED : HI_LO_HI);
+        const int64_t g1 = std::min(g0 + group, n_j);
+        operand(pb, a->b, g0, g1 - g0, how_b, most + 1);
         for (int64_t i0 = 0; i0 < n_i; i0 += ti) {
-            int64_t ni = std::min(ti, n_i - i0);
-            turn(be, pa, (const float *)a->a.data + i0 * a->a.stride[1], a->a.stride[0], a->a.stride[1], ni, n_s,
-                 padded, tf32 ? ROUNDED : HI_HI_LO);
+            const int64_t ni = std::min(ti, n_i - i0);
+            operand(pa, a->a, i0, ni, how_a, most);
             for (int64_t j0 = g0; j0 < g1; j0 += tj) {
-                int64_t nj = std::min(tj, g1 - j0);
+                const int64_t nj = std::min(tj, g1 - j0);
                 struct ff_cuda_gemm_args g = {};
                 g.m = ni * opm_outer;
                 g.n = g.ldc = nj * opm_outer;
-                g.k = g.lda = g.ldb = depth;
+                g.k = depth;
+                g.lda = half ? ni * opm_outer : depth;
+                g.ldb = half ? (g1 - g0) * opm_outer : depth;
                 g.a = pa;
-                g.b = pb + (j0 - g0) * panel;
-                g.b_trans = true;
+                g.a_trans = half;
+                g.b = pb + (half ? (j0 - g0) * opm_outer * size : (j0 - g0) * panel_bytes);
+                g.b_trans = !half;
                 g.c = p;
-                g.a_type = g.b_type = g.c_type = FF_F32;
-                g.alpha = 1.0f;
-                g.tf32 = true;
+                g.a_type = g.b_type = g.c_type = half ? FF_BF16 : FF_F32;
+                g.alpha = half ? ldexpf(1.0f, exponent) : 1.0f;
+                g.tf32 = !whole;
+                g.f16 = half;
                 ff_cuda_gemm(be, &g);
-                mean_job m = {(float *)a->out.data + i0 * a->out.stride[0] + j0 * a->out.stride[1], a->out.stride[0],
-                              a->out.stride[1], p, (int)(nj * opm_outer), w, (const float *)a->bias.data, *bits,
-                              (int)i0, (int)j0, (int)ni, (int)nj};
-                if (tf32)
-                    launch<true>(be, m);
-                else
-                    launch<false>(be, m);
+                auto mean = [&](auto number) -> opm_mean_of<float, decltype(number)> {
+                    using T = decltype(number);
+                    return {(float *)a->out.data + i0 * a->out.stride[0] + j0 * a->out.stride[1], a->out.stride[0],
+                            a->out.stride[1], (const T *)p, (int)(nj * opm_outer), (const T *)w,
+                            (const float *)a->bias.data, *bits, (int)i0, (int)j0, (int)ni, (int)nj};
+                };
+                if (half) {
+                    const opm_mean_half m = {mean(uint16_t()), most, ldexpf(1.0f, -exponent)};
+                    (void)ff_cuda_opm_mean_wgmma(be, &m);
+                } else if (whole) {
+                    mean_of_products(be, mean(0.0f));
+                } else if (tf32) {
+                    launch<true>(be, mean(0.0f));
+                } else {
+                    launch<false>(be, mean(0.0f));
+                }
             }
         }
     }

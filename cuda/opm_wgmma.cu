@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * opm_wgmma: the second product of the outer product mean for a tile of pairs, by products of warpgroups,
+ * opm_wgmma: the second product of the outer product mean for a tile of pairs, by products of warpgroups, in bf16, and
+ * under tf32 of scaled float16 numbers,
  *   z[i, j, :] += (sum_ce p[(i, c), (j, e)] W[(c, e), :] + bias) / (1e-3 + sum_s mask_a[s, i] mask_b[s, j]).
  *
  * A block makes 128 pairs and all 128 channels, warpgroup w the pairs 64 w .. + 63: 16 steps of 64 products, of each
@@ -10,6 +11,7 @@
  * Numerics: sums in float32. Reference: ops_cpu_opm.c.
  */
 #include "opm.cuh"
+#include "split.cuh"
 #include "wgmma.cuh"
 
 namespace {
@@ -18,7 +20,19 @@ constexpr int k_step = 64, stages = 6;
 constexpr unsigned p_bytes = opm_rows * 128, w_bytes = k_step * opm_channels * 2, stage_bytes = p_bytes + w_bytes;
 constexpr size_t shared_bytes = stages * stage_bytes + 1024;     /* the stages begin at a multiple of 1024 */
 
-__global__ void __launch_bounds__(opm_threads) mean_wgmma_kernel(const __grid_constant__ opm_mean_args a)
+/* What takes the scales of float16 numbers out of a sum. */
+__device__ __forceinline__ float inverse_of(const opm_mean_args &) { return 1.0f; }
+__device__ __forceinline__ float inverse_of(const opm_mean_half &a)
+{
+    float f = a.rest;
+#pragma unroll
+    for (int i = 0; i < 3; i++)
+        f *= a.most[i] < INFINITY ? split_scale_of(a.most[i]).inverse : NAN;
+    return f;
+}
+
+template <class Args, class Z>
+__global__ void __launch_bounds__(opm_threads) mean_wgmma_kernel(const __grid_constant__ Args a)
 {
 #ifdef FF_HAVE_WGMMA
     constexpr int ahead = stages - 2, steps = opm_outer * opm_outer / k_step;
@@ -44,7 +58,7 @@ __global__ void __launch_bounds__(opm_threads) mean_wgmma_kernel(const __grid_co
         for (int r = 0; r < row_copies; r++)
             copy16_async(to + p_at + r * (opm_threads / 8) * 128, a.p + (from[r] < 0 ? 0 : from[r] + step * 2 * a.ld),
                          from[r] >= 0);
-        const bf16 *w = a.w + step * k_step * opm_channels + threadIdx.x * 8;
+        const auto *w = a.w + step * k_step * opm_channels + threadIdx.x * 8;
 #pragma unroll
         for (int r = 0; r < w_copies; r++)
             copy16_async(to + w_at + r * (opm_threads / 16) * 128, w + r * opm_threads * 8, true);
@@ -71,13 +85,14 @@ __global__ void __launch_bounds__(opm_threads) mean_wgmma_kernel(const __grid_co
         wgmma_fence();
 #pragma unroll
         for (int k = 0; k < k_step / 16; k++)
-            wgmma_ss<opm_channels, WGMMA_K_MAJOR, WGMMA_MN_MAJOR>(sum, wgmma_advance(p, k * 32),
-                                                                  wgmma_advance(w, k * 2048));
+            wgmma_ss<opm_channels, WGMMA_K_MAJOR, WGMMA_MN_MAJOR, sizeof(Z) == 4 ? WGMMA_F16 : WGMMA_BF16>(
+                sum, wgmma_advance(p, k * 32), wgmma_advance(w, k * 2048));
         wgmma_commit();
         wgmma_wait<1>();
     }
-    opm_target target;
+    opm_target<Z> target;
     target.load(a, pair0);
+    const float inverse = inverse_of(a);
     wgmma_wait<0>();
     wgmma_use(sum);
     copy_wait<0>();
@@ -91,24 +106,34 @@ __global__ void __launch_bounds__(opm_threads) mean_wgmma_kernel(const __grid_co
     for (int n = 0; n < opm_channels / 8; n++) {
         float2 b = *(const float2 *)(a.bias + 8 * n + column);
         *(float2 *)(y + row0 * opm_pitch + 8 * n + column) =
-            make_float2((sum[4 * n] + b.x) * f0, (sum[4 * n + 1] + b.y) * f0);
+            make_float2((sum[4 * n] * inverse + b.x) * f0, (sum[4 * n + 1] * inverse + b.y) * f0);
         *(float2 *)(y + (row0 + 8) * opm_pitch + 8 * n + column) =
-            make_float2((sum[4 * n + 2] + b.x) * f1, (sum[4 * n + 3] + b.y) * f1);
+            make_float2((sum[4 * n + 2] * inverse + b.x) * f1, (sum[4 * n + 3] * inverse + b.y) * f1);
     }
     __syncthreads();
     target.add(a, pair0, y);
 #endif
 }
 
-}  // namespace
-
-bool ff_cuda_opm_mean_wgmma(struct ff_backend *be, const struct opm_mean_args *a)
+template <class Args, class Z> bool launch(struct ff_backend *be, const Args &a)
 {
     if (!ff_cuda_has_wgmma(be))
         return false;
-    FF_CUDA(cudaFuncSetAttribute(mean_wgmma_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared_bytes));
-    mean_wgmma_kernel<<<ff_blocks((int64_t)a->n_i * a->n_j, opm_rows), opm_threads, shared_bytes,
-                        ff_cuda_stream(be)>>>(*a);
+    auto *kernel = mean_wgmma_kernel<Args, Z>;
+    FF_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared_bytes));
+    kernel<<<ff_blocks((int64_t)a.n_i * a.n_j, opm_rows), opm_threads, shared_bytes, ff_cuda_stream(be)>>>(a);
     FF_CUDA_LAUNCHED();
     return true;
+}
+
+}  // namespace
+
+bool ff_cuda_opm_mean_wgmma(struct ff_backend *be, const opm_mean_args *a)
+{
+    return launch<opm_mean_args, bf16>(be, *a);
+}
+
+bool ff_cuda_opm_mean_wgmma(struct ff_backend *be, const opm_mean_half *a)
+{
+    return launch<opm_mean_half, float>(be, *a);
 }

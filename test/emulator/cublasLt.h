@@ -8,7 +8,7 @@
 #include "cuda_bf16.h"
 
 enum cublasStatus_t { CUBLAS_STATUS_SUCCESS, CUBLAS_STATUS_INVALID_VALUE, CUBLAS_STATUS_NOT_SUPPORTED };
-enum cudaDataType { CUDA_R_32F, CUDA_R_16BF };
+enum cudaDataType { CUDA_R_32F, CUDA_R_16BF, CUDA_R_16F };
 typedef cudaDataType cudaDataType_t;
 enum cublasComputeType_t { CUBLAS_COMPUTE_32F, CUBLAS_COMPUTE_32F_FAST_TF32 };
 enum cublasOperation_t { CUBLAS_OP_N, CUBLAS_OP_T };
@@ -102,7 +102,7 @@ static inline cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cu
                                                             cublasLtMatmulHeuristicResult_t *result, int *found)
 {
     *found = ((d->epilogue & CUBLASLT_EPILOGUE_BIAS) == 0 || d->bias_type == (int32_t)out->type) &&
-             (in->type == CUDA_R_16BF || out->type == CUDA_R_32F);
+             (in->type != CUDA_R_32F || out->type == CUDA_R_32F);
     result->state = CUBLAS_STATUS_SUCCESS;
     result->algo.none = 0;
     return *found ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;

@@ -115,6 +115,16 @@ static inline unsigned __ballot_sync(unsigned, int value)
         r |= (emulator_from_lane<int>(slots, i) != 0 ? 1u : 0u) << i;
     return r;
 }
+static inline unsigned __reduce_max_sync(unsigned, unsigned value)
+{
+    const char *slots = emulator_meet(EMULATOR_VOTE, &value, sizeof value);
+    unsigned r = 0;
+    for (int i = 0; i < 32; i++) {
+        unsigned v = emulator_from_lane<unsigned>(slots, i);
+        r = v > r ? v : r;
+    }
+    return r;
+}
 static inline int __all_sync(unsigned m, int value) { return __ballot_sync(m, value) == 0xffffffffu; }
 static inline int __any_sync(unsigned m, int value) { return __ballot_sync(m, value) != 0; }
 
@@ -152,6 +162,12 @@ static inline float atomicAdd(float *p, float x)
 {
     float old = *p;
     *p += x;
+    return old;
+}
+static inline unsigned atomicMax(unsigned *p, unsigned x)
+{
+    unsigned old = *p;
+    *p = x > old ? x : old;
     return old;
 }
 static inline int min(int a, int b) { return a < b ? a : b; }

@@ -443,6 +443,8 @@ cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t l, cublas
 
 static float number(const void *p, cudaDataType type, int64_t at)
 {
+    if (type == CUDA_R_16F)
+        return unpack_f16(((const uint16_t *)p)[at]).x;
     return type == CUDA_R_32F ? ((const float *)p)[at] : __bfloat162float(((const __nv_bfloat16 *)p)[at]);
 }
 
@@ -488,6 +490,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t d, const vo
                     sum = std::max(sum, 0.0);
                 if (lout->type == CUDA_R_32F)
                     ((float *)out)[at] = (float)sum;
+                else if (lout->type == CUDA_R_16F)
+                    ((uint16_t *)out)[at] = (uint16_t)pack_f16((float)sum, 0.0f);
                 else
                     ((__nv_bfloat16 *)out)[at] = __float2bfloat16_rn((float)sum);
             }

@@ -403,6 +403,77 @@ static void test_linear_magnitudes(void **state)
     free(x);
 }
 
+/* The share of what is summed up in a result by which it may be off. */
+static double allowed_share(void)
+{
+    return backend->precision == FF_PRECISION_TF32 ? 2.5e-3 : 1e-6;
+}
+
+static void test_contract_magnitudes(void **state)
+{
+    (void)state;
+    enum { C = 2, N = 48, K = 44 };
+    const float powers[3] = {1.0f, 1e18f, 1e-18f};
+    float *a = ff_xcalloc(C * N * K, sizeof *a), *b = ff_xcalloc(C * N * K, sizeof *b);
+    float *out = ff_xcalloc(C * N * N, sizeof *out);
+    for (int r = 0; r < C * N; r++)
+        for (int k = 0; k < K; k++) {
+            a[r * K + k] = wave(r * K + k) * powers[r % N / 16] * (float)(1 + r % 16);
+            b[r * K + k] = wave(3 * k + 7 * r) * powers[(r + 16) % N / 16];
+        }
+    struct ff_tensor y = FLOATS(NULL, C, N, N);
+    FF_OP(backend, triangle_contract, .out = y, .a = FLOATS(a, C, N, K), .b = FLOATS(b, C, N, K));
+    backend->sync(backend);
+    backend->download(backend, out, &y);
+    for (int at = 0; at < C * N * N; at++) {
+        const float *x = a + at / N * K, *w = b + (at / N / N * N + at % N) * K;
+        double want = 0, size = 0;
+        for (int k = 0; k < K; k++) {
+            want += (double)x[k] * w[k];
+            size += fabs((double)x[k] * w[k]);
+        }
+        if (!(fabs(out[at] - want) <= allowed_share() * size))
+            fail_msg("row %d, column %d: %.9g, expected %.9g", at / N, at % N, out[at], want);
+    }
+    free(out);
+    free(b);
+    free(a);
+}
+
+static void test_outer_product_mean_magnitudes(void **state)
+{
+    (void)state;
+    enum { S = 5, N = 6, C = 32, C_OUT = 128, SIZE = S * N * C };
+    float a[SIZE], b[SIZE], mask[S * N], *w = ff_xcalloc(C * C * C_OUT, sizeof *w), out[N * N * C_OUT];
+    for (int k = 0; k < SIZE; k++) {
+        a[k] = wave(k) * 3e9f;
+        b[k] = wave(5 * k + 1) * 2e-11f * (float)(1 + k / C % N);
+    }
+    for (int k = 0; k < C * C * C_OUT; k++)
+        w[k] = wave(k / 3 + k % 7) * 1e-7f;
+    for (int k = 0; k < S * N; k++)
+        mask[k] = 1.0f;
+    struct ff_tensor z = FLOATS(NULL, N, N, C_OUT), m = FLOATS(mask, S, N);
+    FF_OP(backend, outer_product_mean, .out = z, .a = FLOATS(a, S, N, C), .b = FLOATS(b, S, N, C), .mask_a = m,
+          .mask_b = m, .w = FLOATS(w, C * C, C_OUT), .bias = FLOATS(NULL, C_OUT));
+    backend->sync(backend);
+    backend->download(backend, out, &z);
+    for (int pair = 0; pair < N * N; pair++)
+        for (int c = 0; c < C_OUT; c++) {
+            double want = 0, size = 0, got = out[pair * C_OUT + c] * (S + 1e-3);
+            for (int k = 0; k < C * C; k++) {
+                double p = 0;
+                for (int s = 0; s < S; s++)
+                    p += (double)a[(s * N + pair / N) * C + k / C] * b[(s * N + pair % N) * C + k % C];
+                want += p * w[k * C_OUT + c];
+                size += fabs(p * w[k * C_OUT + c]);
+            }
+            if (!(fabs(got - want) <= allowed_share() * size))
+                fail_msg("pair %d, channel %d: %.9g, expected %.9g", pair, c, got, want);
+        }
+    free(w);
+}
+
 static int make_backend(void **state)
 {
     (void)state;
@@ -435,6 +506,8 @@ int main(void)
         cmocka_unit_test_teardown(test_angles_of_length_zero, drop),
         cmocka_unit_test_teardown(test_attention_far_logits, drop),
         cmocka_unit_test_teardown(test_linear_magnitudes, drop),
+        cmocka_unit_test_teardown(test_contract_magnitudes, drop),
+        cmocka_unit_test_teardown(test_outer_product_mean_magnitudes, drop),
     };
     return cmocka_run_group_tests_name("edges", tests, make_backend, drop_backend);
 }
