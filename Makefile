@@ -30,8 +30,8 @@ feature_src := feature_check raw_features msa_pool jax_random jax_sampling msa_c
   monomer_features pairing assembly multimer_features source feature_file template_set template_hits template_match \
   template_features own_template
 
-model_src := config weights weights_view params batch pair embed attention triangle triangle_stream outer_product \
-  evoformer template structure heads confidence forward plan model
+model_src := config weights weights_view params batch pair embed attention triangle triangle_part triangle_stream \
+  outer_product evoformer template structure heads confidence forward plan model
 
 app_src := version interrupt suggest options option_table option_value option_file option_help alignment search_tool \
   search_record search_aligner search_budget search_cache search_job search_shard search_mmseqs search_chain search \

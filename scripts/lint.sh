@@ -37,7 +37,7 @@ awk '
 BEGIN {
     n = split("base format bio compute parallel feature model app", room, " ")
     for (i = 1; i <= n; i++) rank[room[i]] = i
-    layers = "attention triangle triangle_stream outer_product evoformer template structure heads embed"
+    layers = "attention triangle triangle_part triangle_stream outer_product evoformer template structure heads embed"
     split(layers, l, " ")
     for (i in l) layer["src/model/" l[i] ".c"] = 1
     split("context weights config confidence batch pair " layers, a, " ")

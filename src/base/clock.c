@@ -114,8 +114,8 @@ static void limit_memory(const char *group, void *user)
     if (f) {
         char line[256];
         while (fgets(line, sizeof line, f)) {
-            if (strncmp(line, "inactive_file ", 14) == 0) {
-                uint64_t cached = strtoull(line + 14, NULL, 10);
+            if (strncmp(line, "inactive_file ", 14) == 0 || strncmp(line, "active_file ", 12) == 0) {
+                uint64_t cached = strtoull(strchr(line, ' '), NULL, 10);
                 used -= cached < used ? cached : used;
             }
         }

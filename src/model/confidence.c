@@ -35,26 +35,7 @@ double ff_confidence_tm_d0(int n_res)
     return 1.24 * cbrt(n - 15) - 1.8;
 }
 
-double ff_confidence_ptm(int n_res, const float *tm, const int32_t *asym_id)
-{
-    double best = 0.0;
-    for (int i = 0; i < n_res; i++) {
-        double sum = 0.0;
-        int64_t count = 0;
-        for (int j = 0; j < n_res; j++) {
-            if (asym_id != NULL && asym_id[i] == asym_id[j])
-                continue;
-            sum += tm[(size_t)i * (size_t)n_res + (size_t)j];
-            count++;
-        }
-        double mean = sum / (1e-8 + (double)count);
-        if (i == 0 || mean > best)
-            best = mean;
-    }
-    return best;
-}
-
-/* Chains of asym_id, ascending; returns the chain of every residue. Caller frees. */
+/* Chains of asym_id, ascending, and their sizes; returns the chain of every residue. Caller frees. */
 static int *find_chains(int n_res, const int32_t *asym_id, struct ff_chain_scores *ret)
 {
     int capacity = 0;
@@ -74,6 +55,9 @@ static int *find_chains(int n_res, const int32_t *asym_id, struct ff_chain_score
     for (int i = 0; i < n_res; i++)
         while (ret->asym_id[chain[i]] != asym_id[i])
             chain[i]++;
+    ret->n_res = FF_NEW_ARRAY(int32_t, (size_t)ret->n_chain);
+    for (int i = 0; i < n_res; i++)
+        ret->n_res[chain[i]]++;
     return chain;
 }
 
@@ -96,37 +80,81 @@ static void add_residue(const double *sum /* [n_chain] */, int c, struct ff_chai
     }
 }
 
-void ff_confidence_chains(int n_res, const int32_t *asym_id, const float *plddt, const float *tm,
+void ff_tm_scores_begin(int n_res, const int32_t *asym_id, struct ff_tm_scores *ret)
+{
+    *ret = (struct ff_tm_scores){.n_res = n_res, .asym_id = asym_id};
+    if (asym_id == NULL)
+        return;
+    struct ff_chain_scores *c = &ret->chains;
+    ret->chain = find_chains(n_res, asym_id, c);
+    size_t n = (size_t)c->n_chain;
+    c->ptm = FF_NEW_ARRAY(double, n);
+    c->pair_ptm = FF_NEW_ARRAY(double, n * n);
+    c->pair_iptm = FF_NEW_ARRAY(double, n * n);
+    ret->sum = FF_NEW_ARRAY(double, n);
+}
+
+/* The mean over j of row i; with asym_id over other chains than i's. */
+static double row_mean(int n_res, int64_t i, const float *row, const int32_t *asym_id)
+{
+    double sum = 0.0;
+    int64_t count = 0;
+    for (int j = 0; j < n_res; j++) {
+        if (asym_id != NULL && asym_id[i] == asym_id[j])
+            continue;
+        sum += (double)row[j];
+        count++;
+    }
+    return sum / (1e-8 + (double)count);
+}
+
+/* A number that is none stays. */
+static double best_of(const struct ff_tm_scores *s, double best, double mean)
+{
+    return s->n_row > 0 && (isnan(best) || mean <= best) ? best : mean;
+}
+
+void ff_tm_scores_add(struct ff_tm_scores *s, int64_t from, int64_t n, const float *rows)
+{
+    struct ff_chain_scores *c = &s->chains;
+    for (int64_t i = from; i < from + n; i++, rows += s->n_res) {
+        s->ptm = best_of(s, s->ptm, row_mean(s->n_res, i, rows, NULL));
+        if (s->asym_id != NULL) {
+            s->iptm = best_of(s, s->iptm, row_mean(s->n_res, i, rows, s->asym_id));
+            for (int k = 0; k < c->n_chain; k++)
+                s->sum[k] = 0;
+            for (int j = 0; j < s->n_res; j++)
+                s->sum[s->chain[j]] += (double)rows[j];
+            add_residue(s->sum, s->chain[i], c);
+        }
+        s->n_row++;
+    }
+    for (int k = 0; k < c->n_chain; k++)
+        c->pair_ptm[k * c->n_chain + k] = c->ptm[k];
+}
+
+void ff_tm_scores_free(struct ff_tm_scores *s)
+{
+    ff_chain_scores_free(&s->chains);
+    free(s->chain);
+    free(s->sum);
+    *s = (struct ff_tm_scores){0};
+}
+
+void ff_confidence_chains(int n_res, const int32_t *asym_id, const float *plddt, struct ff_tm_scores *scores,
                           struct ff_chain_scores *ret)
 {
-    *ret = (struct ff_chain_scores){0};
-    int *chain = find_chains(n_res, asym_id, ret);
-    size_t n = (size_t)ret->n_chain;
-    ret->n_res = FF_NEW_ARRAY(int32_t, n);
-    ret->plddt = FF_NEW_ARRAY(double, n);
-    for (int i = 0; i < n_res; i++) {
-        ret->n_res[chain[i]]++;
+    *ret = scores != NULL ? scores->chains : (struct ff_chain_scores){0};
+    if (scores != NULL)
+        scores->chains = (struct ff_chain_scores){0};
+    int *found = scores == NULL ? find_chains(n_res, asym_id, ret) : NULL;
+    const int *chain = found != NULL ? found : scores->chain;
+    ret->plddt = FF_NEW_ARRAY(double, (size_t)ret->n_chain);
+    for (int i = 0; i < n_res; i++)
         ret->plddt[chain[i]] += (double)plddt[i];
-    }
-    for (size_t c = 0; c < n; c++)
+    for (int c = 0; c < ret->n_chain; c++)
         ret->plddt[c] /= ret->n_res[c];
-    if (tm != NULL) {
-        ret->ptm = FF_NEW_ARRAY(double, n);
-        ret->pair_ptm = FF_NEW_ARRAY(double, n * n);
-        ret->pair_iptm = FF_NEW_ARRAY(double, n * n);
-        double *sum = FF_NEW_ARRAY(double, n);
-        for (int i = 0; i < n_res; i++) {
-            for (size_t c = 0; c < n; c++)
-                sum[c] = 0;
-            for (int j = 0; j < n_res; j++)
-                sum[chain[j]] += (double)tm[(size_t)i * (size_t)n_res + (size_t)j];
-            add_residue(sum, chain[i], ret);
-        }
-        for (size_t c = 0; c < n; c++)
-            ret->pair_ptm[c * n + c] = ret->ptm[c];
-        free(sum);
-    }
-    free(chain);
+    free(found);
 }
 
 void ff_chain_scores_free(struct ff_chain_scores *s)

@@ -14,10 +14,6 @@ float ff_confidence_plddt(int n_res, int n_bin, const float *logits /* [n_res, n
 /* d0 of the TM-score for n_res residues, at least 19, in angstrom. */
 double ff_confidence_tm_d0(int n_res);
 
-/* Predicted TM-score: the best over i of the mean over j of tm[i, j], the expected TM term of residue j aligned on i.
- * With asym_id only pairs of different chains count (interface score, ipTM); without such pairs it is 0. */
-double ff_confidence_ptm(int n_res, const float *tm /* [n_res, n_res] */, const int32_t *asym_id /* [n_res] or NULL */);
-
 /* Scores of the chains of a complex and of their pairs. Like ptm and iptm of the whole, but over the residues of one
  * chain or two alone; the terms of tm, and so d0, stay those of the whole complex, as in AlphaFold 3's summary. */
 struct ff_chain_scores {
@@ -30,9 +26,28 @@ struct ff_chain_scores {
     double *pair_iptm;           /* [n_chain, n_chain] pairs between the two; 0 on the diagonal */
 };
 
-void ff_confidence_chains(int n_res, const int32_t *asym_id /* [n_res] */, const float *plddt /* [n_res] */,
-                          const float *tm /* [n_res, n_res] or NULL */, struct ff_chain_scores *ret);
 void ff_chain_scores_free(struct ff_chain_scores *s);        /* frees what is inside and resets to {0} */
+
+/* What is read off the expected TM terms tm [n_res, n_res], of residue j aligned on i. It takes rows, in any order, so
+ * that they need not be there together. */
+struct ff_tm_scores {
+    int n_res;
+    const int32_t *asym_id;      /* [n_res], the caller's; NULL: a single chain */
+    int64_t n_row;               /* taken */
+    double ptm;                  /* predicted TM-score: the best over i of the mean over j */
+    double iptm;                 /* of pairs of different chains alone; 0 without such pairs */
+    struct ff_chain_scores chains; /* of complexes; without pLDDT */
+    int *chain;                  /* [n_res] */
+    double *sum;                 /* [n_chain] of one row */
+};
+
+void ff_tm_scores_begin(int n_res, const int32_t *asym_id /* [n_res] or NULL */, struct ff_tm_scores *ret);
+void ff_tm_scores_add(struct ff_tm_scores *s, int64_t from, int64_t n, const float *rows /* [n, n_res] */);
+void ff_tm_scores_free(struct ff_tm_scores *s);
+
+/* The chains and their pLDDT; with scores (or NULL) all that these have found of them, which moves to ret. */
+void ff_confidence_chains(int n_res, const int32_t *asym_id /* [n_res] */, const float *plddt /* [n_res] */,
+                          struct ff_tm_scores *scores, struct ff_chain_scores *ret);
 
 /* n aligned errors in eighths of an angstrom; more than 31.875 becomes 255. */
 void ff_confidence_pae_eighths(int64_t n, const float *pae, uint8_t *ret);

@@ -22,9 +22,9 @@ struct ff_context {
     const struct ff_dap *dap;        /* the ranks that share the representations; NULL: one rank */
     bool planning;                   /* be is the plan backend: there are no values and no host memory */
     int64_t chunk_bytes;             /* scratch of one layer's loop over rows */
-    int64_t left_bytes;              /* not 0: the right operand of triangle multiplication lies on the host, and this
-                                      * much scratch works on it (model/triangle_stream.h) */
-    char *operand;                   /* there; NULL while planning */
+    int64_t stream_bytes;            /* not 0: triangle multiplication has this much scratch in place of an operand,
+                                      * and new rows of the pair wait on the host (model/triangle_stream.h) */
+    char *waiting;                   /* there; NULL while planning */
     bool spill;                      /* finished templates, and the extra MSA during pair layers, lie on the host */
     char *spilled;                   /* there; NULL while planning */
     bool stream_blocks;              /* the Evoformer's weights come from the host, block by block */

@@ -129,21 +129,19 @@ static struct ff_block_weights block_weights(const struct ff_context *ctx, const
 
 void ff_evoformer_stack(const struct ff_context *ctx, const struct ff_block_weights *stack,
                         const struct ff_stack_config *config, enum ff_stack_kind kind, const char *stage,
-                        struct ff_tensor m, struct ff_tensor msa_mask, struct ff_tensor z, struct ff_tensor pair_mask)
+                        struct ff_tensor m, struct ff_tensor msa_mask, struct ff_pair *pair)
 {
-    size_t mark = ff_arena_mark(ctx->arena);
-    struct ff_pair pair = ff_pair_make(ctx, z, pair_mask, config->triangle_multiplication_channel);
+    const void *data = pair->z.data;
     if (ctx->spill && kind == FF_STACK_EXTRA_MSA) {
-        stack_without_msa(ctx, stack, config, kind, stage, m, msa_mask, &pair);
+        stack_without_msa(ctx, stack, config, kind, stage, m, msa_mask, pair);
         return;
     }
     for (int i = 0; i < config->num_block && !ff_context_stopped(ctx); i++) {
         ff_context_stage(ctx, stage, i, config->num_block);
         size_t start = ff_arena_mark(ctx->arena);
         struct ff_block_weights w = block_weights(ctx, stack, kind, i);
-        ff_evoformer_block(ctx, &w, config, kind, m, msa_mask, &pair);
+        ff_evoformer_block(ctx, &w, config, kind, m, msa_mask, pair);
         ff_arena_release(ctx->arena, start);
     }
-    FF_ASSERT(pair.z.data == z.data); /* transposed an even number of times */
-    ff_arena_release(ctx->arena, mark);
+    FF_ASSERT(pair->z.data == data); /* transposed an even number of times */
 }

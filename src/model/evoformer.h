@@ -18,7 +18,6 @@ void ff_evoformer_block(const struct ff_context *ctx, const struct ff_block_weig
 /* All blocks of a stack; tells ctx->on_stage before each, returns early when the run is stopped. */
 void ff_evoformer_stack(const struct ff_context *ctx, const struct ff_block_weights *stack,
                         const struct ff_stack_config *config, enum ff_stack_kind kind, const char *stage,
-                        struct ff_tensor m, struct ff_tensor msa_mask, struct ff_tensor z /* [I, N, c_z] += */,
-                        struct ff_tensor pair_mask /* [N, N] */);
+                        struct ff_tensor m, struct ff_tensor msa_mask, struct ff_pair *pair);
 
 #endif

@@ -5,7 +5,6 @@
 
 #include "model/embed.h"
 #include "model/evoformer.h"
-#include "model/heads.h"
 #include "model/pair.h"
 #include "model/template.h"
 
@@ -53,13 +52,14 @@ static void main_stack(const struct ff_context *ctx, const struct ff_weights *w,
     struct ff_tensor clusters = ff_tensor_slice(m, 0, 0, b->n_seq);
     struct ff_tensor cluster_mask = ff_tensor_slice(mask, 0, 0, b->n_seq);
 
+    struct ff_pair pair = ff_pair_make(ctx, s->z, pair_mask, c->evoformer.triangle_multiplication_channel);
     ff_context_stage(ctx, "Evoformer", 0, c->evoformer.num_block);
     ctx->be->upload(ctx->be, &cluster_mask, b->msa_mask);
     ff_embed_msa(ctx, w, b, s->msa_first_row, clusters);
     if (n_row > 0)
         ff_template_msa_rows(ctx, &w->templates, b, ff_tensor_slice(m, 0, b->n_seq, n_row),
                              ff_tensor_slice(mask, 0, b->n_seq, n_row));
-    ff_evoformer_stack(ctx, &w->evoformer, &c->evoformer, FF_STACK_EVOFORMER, "Evoformer", m, mask, s->z, pair_mask);
+    ff_evoformer_stack(ctx, &w->evoformer, &c->evoformer, FF_STACK_EVOFORMER, "Evoformer", m, mask, &pair);
     struct ff_tensor own_row = FF_PUSH(ctx, FF_F32, m.shape[1], c->msa_channel);
     FF_OP(ctx->be, copy, .out = own_row, .x = ff_tensor_index(m, 0, 0));
     FF_OP(ctx->be, copy, .out = first_row, .x = ff_dap_gather(ctx->dap, own_row, 0, n));
@@ -76,11 +76,12 @@ static void extra_stack(const struct ff_context *ctx, const struct ff_weights *w
     size_t mark = ff_arena_mark(ctx->arena);
     ff_context_stage(ctx, "extra-MSA stack", 0, c->extra_msa_stack.num_block);
     struct ff_tensor mask = ff_batch_upload(ctx, FF_F32, b->extra_msa_mask, FF_SHAPE(n_extra, n));
+    struct ff_pair pair = ff_pair_make(ctx, z, pair_mask, c->extra_msa_stack.triangle_multiplication_channel);
     /* Last: the stack may give back its room while it lies on the host. */
     struct ff_tensor e = FF_PUSH(ctx, ctx->be->activation, n_extra, ff_context_part(ctx, n), c->extra_msa_channel);
     ff_embed_extra_msa(ctx, w, b, e);
-    ff_evoformer_stack(ctx, &w->extra_msa_stack, &c->extra_msa_stack, FF_STACK_EXTRA_MSA, "extra-MSA stack", e, mask, z,
-                       pair_mask);
+    ff_evoformer_stack(ctx, &w->extra_msa_stack, &c->extra_msa_stack, FF_STACK_EXTRA_MSA, "extra-MSA stack", e, mask,
+                       &pair);
     ff_arena_release(ctx->arena, mark);
 }
 
@@ -127,10 +128,11 @@ static void heads(const struct ff_context *ctx, const struct ff_weights *w, stru
     ff_context_stage(ctx, "heads", 0, 1);
     ff_heads_predicted_lddt(ctx, &w->heads, s->structure.act, out->plddt_logits);
     if (ctx->config->heads.predicted_aligned_error)
-        ff_heads_aligned_error(ctx, &w->heads, s->z, out->logits, out->pae, out->tm, out->pae_logits);
+        ff_heads_aligned_error(ctx, &w->heads, s->z, out->logits, out->pae, out->tm,
+                               (struct ff_head_rows){.whole = out->pae_logits});
     if (out->logits) {
         ff_heads_experimentally_resolved(ctx, &w->heads, s->single, out->resolved_logits);
-        ff_heads_distogram(ctx, &w->heads, s->z, out->distogram_logits);
+        ff_heads_distogram(ctx, &w->heads, s->z, (struct ff_head_rows){.whole = out->distogram_logits});
     }
 }
 

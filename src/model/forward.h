@@ -6,6 +6,7 @@
 #define FF_MODEL_FORWARD_H
 
 #include "model/batch.h"
+#include "model/heads.h"
 #include "model/structure.h"
 #include "model/weights.h"
 
@@ -29,7 +30,7 @@ struct ff_forward_state {
 struct ff_forward_out {
     bool logits;                     /* pair-shaped and MSA-shaped logits are wanted (counts while planning too) */
     float *plddt_logits;             /* [N, bins] */
-    float *pae, *tm;                 /* [N, N], with the head only */
+    struct ff_head_rows pae, tm;     /* [N, N], with the head only */
     float *pae_logits, *distogram_logits; /* [N, N, bins] */
     float *masked_msa_logits;        /* [S, N, 23] */
     float *resolved_logits;          /* [N, 37] */

@@ -7,7 +7,6 @@
 
 #include "base/alloc.h"
 #include "model/confidence.h"
-#include "model/pair.h"
 
 static void download(const struct ff_context *ctx, float *dst, const struct ff_tensor *src)
 {
@@ -63,71 +62,88 @@ void ff_heads_masked_msa(const struct ff_context *ctx, const struct ff_heads_wei
     }
 }
 
-/* Host memory for this rank's rows of a result that rank 0 collects; on one rank the result itself. */
-static float *own_rows(const struct ff_context *ctx, float *whole, int64_t count)
+/* A piece of rows of a result, t [n, ..], `most` of every rank from its row at on, to rank 0. */
+static void deliver(const struct ff_context *ctx, const struct ff_tensor *t, int64_t n_res, int64_t at, int64_t most,
+                    const struct ff_head_rows *to)
 {
-    if (ff_dap_size(ctx->dap) == 1 || ctx->planning)
-        return whole;
-    return ff_xmalloc((size_t)count * sizeof(float));
-}
-
-static void collect_rows(const struct ff_context *ctx, float *own, float *whole, int64_t n, int64_t row)
-{
-    if (ff_dap_size(ctx->dap) == 1)
+    const struct ff_dap *d = ctx->dap;
+    int64_t row = t->shape[1] * (t->ndim > 2 ? t->shape[2] : 1), all = 0;
+    int size = ff_dap_size(d);
+    bool packed = to->take != NULL, root = ff_dap_rank(d) == 0;
+    if (ctx->planning || (size == 1 && !packed)) {
+        download(ctx, row_at(to->whole, at, row), t);
         return;
-    ff_dap_collect_rows(ctx->dap, own, whole, n, (size_t)row * sizeof(float));
+    }
+    for (int r = 0; r < size; r++)
+        all += ff_dap_piece(d, n_res, r, at, most);
+    float *own = ff_xmalloc((size_t)(t->shape[0] * row) * sizeof(float)), *piece = own;
+    if (t->shape[0] > 0)
+        ctx->be->download(ctx->be, own, t);
+    if (size > 1)
+        piece = root && packed ? ff_xmalloc((size_t)(all * row) * sizeof(float)) : NULL;
+    ff_dap_collect_rows(d, own, packed ? piece : to->whole, n_res, at, most, packed, (size_t)row * sizeof(float));
+    for (int64_t r = 0, from = 0; r < size && root && packed; r++) {
+        int64_t n = ff_dap_piece(d, n_res, (int)r, at, most);
+        if (n > 0)
+            to->take(to->user, ff_dap_from(d, n_res, (int)r) + at, n, piece + from * row);
+        from += n;
+    }
+    if (piece != own)
+        free(piece);
     free(own);
 }
 
 void ff_heads_distogram(const struct ff_context *ctx, const struct ff_heads_weights *w, struct ff_tensor z,
-                        float *logits)
+                        struct ff_head_rows logits)
 {
-    int64_t n_row = z.shape[0], n = z.shape[1], n_out = w->distogram.w.shape[1];
-    int64_t rows = ff_context_rows(ctx, n_row, n * n_out * (int64_t)sizeof(float));
+    const struct ff_dap *d = ctx->dap;
+    int64_t n = z.shape[1], n_out = w->distogram.w.shape[1], most = ff_dap_count(d, n, 0);
+    /* Rows of the transposed pair are a view, or come from the other ranks: eight blocks under way and the one here. */
+    int64_t visiting = ff_dap_size(d) > 1 ? 9 * n * z.shape[2] * (int64_t)ff_dtype_size(z.dtype) : 0;
+    int64_t rows = ff_context_rows(ctx, most, n * n_out * (int64_t)sizeof(float) + visiting);
     size_t mark = ff_arena_mark(ctx->arena);
-    struct ff_pair pair = {.z = z, .n_res = n, .mask = FF_PUSH(ctx, FF_F32, 1, 1)};
-    if (ff_dap_size(ctx->dap) > 1)
-        pair.spare = FF_PUSH(ctx, FF_U8, (int64_t)ff_tensor_bytes(&z));
-    ff_pair_transpose(ctx, &pair);
-    float *own = own_rows(ctx, logits, n_row * n * n_out);
+    struct ff_dap_visit v;
+    ff_dap_visit_open(d, z, n, rows, (struct ff_tensor){0}, &v);
+    ff_dap_visit_fetch(&v, 0);
     size_t loop = ff_arena_mark(ctx->arena);
-    for (int64_t from = 0; from < n_row; from += rows) {
-        int64_t count = from + rows <= n_row ? rows : n_row - from;
-        struct ff_tensor out = FF_PUSH(ctx, FF_F32, count, n, n_out);
-        FF_OP(ctx->be, symmetric_linear, .out = out, .z = ff_tensor_slice(z, 0, from, count),
-              .zt = ff_tensor_slice(pair.z, 0, from, count), .w = w->distogram.w, .b = w->distogram.b);
-        download(ctx, row_at(own, from, n * n_out), &out);
+    for (int64_t at = 0, k = 0; at < most; at += rows, k++) {
+        ff_dap_visit_fetch(&v, k + 1);
+        int64_t count = ff_dap_piece(d, n, ff_dap_rank(d), at, rows);
+        struct ff_tensor out = FF_PUSH(ctx, FF_F32, count, n, n_out), zt = ff_dap_visit_rows(&v, k);
+        if (ff_dap_size(d) == 1)
+            zt = ff_tensor_slice(zt, 0, at, count);
+        if (count > 0)
+            FF_OP(ctx->be, symmetric_linear, .out = out, .z = ff_tensor_slice(z, 0, at, count), .zt = zt,
+                  .w = w->distogram.w, .b = w->distogram.b);
+        deliver(ctx, &out, n, at, rows, &logits);
         ff_arena_release(ctx->arena, loop);
     }
-    collect_rows(ctx, own, logits, n, n * n_out);
+    ff_dap_visit_close(&v);
     ff_arena_release(ctx->arena, mark);
 }
 
 void ff_heads_aligned_error(const struct ff_context *ctx, const struct ff_heads_weights *w, struct ff_tensor z,
-                            bool want_logits, float *pae, float *tm, float *logits)
+                            bool want_logits, struct ff_head_rows pae, struct ff_head_rows tm,
+                            struct ff_head_rows logits)
 {
-    int64_t n_row = z.shape[0], n = z.shape[1], bins = w->predicted_aligned_error.w.shape[1];
-    int64_t rows = ff_context_rows(ctx, n_row, n * (2 + (want_logits ? bins : 0)) * (int64_t)sizeof(float));
-    float *own_pae = own_rows(ctx, pae, n_row * n), *own_tm = own_rows(ctx, tm, n_row * n);
-    float *own_logits = want_logits ? own_rows(ctx, logits, n_row * n * bins) : NULL;
+    const struct ff_dap *d = ctx->dap;
+    int64_t n = z.shape[1], bins = w->predicted_aligned_error.w.shape[1], most = ff_dap_count(d, n, 0);
+    int64_t rows = ff_context_rows(ctx, most, n * (2 + (want_logits ? bins : 0)) * (int64_t)sizeof(float));
     size_t mark = ff_arena_mark(ctx->arena);
-    for (int64_t from = 0; from < n_row; from += rows) {
-        int64_t count = from + rows <= n_row ? rows : n_row - from;
+    for (int64_t at = 0; at < most; at += rows) {
+        int64_t count = ff_dap_piece(d, n, ff_dap_rank(d), at, rows);
         struct ff_tensor error = FF_PUSH(ctx, FF_F32, count, n), term = FF_PUSH(ctx, FF_F32, count, n), all = {0};
         if (want_logits)
             all = FF_PUSH(ctx, FF_F32, count, n, bins);
-        FF_OP(ctx->be, aligned_error, .out = error, .tm = term, .logits = all,
-              .z = ff_tensor_slice(z, 0, from, count), .w = w->predicted_aligned_error.w,
-              .b = w->predicted_aligned_error.b, .max_bin = ctx->config->heads.pae_max_error_bin,
-              .d0 = (float)ff_confidence_tm_d0((int)n));
-        download(ctx, row_at(own_pae, from, n), &error);
-        download(ctx, row_at(own_tm, from, n), &term);
+        if (count > 0)
+            FF_OP(ctx->be, aligned_error, .out = error, .tm = term, .logits = all,
+                  .z = ff_tensor_slice(z, 0, at, count), .w = w->predicted_aligned_error.w,
+                  .b = w->predicted_aligned_error.b, .max_bin = ctx->config->heads.pae_max_error_bin,
+                  .d0 = (float)ff_confidence_tm_d0((int)n));
+        deliver(ctx, &error, n, at, rows, &pae);
+        deliver(ctx, &term, n, at, rows, &tm);
         if (want_logits)
-            download(ctx, row_at(own_logits, from, n * bins), &all);
+            deliver(ctx, &all, n, at, rows, &logits);
         ff_arena_release(ctx->arena, mark);
     }
-    collect_rows(ctx, own_pae, pae, n, n);
-    collect_rows(ctx, own_tm, tm, n, n);
-    if (want_logits)
-        collect_rows(ctx, own_logits, logits, n, n * bins);
 }

@@ -9,6 +9,14 @@
 #include "model/context.h"
 #include "model/weights.h"
 
+/* Where the rows of a pair-shaped result go: to an array, or to a function that takes them as they come, each once, in
+ * no promised order; it is named on all ranks, and called on rank 0. */
+struct ff_head_rows {
+    float *whole;                    /* [N, ..] */
+    void (*take)(void *user, int64_t from, int64_t n, const float *rows);
+    void *user;
+};
+
 void ff_heads_predicted_lddt(const struct ff_context *ctx, const struct ff_heads_weights *w,
                              struct ff_tensor act /* [N, c] of the structure module */, float *logits /* [N, bins] */);
 void ff_heads_experimentally_resolved(const struct ff_context *ctx, const struct ff_heads_weights *w,
@@ -16,10 +24,10 @@ void ff_heads_experimentally_resolved(const struct ff_context *ctx, const struct
 void ff_heads_masked_msa(const struct ff_context *ctx, const struct ff_heads_weights *w,
                          struct ff_tensor m /* [S, R, c_m] */, int64_t n_res, float *logits /* [S, N, 23] */);
 void ff_heads_distogram(const struct ff_context *ctx, const struct ff_heads_weights *w,
-                        struct ff_tensor z /* [I, N, c_z] */, float *logits /* [N, N, bins] */);
+                        struct ff_tensor z /* [I, N, c_z] */, struct ff_head_rows logits /* [N, N, bins] */);
 /* pae: expected error in angstrom; tm: expected TM term; logits only when wanted. want_logits counts while planning. */
 void ff_heads_aligned_error(const struct ff_context *ctx, const struct ff_heads_weights *w, struct ff_tensor z,
-                            bool want_logits, float *pae /* [N, N] */, float *tm /* [N, N] */,
-                            float *logits /* [N, N, bins] */);
+                            bool want_logits, struct ff_head_rows pae /* [N, N] */,
+                            struct ff_head_rows tm /* [N, N] */, struct ff_head_rows logits /* [N, N, bins] */);
 
 #endif

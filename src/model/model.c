@@ -237,7 +237,7 @@ size_t ff_model_held(const struct ff_model *m)
 ff_status ff_model_reserve(struct ff_model *m, const struct ff_plan *plan)
 {
     FF_TRY(place_blocks(m, plan->stream_blocks));
-    FF_TRY(reserve_host(m, plan->operand_bytes + plan->spilled_bytes));
+    FF_TRY(reserve_host(m, plan->waiting_bytes + plan->spilled_bytes));
     return reserve_arena(m, plan->arena_bytes);
 }
 
@@ -257,7 +257,10 @@ struct run {
     int pass, n_pass;
     int32_t *aatype, *asym_id;           /* copies of the first batch; asym_id NULL for single chains */
     float *plddt_logits, *plddt;         /* host, one pass */
-    float *pae, *tm;                     /* rank 0; NULL without the head */
+    bool has_pae;                        /* rank 0, with the head */
+    float *pae;                          /* [N, N], or in eighths; of the last pass */
+    uint8_t *eighths;
+    struct ff_tm_scores tm;              /* of the last pass */
 };
 
 /* Progress: the share of the planned flops that comes before the stage, plus the blocks done of it. */
@@ -290,13 +293,30 @@ static float *add_f32(struct run *r, const char *name, int ndim, const int64_t *
     return ff_arrays_add(&r->p->arrays, name, FF_F32, ndim, shape)->data;
 }
 
+static void take_pae(void *user, int64_t from, int64_t n, const float *rows)
+{
+    struct run *r = user;
+    int64_t n_res = r->p->n_res;
+    if (r->eighths != NULL)
+        ff_confidence_pae_eighths(n * n_res, rows, r->eighths + from * n_res);
+    else
+        memcpy(r->pae + from * n_res, rows, (size_t)(n * n_res) * sizeof *rows);
+}
+
+static void take_tm(void *user, int64_t from, int64_t n, const float *rows)
+{
+    struct run *r = user;
+    ff_tm_scores_add(&r->tm, from, n, rows);
+}
+
 /* Host memory for the outputs of one pass. Logits, if wanted, are those of the last pass. */
 static struct ff_forward_out outputs(struct run *r, bool last, float *distance_change)
 {
     const struct ff_heads_config *h = &r->m->config.heads;
     int64_t n = r->plan->shape.n_res;
     struct ff_forward_out out = {.logits = last && r->options->want_logits, .plddt_logits = r->plddt_logits,
-                                 .pae = r->pae, .tm = r->tm, .distance_change = distance_change};
+                                 .pae = {.take = take_pae, .user = r}, .tm = {.take = take_tm, .user = r},
+                                 .distance_change = distance_change};
     if (!out.logits || !is_root(r))
         return out;
     out.distogram_logits = add_f32(r, "distogram/logits", FF_SHAPE(n, n, h->distogram_num_bins));
@@ -346,7 +366,7 @@ static ff_status run_trunk(struct run *r, const struct ff_forward_out *out)
 /* Rank 0 sees everything; the others learn from it whether to go on. */
 static ff_status check_finite(struct run *r, const struct ff_pass_report *report)
 {
-    int32_t good = isfinite(report->mean_plddt) && (r->pae == NULL || isfinite(report->ptm));
+    int32_t good = isfinite(report->mean_plddt) && (!r->has_pae || isfinite(report->ptm));
     r->dap.comm->broadcast_host(r->dap.comm, &good, sizeof good, 0);
     if (good)
         return FF_OK;
@@ -361,6 +381,9 @@ static ff_status run_pass(struct run *r, struct ff_pass_report *report)
     float change = NAN;
     struct ff_forward_out out = outputs(r, r->pass == r->n_pass - 1, &change);
     FF_TRY(run_trunk(r, &out));
+    ff_tm_scores_free(&r->tm);
+    if (r->has_pae)
+        ff_tm_scores_begin(n, r->asym_id, &r->tm);
     ff_forward_structure(&r->ctx, &r->m->weights, &r->m->constants, &r->state, &out);
     r->m->be->sync(r->m->be);
     if (ff_context_stopped(&r->ctx))
@@ -368,10 +391,10 @@ static ff_status run_pass(struct run *r, struct ff_pass_report *report)
 
     *report = (struct ff_pass_report){.pass = r->pass, .ptm = NAN, .iptm = NAN};
     report->mean_plddt = ff_confidence_plddt(n, r->m->config.heads.plddt_num_bins, r->plddt_logits, r->plddt);
-    if (r->tm != NULL) {
-        report->ptm = (float)ff_confidence_ptm(n, r->tm, NULL);
+    if (r->has_pae) {
+        report->ptm = (float)r->tm.ptm;
         if (r->asym_id != NULL)
-            report->iptm = (float)ff_confidence_ptm(n, r->tm, r->asym_id);
+            report->iptm = (float)r->tm.iptm;
     }
     report->distance_change = r->pass > 0 ? change : NAN;
     report->seconds = ff_clock_now() - start;
@@ -421,7 +444,7 @@ static void download_pair(struct run *r)
     }
     if (dst == whole)
         return;
-    ff_dap_collect_rows(&r->dap, dst, whole, n_res, (size_t)row * sizeof(float));
+    ff_dap_collect_rows(&r->dap, dst, whole, n_res, 0, n_res, false, (size_t)row * sizeof(float));
     free(dst);
 }
 
@@ -440,13 +463,8 @@ static void collect_confidence(struct run *r)
     memcpy(add_f32(r, "predicted_lddt/logits", FF_SHAPE(n, h->plddt_num_bins)), r->plddt_logits,
            (size_t)(n * h->plddt_num_bins) * sizeof(float));
     memcpy(add_f32(r, "plddt", FF_SHAPE(n)), r->plddt, (size_t)n * sizeof(float));
-    if (r->pae == NULL)
+    if (!r->has_pae)
         return;
-    if (r->options->compact_pae)
-        ff_confidence_pae_eighths(n * n, r->pae, ff_arrays_add(&p->arrays, "predicted_aligned_error/eighths", FF_U8,
-                                                               FF_SHAPE(n, n))->data);
-    else
-        memcpy(add_f32(r, "predicted_aligned_error", FF_SHAPE(n, n)), r->pae, (size_t)(n * n) * sizeof(float));
     *add_f32(r, "max_predicted_aligned_error", 0, NULL) = ff_confidence_max_pae(h->pae_max_error_bin, h->pae_num_bins);
     *add_f32(r, "ptm", 0, NULL) = p->ptm;
     if (r->asym_id != NULL) {
@@ -478,7 +496,7 @@ static void collect(struct run *r)
         memcpy(mask + i * FF_N_ATOM37, t->atom37_mask[r->aatype[i]], sizeof t->atom37_mask[0]);
     collect_confidence(r);
     if (r->asym_id != NULL)
-        ff_confidence_chains(p->n_res, r->asym_id, r->plddt, r->tm, &p->chains);
+        ff_confidence_chains(p->n_res, r->asym_id, r->plddt, r->has_pae ? &r->tm : NULL, &p->chains);
     if (r->options->want_logits)
         add_bins(r, "distogram/bin_edges", h->distogram_first_break, h->distogram_last_break, h->distogram_num_bins);
     if (!r->options->want_representations)
@@ -499,21 +517,24 @@ static int64_t layer_chunk(const struct ff_plan *p)
 static void run_begin(struct run *r)
 {
     const struct ff_heads_config *h = &r->m->config.heads;
-    size_t n = (size_t)r->plan->shape.n_res;
+    int64_t n_res = r->plan->shape.n_res;
+    size_t n = (size_t)n_res;
     r->plddt_logits = FF_NEW_ARRAY(float, n * (size_t)h->plddt_num_bins);
     r->plddt = FF_NEW_ARRAY(float, n);
-    if (h->predicted_aligned_error && is_root(r)) {
-        r->pae = FF_NEW_ARRAY(float, n * n);
-        r->tm = FF_NEW_ARRAY(float, n * n);
-    }
+    r->has_pae = h->predicted_aligned_error && is_root(r);
+    if (r->has_pae && r->options->compact_pae)
+        r->eighths = ff_arrays_add(&r->p->arrays, "predicted_aligned_error/eighths", FF_U8,
+                                   FF_SHAPE(n_res, n_res))->data;
+    else if (r->has_pae)
+        r->pae = add_f32(r, "predicted_aligned_error", FF_SHAPE(n_res, n_res));
     ff_arena_init(&r->arena, r->m->arena_memory, r->plan->arena_bytes);
-    char *spilled = r->m->host != NULL ? (char *)r->m->host + r->plan->operand_bytes : NULL;
+    char *spilled = r->m->host != NULL ? (char *)r->m->host + r->plan->waiting_bytes : NULL;
     r->ctx = (struct ff_context){.be = r->m->be, .arena = &r->arena, .config = &r->m->config, .dap = &r->dap,
                                  .chunk_bytes = layer_chunk(r->plan), .triangle_bytes = r->plan->chunk_bytes,
                                  .chunk_most = FF_CHUNK_MOST,
                                  .second_operand = r->plan->second_operand,
                                  .stream_blocks = r->plan->stream_blocks, .blocks = r->m->packed,
-                                 .left_bytes = r->plan->left_bytes, .operand = r->m->host,
+                                 .stream_bytes = r->plan->stream_bytes, .waiting = r->m->host,
                                  .spill = r->plan->spilled_bytes > 0, .spilled = spilled,
                                  .on_stage = on_stage, .user = r,
                                  /* ranks can only stop together */
@@ -527,8 +548,7 @@ static void run_end(struct run *r)
     free(r->asym_id);
     free(r->plddt_logits);
     free(r->plddt);
-    free(r->pae);
-    free(r->tm);
+    ff_tm_scores_free(&r->tm);
 }
 
 ff_status ff_model_run(struct ff_model *m, struct ff_source *source, const struct ff_plan *plan,
@@ -559,7 +579,7 @@ ff_status ff_model_run(struct ff_model *m, struct ff_source *source, const struc
     }
     collect(&r);
     ret->seconds = ff_clock_now() - start;
-    ret->peak_bytes = m->weight_bytes + m->block_bytes + plan->arena_bytes + ff_backend_overhead(m->be);
+    ret->peak_bytes = m->weight_bytes + m->block_bytes + plan->arena_bytes + plan->workspace_bytes;
     ret->device_bytes = m->be->used_memory != NULL ? m->be->used_memory(m->be) : 0;
 cleanup:
     run_end(&r);

@@ -48,15 +48,16 @@ struct ff_plan {
     struct ff_input_shape shape;
     size_t weight_bytes;
     size_t arena_bytes;
-    size_t workspace_bytes;      /* what the backend takes besides: ff_backend_overhead */
+    size_t workspace_bytes;      /* what the backend takes besides: ff_backend_overhead, and a GPU's table of what it
+                                  * reaches of the host */
     size_t total_bytes;          /* sum of the three */
     size_t budget_bytes;         /* what it was fitted to */
     int64_t chunk_bytes;         /* scratch that triangle multiplication may use, and up to FF_CHUNK_MOST any layer;
                                   * what shrinks when memory is short */
     bool stream_blocks;          /* the Evoformer's weights stay on the host, and each block's come when it begins */
-    int64_t left_bytes;          /* not 0: an operand of triangle multiplication stays on the host, and this is scratch
-                                  * for working on it */
-    size_t operand_bytes;        /* of the host, for that operand */
+    int64_t stream_bytes;        /* not 0: triangle multiplication works in parts with this scratch, while new rows of
+                                  * the pair wait on the host */
+    size_t waiting_bytes;        /* of the host, for these rows */
     size_t spilled_bytes;        /* not 0: of the host, for finished templates, or the extra MSA during pair layers */
     size_t host_bytes;           /* of the host, for all that lies there */
     double copied_bytes_per_pass;    /* to and from the host for that */

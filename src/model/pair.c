@@ -27,7 +27,7 @@ static int64_t buffer_bytes(const struct ff_context *ctx, enum ff_dtype dtype, i
 /* Only where the pair changes over to it must the spare buffer outlive the layers. */
 static bool keeps_spare(const struct ff_context *ctx)
 {
-    return ff_dap_size(ctx->dap) > 1;
+    return ff_dap_size(ctx->dap) > 1 && ctx->stream_bytes == 0;
 }
 
 struct ff_tensor ff_pair_push_rows(const struct ff_context *ctx, int64_t n_res, int64_t c, int64_t c_extra)
@@ -48,7 +48,7 @@ struct ff_pair ff_pair_make(const struct ff_context *ctx, struct ff_tensor z, st
         p.spare = FF_PUSH(ctx, FF_U8, buffer_bytes(ctx, z.dtype, p.n_res, z.shape[2], c_extra));
     int64_t rows = c_extra * ff_context_part(ctx, p.n_res), wide = ff_pair_padded(p.n_res);
     int64_t operand = rows * wide * (int64_t)ff_dtype_size(z.dtype);
-    p.free_bytes = keeps_spare(ctx) ? 0 : ctx->left_bytes > 0 ? ctx->left_bytes : operand;
+    p.free_bytes = keeps_spare(ctx) ? 0 : ctx->stream_bytes > 0 ? ctx->stream_bytes : operand;
     return p;
 }
 

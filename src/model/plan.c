@@ -2,10 +2,12 @@
  * plan: how much memory and work a pass takes, by running the model's own code on the plan backend.
  * Declared in model/model.h.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "model/forward.h"
 #include "model/model.h"
+#include "model/pair.h"
 #include "model/triangle_stream.h"
 #include "model/weights.h"
 
@@ -13,8 +15,14 @@
 enum { GOOD_CHUNK = 96 << 20 };
 /* Eight rows of triangle multiplication in float32, sixteen in bfloat16: with less, a run takes too long. */
 enum { CHUNK_LEAST_PER_RESIDUE = 8 << 10 };
-enum { MOST_ROWS = 512 };            /* of both operands' pieces: more win nothing */
-enum { FEWEST_ROWS = 256 };          /* of an operand that comes from the host once for them */
+enum { MOST_ROWS = 512 };            /* of all pieces that are worked on: more win nothing */
+enum { FEWEST_ROWS = 256 };          /* of both operands, where neither is there whole */
+
+/* A byte copied to or from the host takes as long as so many of the GPU's own traffic, half of them hidden. */
+enum { COPY_COST = 20 };
+
+/* A GPU's table of the host's memory that it reaches takes that part of it: 8 bytes for a page of 4 KiB. */
+enum { HOST_PER_TABLE = 512 };
 
 struct totals {
     double flops, bytes, sent;
@@ -77,24 +85,38 @@ static void open_stage(void *user, const char *stage, int block, int n_block)
 /* What all plans of one network share. */
 struct sizes {
     const struct ff_model_config *config;
+    const struct ff_model_config *brief; /* with few blocks, which take as much memory as many */
     struct ff_backend *be;
     struct ff_weights w;             /* imaginary */
     struct ff_residue_constants constants;
     size_t rest_bytes, block_bytes;  /* weights of the Evoformer's blocks, all others and constants */
+    size_t overhead;                 /* of the backend */
 };
 
-/* The largest operand of triangle multiplication. */
-static size_t operand_bytes(const struct sizes *z, const struct ff_plan *p)
+static int n_rank(const struct ff_plan *p)
+{
+    return p->shape.n_rank > 1 ? p->shape.n_rank : 1;
+}
+
+/* One row of the largest operand of triangle multiplication. */
+static int64_t operand_row_bytes(const struct sizes *z, const struct ff_plan *p)
 {
     int64_t most = 0;
     const struct ff_stack_config *const stacks[] = {&z->config->evoformer, &z->config->extra_msa_stack,
                                                     &z->config->templates.stack};
-    for (int i = 0; i < 3; i++) {
-        int64_t bytes = ff_triangle_stream_bytes(z->be->activation, p->shape.n_res,
-                                                 stacks[i]->triangle_multiplication_channel);
-        most = bytes > most ? bytes : most;
-    }
-    return (size_t)most;
+    for (int i = 0; i < 3; i++)
+        if (stacks[i]->triangle_multiplication_channel > most)
+            most = stacks[i]->triangle_multiplication_channel;
+    return most * ff_pair_padded(p->shape.n_res) * (int64_t)ff_dtype_size(z->be->activation);
+}
+
+/* New rows of the pair, or of a template's, that wait on the host. */
+static size_t waiting_bytes(const struct sizes *z, const struct ff_plan *p)
+{
+    int64_t c = z->config->pair_channel;
+    if (z->config->templates.enabled && z->config->templates.num_channel > c)
+        c = z->config->templates.num_channel;
+    return (size_t)ff_triangle_stream_bytes(z->be->activation, p->shape.n_res, n_rank(p), c);
 }
 
 /* Finished templates or the extra MSA, whichever is more: they are there one after the other. */
@@ -102,9 +124,10 @@ static size_t spilled_bytes(const struct sizes *z, const struct ff_plan *p)
 {
     const struct ff_input_shape *s = &p->shape;
     size_t item = ff_dtype_size(z->be->activation), n = (size_t)s->n_res;
-    size_t extra = (size_t)(s->n_extra > 0 ? s->n_extra : 1) * n * (size_t)z->config->extra_msa_channel * item;
+    size_t own = (n + (size_t)n_rank(p) - 1) / (size_t)n_rank(p);
+    size_t extra = (size_t)(s->n_extra > 0 ? s->n_extra : 1) * own * (size_t)z->config->extra_msa_channel * item;
     size_t templates = z->config->multimer || !z->config->templates.enabled ? 0
-                       : (size_t)s->n_template * n * n * (size_t)z->config->templates.num_channel * item;
+                       : (size_t)s->n_template * own * n * (size_t)z->config->templates.num_channel * item;
     return extra > templates ? extra : templates;
 }
 
@@ -119,14 +142,14 @@ static void measure(const struct sizes *z, int64_t chunk_bytes, struct ff_plan *
     ff_backend_plan_reset(be);
     ret->n_stage = 0;
     ret->chunk_bytes = chunk_bytes;
-    struct ff_comm *comm = ff_comm_planned(ret->shape.n_rank > 1 ? ret->shape.n_rank : 1, 0);
+    struct ff_comm *comm = ff_comm_planned(n_rank(ret), 0);
     struct stage_recorder r = {.be = be, .arena = &arena, .comm = comm, .plan = ret};
     int64_t layer = chunk_bytes < FF_CHUNK_MOST ? chunk_bytes : FF_CHUNK_MOST;
     const struct ff_dap dap = {.comm = comm, .be = be, .arena = &arena, .chunk_bytes = layer};
     struct ff_context ctx = {.be = be, .arena = &arena, .config = c, .dap = &dap, .planning = true,
                              .chunk_bytes = layer, .triangle_bytes = chunk_bytes, .chunk_most = FF_CHUNK_MOST,
                              .on_stage = open_stage, .user = &r, .stream_blocks = ret->stream_blocks,
-                             .left_bytes = ret->left_bytes, .spill = ret->spilled_bytes > 0,
+                             .stream_bytes = ret->stream_bytes, .spill = ret->spilled_bytes > 0,
                              .second_operand = ret->second_operand};
     struct ff_batch batch;
     ff_batch_from_shape(&ret->shape, c->multimer, &batch);
@@ -151,10 +174,20 @@ static void measure(const struct sizes *z, int64_t chunk_bytes, struct ff_plan *
             ret->arena_bytes = ret->stages[i].peak_bytes;
     ff_comm_destroy(comm);
     ret->weight_bytes = z->rest_bytes + (ret->stream_blocks ? 0 : z->block_bytes);
-    ret->operand_bytes = ret->left_bytes > 0 ? operand_bytes(z, ret) : 0;
-    ret->host_bytes = (ret->stream_blocks ? z->block_bytes : 0) + ret->operand_bytes + ret->spilled_bytes;
+    ret->waiting_bytes = ret->stream_bytes > 0 ? waiting_bytes(z, ret) : 0;
+    ret->host_bytes = (ret->stream_blocks ? z->block_bytes : 0) + ret->waiting_bytes + ret->spilled_bytes;
+    ret->workspace_bytes = z->overhead + (ret->waiting_bytes + ret->spilled_bytes) / HOST_PER_TABLE;
     ret->copied_bytes_per_pass = ff_backend_plan_copied(be);
     ret->total_bytes = ret->weight_bytes + ret->arena_bytes + ret->workspace_bytes;
+}
+
+/* Whether a plan with these chunks fits: p then has the memory, but not yet the work, of all blocks. */
+static bool fits(const struct sizes *z, int64_t chunk_bytes, struct ff_plan *p)
+{
+    struct sizes brief = *z;
+    brief.config = z->brief;
+    measure(&brief, chunk_bytes, p);
+    return p->total_bytes <= p->budget_bytes;
 }
 
 static int64_t least_chunk(const struct ff_plan *p)
@@ -169,8 +202,7 @@ static int longest_that_fits(const struct sizes *z, const struct ff_plan *plan)
     while (high - low > 1) {
         struct ff_plan p = *plan;
         p.shape.n_res = low + (high - low) / 2;
-        measure(z, least_chunk(&p), &p);
-        if (p.total_bytes <= plan->budget_bytes)
+        if (fits(z, least_chunk(&p), &p))
             low = p.shape.n_res;
         else
             high = p.shape.n_res;
@@ -179,12 +211,13 @@ static int longest_that_fits(const struct sizes *z, const struct ff_plan *plan)
 }
 
 /* Chunks of triangle multiplication large enough that products, and not reading their operands, take the time. Several
- * ranks have products of many rows anyway. */
+ * ranks work on two in turn, and want eight or more, so that sending is hidden. */
 static int64_t most_chunk(const struct sizes *z, const struct ff_plan *p)
 {
-    int64_t rows = MOST_ROWS < p->shape.n_res ? MOST_ROWS : p->shape.n_res;
-    int64_t bytes = 2 * rows * (int64_t)(operand_bytes(z, p) / (size_t)p->shape.n_res);
-    return bytes > FF_CHUNK_MOST && p->shape.n_rank <= 1 ? bytes : FF_CHUNK_MOST;
+    bool several = n_rank(p) > 1;
+    int64_t part = p->shape.n_res / n_rank(p) / (several ? 8 : 1), most = several ? MOST_ROWS / 2 : MOST_ROWS;
+    int64_t bytes = (several ? 4 : 2) * (part < most ? part : most) * operand_row_bytes(z, p);
+    return bytes > FF_CHUNK_MOST ? bytes : FF_CHUNK_MOST;
 }
 
 /* Chunks of the most, 3/4, 1/2, 3/8, ... of it down to least; on several ranks the second operand only with the
@@ -192,36 +225,34 @@ static int64_t most_chunk(const struct sizes *z, const struct ff_plan *p)
 static bool try_chunks(const struct sizes *z, int64_t least, struct ff_plan *p)
 {
     p->second_operand = p->shape.n_rank > 1;
-    if (p->second_operand) {
-        measure(z, most_chunk(z, p), p);
-        if (p->total_bytes <= p->budget_bytes)
-            return true;
-    }
+    if (p->second_operand && fits(z, most_chunk(z, p), p))
+        return true;
     p->second_operand = false;
     for (int64_t chunk = most_chunk(z, p); chunk > least; chunk /= 2)
-        for (int quarters = 4; quarters > 2; quarters--) {
-            measure(z, chunk / 4 * quarters, p);
-            if (p->total_bytes <= p->budget_bytes)
+        for (int quarters = 4; quarters > 2; quarters--)
+            if (fits(z, chunk / 4 * quarters, p))
                 return true;
-        }
-    measure(z, least, p);
-    return p->total_bytes <= p->budget_bytes;
+    return fits(z, least, p);
 }
 
-/* Everything but the pair for an operand that comes from the host: the more scratch, the less often it comes. */
-static bool try_operand(const struct sizes *z, struct ff_plan *p)
+/* Everything but the pair for parts of the operands: the more scratch, the less often the right one is made. */
+static bool try_stream(const struct sizes *z, struct ff_plan *p)
 {
-    int64_t n = p->shape.n_res, whole = (int64_t)operand_bytes(z, p);
-    int64_t least = whole / n * (n / 4 < FEWEST_ROWS ? n / 4 : FEWEST_ROWS);
-    for (p->left_bytes = 2 * whole; p->left_bytes >= least; p->left_bytes = p->left_bytes / 16 * 13) {
-        measure(z, p->left_bytes < FF_CHUNK_MOST ? p->left_bytes : FF_CHUNK_MOST, p);
-        if (p->total_bytes <= p->budget_bytes)
+    int64_t n = p->shape.n_res, own = (n + n_rank(p) - 1) / n_rank(p), row = n_rank(p) * operand_row_bytes(z, p);
+    int64_t least = row * (own / 4 < FEWEST_ROWS ? own / 4 : FEWEST_ROWS);
+    for (p->stream_bytes = 2 * own * row; p->stream_bytes >= least; p->stream_bytes = p->stream_bytes / 8 * 7)
+        if (fits(z, p->stream_bytes < FF_CHUNK_MOST ? p->stream_bytes : FF_CHUNK_MOST, p))
             return true;
-    }
     return false;
 }
 
-static ff_status refuse(const struct sizes *z, const struct ff_plan *p)
+/* What the host holds at most. */
+static size_t most_on_host(const struct sizes *z, const struct ff_plan *p)
+{
+    return z->block_bytes + spilled_bytes(z, p) + waiting_bytes(z, p);
+}
+
+static ff_status refuse(const struct sizes *z, size_t host, const struct ff_plan *p)
 {
     const double gib = 1024.0 * 1024.0 * 1024.0;
     int most = longest_that_fits(z, p);
@@ -230,34 +261,62 @@ static ff_status refuse(const struct sizes *z, const struct ff_plan *p)
                        "%s: %.2f GiB for parameters and workspace alone, %.2f GiB are there; give more memory",
                        z->config->name, (double)(p->weight_bytes + p->workspace_bytes) / gib,
                        (double)p->budget_bytes / gib);
+    char more[160] = "";
+    if (host > 0 && host < most_on_host(z, p))
+        snprintf(more, sizeof more, "; with %.2f GiB of the host they would need less, and it can spare %.2f",
+                 (double)most_on_host(z, p) / gib, (double)host / gib);
     return ff_fail(
         FF_EMEMORY,
         "%d residues with %d + %d sequences need %.2f GiB (parameters %.2f, representations and "
         "scratch %.2f) and %.2f GiB are there; with this MSA up to %d residues fit; lower msa.max_clusters or "
-        "msa.max_extra, or give more memory",
+        "msa.max_extra, or give more memory%s",
         p->shape.n_res, p->shape.n_seq, p->shape.n_extra, (double)p->total_bytes / gib, (double)p->weight_bytes / gib,
-        (double)p->arena_bytes / gib, (double)p->budget_bytes / gib, most);
+        (double)p->arena_bytes / gib, (double)p->budget_bytes / gib, most, more);
 }
 
-/* Weights that come block by block cost less time than small chunks. */
-static ff_status fit(const struct sizes *z, size_t host, struct ff_plan *p)
+/* Weights that come block by block cost less time than small chunks, and so do the extra MSA and finished templates. */
+static bool fit_chunks(const struct sizes *z, size_t host, struct ff_plan *p)
 {
-    bool may_stream = host >= z->block_bytes && z->config->evoformer.num_block > 1;
     int64_t least = least_chunk(p);
+    bool may_stream = host >= z->block_bytes && z->config->evoformer.num_block > 1;
     if (try_chunks(z, may_stream && least < GOOD_CHUNK ? GOOD_CHUNK : least, p))
-        return FF_OK;
+        return true;
     p->stream_blocks = may_stream;
     if (may_stream && try_chunks(z, least, p))
+        return true;
+    host -= may_stream ? z->block_bytes : 0;
+    p->spilled_bytes = host >= spilled_bytes(z, p) ? spilled_bytes(z, p) : 0;
+    return p->spilled_bytes > 0 && try_chunks(z, least, p);
+}
+
+/* All that may lie on the host, the new rows of the pair too. */
+static bool fit_stream(const struct sizes *z, size_t host, struct ff_plan *p)
+{
+    if (host < most_on_host(z, p))
+        return false;
+    p->second_operand = false;
+    p->stream_blocks = z->config->evoformer.num_block > 1;
+    p->spilled_bytes = spilled_bytes(z, p);
+    return try_stream(z, p);
+}
+
+/* Bytes of the GPU's memory that would take as long. */
+static double traffic(const struct ff_plan *p)
+{
+    return p->moved_bytes_per_pass + COPY_COST * p->copied_bytes_per_pass;
+}
+
+static ff_status fit(const struct sizes *z, size_t host, struct ff_plan *p)
+{
+    struct ff_plan whole = *p, stream = *p;
+    fits(z, most_chunk(z, &whole), &whole);
+    bool fitted = fit_chunks(z, host, p);
+    if (fitted && traffic(p) < 1.25 * traffic(&whole))
         return FF_OK;
-    if (p->shape.n_rank <= 1) {
-        host -= may_stream ? z->block_bytes : 0;
-        p->spilled_bytes = host >= spilled_bytes(z, p) ? spilled_bytes(z, p) : 0;
-        if (p->spilled_bytes > 0 && try_chunks(z, least, p))
-            return FF_OK;
-        if (host - p->spilled_bytes >= operand_bytes(z, p) && try_operand(z, p))
-            return FF_OK;
-    }
-    return refuse(z, p);
+    bool streamed = fit_stream(z, host, &stream);
+    if (streamed ? !fitted || traffic(&stream) < traffic(p) : !fitted && stream.stream_bytes > 0)
+        *p = stream;
+    return fitted || streamed ? FF_OK : refuse(z, host, p);
 }
 
 ff_status ff_model_plan(const struct ff_model_config *c, const struct ff_input_shape *shape,
@@ -268,7 +327,12 @@ ff_status ff_model_plan(const struct ff_model_config *c, const struct ff_input_s
     if (shape->n_rank > shape->n_res)
         return ff_fail(FF_EUSAGE, "%d ranks for a target of %d residues; use at most one rank per residue",
                        shape->n_rank, shape->n_res);
-    struct sizes z = {.config = c, .be = ff_backend_plan_create(precision, activation, memory->overhead)};
+    struct ff_model_config brief = *c;
+    struct ff_stack_config *const stacks[] = {&brief.evoformer, &brief.extra_msa_stack, &brief.templates.stack};
+    for (int i = 0; i < 3; i++)
+        stacks[i]->num_block = stacks[i]->num_block > 2 ? 2 : stacks[i]->num_block;
+    struct sizes z = {.config = c, .brief = &brief, .overhead = memory->overhead,
+                      .be = ff_backend_plan_create(precision, activation, memory->overhead)};
     struct ff_arena rest, blocks;
     ff_arena_init_measuring(&rest);
     ff_arena_init_measuring(&blocks);
@@ -281,6 +345,8 @@ ff_status ff_model_plan(const struct ff_model_config *c, const struct ff_input_s
     measure(&z, most_chunk(&z, ret), ret);
     ret->whole_bytes_per_pass = ret->moved_bytes_per_pass;
     ff_status st = fit(&z, memory->host, ret);
+    if (st == FF_OK)
+        measure(&z, ret->chunk_bytes, ret);
     ff_backend_destroy(z.be);
     return st;
 }

@@ -132,8 +132,9 @@ static struct ff_tensor embed_one(const struct ff_context *ctx, const struct ff_
     if (multimer)
         FF_OP(ctx->be, linear, .out = act, .x = z, .norm = w->query_embedding_norm, .w = w->query_embedding,
               .accumulate = true);
+    struct ff_pair pair = ff_pair_make(ctx, act, pair_mask, c->stack.triangle_multiplication_channel);
     ff_evoformer_stack(ctx, &w->stack, &c->stack, FF_STACK_TEMPLATE, "templates", (struct ff_tensor){0},
-                       (struct ff_tensor){0}, act, pair_mask);
+                       (struct ff_tensor){0}, &pair);
     return act;
 }
 
@@ -149,13 +150,13 @@ static void attend(const struct ff_context *ctx, const struct ff_template_weight
     ff_arena_release(ctx->arena, mark);
 }
 
-/* Rows [row, row + n) of all templates, from the host into t [T, n, N, c_t]. */
-static void fetch_rows(const struct ff_context *ctx, struct ff_tensor t, int64_t row)
+/* Rows [row, row + n) of this rank's n_row of all templates, from the host into t [T, n, N, c_t]. */
+static void fetch_rows(const struct ff_context *ctx, struct ff_tensor t, int64_t n_row, int64_t row)
 {
-    int64_t line = t.shape[2] * t.shape[3] * (int64_t)ff_dtype_size(t.dtype), n_res = t.shape[2];
+    int64_t line = t.shape[2] * t.shape[3] * (int64_t)ff_dtype_size(t.dtype);
     for (int64_t k = 0; k < t.shape[0]; k++) {
         struct ff_tensor one = ff_tensor_index(t, 0, k);
-        ctx->be->fetch(ctx->be, &one, ctx->spilled != NULL ? ctx->spilled + (k * n_res + row) * line : NULL);
+        ctx->be->fetch(ctx->be, &one, ctx->spilled != NULL ? ctx->spilled + (k * n_row + row) * line : NULL);
     }
 }
 
@@ -163,17 +164,17 @@ static void fetch_rows(const struct ff_context *ctx, struct ff_tensor t, int64_t
 static void attend_from_host(const struct ff_context *ctx, const struct ff_template_weights *w, struct ff_tensor z,
                              int64_t n_template)
 {
-    int64_t n = z.shape[1], c_t = ctx->config->templates.num_channel;
-    int64_t rows = ff_context_rows(ctx, n, 2 * n_template * n * c_t * (int64_t)ff_dtype_size(z.dtype));
+    int64_t n = z.shape[0], c_t = ctx->config->templates.num_channel;
+    int64_t rows = ff_context_rows(ctx, n, 2 * n_template * z.shape[1] * c_t * (int64_t)ff_dtype_size(z.dtype));
     struct ff_tensor buffer[2];
     for (int k = 0; k < 2; k++)
-        buffer[k] = FF_PUSH(ctx, z.dtype, n_template, rows, n, c_t);
-    fetch_rows(ctx, buffer[0], 0);
+        buffer[k] = FF_PUSH(ctx, z.dtype, n_template, rows, z.shape[1], c_t);
+    fetch_rows(ctx, buffer[0], n, 0);
     for (int64_t row = 0, k = 0; row < n; row += rows, k++) {
         int64_t count = row + rows <= n ? rows : n - row, next = row + rows;
         ctx->be->settle(ctx->be);
         if (next < n)
-            fetch_rows(ctx, ff_tensor_slice(buffer[(k + 1) % 2], 1, 0, next + rows <= n ? rows : n - next), next);
+            fetch_rows(ctx, ff_tensor_slice(buffer[(k + 1) % 2], 1, 0, next + rows <= n ? rows : n - next), n, next);
         attend(ctx, w, ff_tensor_slice(z, 0, row, count), ff_tensor_slice(buffer[k % 2], 1, 0, count));
     }
 }

@@ -303,15 +303,18 @@ void ff_dap_turn(const struct ff_dap *d, struct ff_tensor x, int64_t n_split, st
 
 /* --- results on the host ---------------------------------------------------------------------------------------- */
 
-void ff_dap_collect_rows(const struct ff_dap *d, const void *part, void *whole, int64_t n, size_t row_bytes)
+void ff_dap_collect_rows(const struct ff_dap *d, const void *part, void *whole, int64_t n, int64_t at, int64_t most,
+                         bool packed, size_t row_bytes)
 {
     int size = ff_dap_size(d);
     if (size == 1)
         return;
     struct blocks b = blocks_make(size);
+    size_t end = 0;
     for (int r = 0; r < size; r++) {
-        b.bytes[r] = row_bytes * (size_t)ff_dap_count(d, n, r);
-        b.offset[r] = row_bytes * (size_t)ff_dap_from(d, n, r);
+        b.bytes[r] = row_bytes * (size_t)ff_dap_piece(d, n, r, at, most);
+        b.offset[r] = packed || b.bytes[r] == 0 ? end : row_bytes * (size_t)(ff_dap_from(d, n, r) + at);
+        end = b.offset[r] + b.bytes[r];
     }
     d->comm->gather_host(d->comm, part, whole, b.bytes, b.offset);
     blocks_free(&b);

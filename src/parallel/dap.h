@@ -89,9 +89,11 @@ void ff_dap_visit_close(struct ff_dap_visit *v);
 /* All of x, split on its first axis, to there [own J, n_split, c]. Several ranks only; no overlap. */
 void ff_dap_turn(const struct ff_dap *d, struct ff_tensor x, int64_t n_split, struct ff_tensor there);
 
-/* Rows of a host array [n, row_bytes] from all ranks to rank 0: part holds this rank's rows, whole is read on rank 0.
- * Both NULL while planning. On one rank part and whole must be the same memory. */
-void ff_dap_collect_rows(const struct ff_dap *d, const void *part, void *whole, int64_t n, size_t row_bytes);
+/* Rows of a host array [n, row_bytes] from all ranks to rank 0, a piece of `most` rows of every rank's from its row at:
+ * part holds this rank's rows of the piece, whole is written on rank 0: all of the array, or packed: the piece alone,
+ * one rank's rows behind the other's. Both NULL while planning. On one rank part and whole must be the same memory. */
+void ff_dap_collect_rows(const struct ff_dap *d, const void *part, void *whole, int64_t n, int64_t at, int64_t most,
+                         bool packed, size_t row_bytes);
 
 /* A communicator that does nothing but count: plans a rank's memory and traffic on a machine without ranks. */
 struct ff_comm *ff_comm_planned(int size, int rank);

@@ -115,17 +115,17 @@ static void triangle(const char *file, const char *scope, enum ff_triangle_edges
     ff_triangle_multiplication(&g->ctx, &w, edges, &pair);
     golden_compare(g, "act", pair.z, "pair");
 
-    /* The same with the right operand on the host, in pieces, for pieces of the left one. */
-    int64_t bytes = ff_triangle_stream_bytes(g->be->activation, pair.n_res, 128);
-    void *operand = NULL;
-    assert_ok(g->be->alloc_host(g->be, (size_t)bytes, &operand));
-    g->ctx.operand = operand;
-    g->ctx.left_bytes = bytes * 3 / 4;
+    /* The same with parts of both operands, and new rows that wait on the host. */
+    int64_t bytes = ff_triangle_stream_bytes(g->be->activation, pair.n_res, 1, 128);
+    void *waiting = NULL;
+    assert_ok(g->be->alloc_host(g->be, (size_t)bytes, &waiting));
+    g->ctx.waiting = waiting;
+    g->ctx.stream_bytes = bytes * 3 / 4;
     pair = ff_pair_make(&g->ctx, golden_input(g, "pair"), golden_input(g, "pair_mask"), 128);
     ff_triangle_multiplication(&g->ctx, &w, edges, &pair);
     golden_compare(g, "act", pair.z, "pair");
     g->be->sync(g->be);
-    g->be->release_host(g->be, operand);
+    g->be->release_host(g->be, waiting);
     golden_close(g);
 }
 
@@ -387,8 +387,12 @@ static void test_confidence(void **state)
           .d0 = (float)ff_confidence_tm_d0((int)n));
     golden_compare(g, "predicted_aligned_error", pae, NULL);
     float *term = golden_values(g, tm);
-    expect_scalar(g, "ptm", ff_confidence_ptm((int)n, term, NULL));
-    expect_scalar(g, "iptm", ff_confidence_ptm((int)n, term, input_data(g, "asym_id")));
+    struct ff_tm_scores scores;
+    ff_tm_scores_begin((int)n, input_data(g, "asym_id"), &scores);
+    ff_tm_scores_add(&scores, 0, n, term);
+    expect_scalar(g, "ptm", scores.ptm);
+    expect_scalar(g, "iptm", scores.iptm);
+    ff_tm_scores_free(&scores);
     expect_scalar(g, "max_predicted_aligned_error", ff_confidence_max_pae(31, 64));
     ff_confidence_plddt((int)n, 50, input_data(g, "plddt_logits"), plddt);
     test_assert_close("plddt", plddt, ff_arrays_find(&g->file, "out/plddt")->data, (size_t)n, GOLDEN_RELATIVE);

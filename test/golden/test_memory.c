@@ -42,7 +42,7 @@ static void compare(const struct ff_prediction *want, const struct ff_prediction
 
 enum { ENOUGH = 64 << 20 };          /* for templates and extra MSA of these targets */
 
-/* on_host: where memory is least, an operand of triangle multiplication lies there too. */
+/* on_host: where memory is least, new rows of the pair wait there too. */
 static void little_memory(const char *file, const char *model, const char *const *settings, bool on_host)
 {
     struct golden *g = golden_open(file, model, settings);
@@ -64,7 +64,7 @@ static void little_memory(const char *file, const char *model, const char *const
     assert_ok(make_plan(g, source, most.total_bytes - 1, &stream));
     assert_true(stream.stream_blocks && stream.chunk_bytes == most.chunk_bytes);
     least_plan(g, source, &most, &least);
-    assert_true(least.stream_blocks && (least.left_bytes > 0) == on_host);
+    assert_true(least.stream_blocks && (least.stream_bytes > 0) == on_host);
     assert_true(least.chunk_bytes < most.chunk_bytes);
     print_message("    %.1f MiB, chunks of %.1f; %.1f MiB, chunks of %.2f, %.1f MiB on the host\n",
                   (double)most.total_bytes / (1 << 20), (double)most.chunk_bytes / (1 << 20),

@@ -25,7 +25,7 @@ setup() {
     run ranks 2 "$build/test_dap"
     echo "$output"
     [ "$status" -eq 0 ]
-    [ "$(grep -c 'largest relative difference' <<<"$output")" -eq 4 ]
+    [ "$(grep -c 'largest relative difference' <<<"$output")" -eq 6 ]
 }
 
 @test "whole passes on three and four ranks equal one rank" {
@@ -35,4 +35,11 @@ setup() {
         [ "$status" -eq 0 ]
         [ "$(grep -c 'largest relative difference' <<<"$output")" -ge 1 ]
     done
+}
+
+@test "with little memory, three ranks share the representations and use the host's memory" {
+    run ranks 3 "$build/test_dap" test_little_memory
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [ "$(grep -c 'MiB with' <<<"$output")" -eq 2 ]
 }

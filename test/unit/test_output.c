@@ -367,7 +367,11 @@ static void test_order(void **state)
     for (int i = 0; i < 6; i++)
         m.residue_index[i] = i;
     const float *plddt = ff_arrays_find(&m.prediction.arrays, "plddt")->data;
-    ff_confidence_chains(6, asym_id, plddt, pae, &m.prediction.chains);
+    struct ff_tm_scores tm;
+    ff_tm_scores_begin(6, asym_id, &tm);
+    ff_tm_scores_add(&tm, 0, 6, pae);
+    ff_confidence_chains(6, asym_id, plddt, &tm, &m.prediction.chains);
+    ff_tm_scores_free(&tm);
     double lone = m.prediction.chains.ptm[1], pair = m.prediction.chains.pair_iptm[1];
     struct ff_output_residues r = {6, m.aatype, m.residue_index, asym_id};
     assert_true(ff_output_order(&m.prediction, &r, 3, input_chain));
@@ -401,10 +405,16 @@ static void test_summary(void **state)
     static const float plddt[] = {50, 60, 70, 90};
     static const int32_t asym_id[] = {1, 1, 2, 2};
     struct ff_prediction p = {.ptm = 0.5f, .iptm = 0.4375f, .ranking_confidence = 0.45f};
-    ff_confidence_chains(4, asym_id, plddt, tm, &p.chains);
+    struct ff_tm_scores s;
+    ff_tm_scores_begin(4, asym_id, &s);
+    ff_tm_scores_add(&s, 3, 1, tm + 12); /* rows as they come */
+    ff_tm_scores_add(&s, 0, 3, tm);
+    double iptm = s.iptm;
+    ff_confidence_chains(4, asym_id, plddt, &s, &p.chains);
+    ff_tm_scores_free(&s);
     assert_true(p.chains.ptm[0] == 0.75 && p.chains.ptm[1] == 0.75);
     assert_true(p.chains.pair_iptm[1] == (0.75 + 0.125) / 2);
-    assert_true(fabs(p.chains.pair_iptm[1] - ff_confidence_ptm(4, tm, asym_id)) < 1e-7); /* two chains: the whole */
+    assert_true(fabs(p.chains.pair_iptm[1] - iptm) < 1e-7); /* two chains: the whole */
     assert_true(p.chains.pair_ptm[2] == (0.5 + 1 + 0.75 + 0.125) / 4);
     static const char *const ids[] = {"A", "B"};
     struct ff_strbuf text = {0};
