@@ -91,7 +91,7 @@ static double predict_seconds(const struct ranks *r, const struct ff_target *t, 
     const struct ff_backend *be = ff_pipeline_device(r->pipeline);
     struct ff_machine_rates rates = ff_estimate_rates(be->name, be->precision, c->run.threads);
     struct ff_estimate e = ff_estimate_pass(&plan, &rates);
-    return (e.compute + e.communication) * (c->model.num_recycle + 1) * c->run.num_seeds * r->o->n_model;
+    return ff_estimate_seconds(&e) * (c->model.num_recycle + 1) * c->run.num_seeds * r->o->n_model;
 }
 
 /* Targets of nearly equal length share a plan, made for the longest of them. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "app/commands.h"
+#include "app/estimate.h"
 #include "app/feature_input.h"
 #include "app/model_list.h"
 #include "app/options.h"
@@ -65,7 +66,7 @@ static double mib(size_t bytes)
 }
 
 static void print_text(const char *target, const struct ff_config *c, int n_run, const struct machine *m,
-                       const struct ff_plan *p)
+                       const struct ff_plan *p, const struct ff_plan_loss *loss)
 {
     int passes = c->model.num_recycle + 1;
     printf("%s\n", target);
@@ -84,10 +85,10 @@ static void print_text(const char *target, const struct ff_config *c, int n_run,
     if (p->host_bytes > 0)
         printf("  on the host  %.1f MiB: weights of the Evoformer%s%s\n", mib(p->host_bytes),
                p->spilled_bytes > 0 ? ", templates or extra MSA" : "",
-               p->operand_bytes > 0 ? ", one operand of triangle multiplication" : "");
-    if (p->moved_bytes_per_pass > 1.001 * p->whole_bytes_per_pass)
-        printf("  lost         %.1f %% more traffic to and from its memory than with whole chunks\n",
-               100 * (p->moved_bytes_per_pass / p->whole_bytes_per_pass - 1));
+               p->waiting_bytes > 0 ? ", new rows of the pair" : "");
+    if (loss->lost > 0.001)
+        printf("  lost         %.1f %% of speed to small chunks and copies: about %.1f s a pass, with enough memory "
+               "%.1f\n", 100 * loss->lost, loss->seconds, loss->whole);
     if (p->copied_bytes_per_pass > 0)
         printf("  copied       %.1f GB in a pass between the host and the GPU\n", p->copied_bytes_per_pass * 1e-9);
     printf("  work         %.2f TFLOP: %d passes of %.2f\n", p->flops_per_pass * passes * 1e-12, passes,
@@ -106,7 +107,7 @@ static void put_bytes(struct ff_json *j, const char *key, size_t bytes)
 }
 
 static void print_json(struct ff_json *j, const char *target, const struct ff_config *c, int n_run,
-                       const struct machine *m, const struct ff_plan *p,
+                       const struct machine *m, const struct ff_plan *p, const struct ff_plan_loss *loss,
                        const struct ff_plan_ranks *ranks, const struct ff_machine_rates *rates)
 {
     ff_json_begin_object(j);
@@ -126,13 +127,15 @@ static void print_json(struct ff_json *j, const char *target, const struct ff_co
     put_bytes(j, "workspace_bytes", p->workspace_bytes);
     put_bytes(j, "chunk_bytes", (size_t)p->chunk_bytes);
     put_bytes(j, "host_bytes", p->host_bytes);
-    put_bytes(j, "operand_bytes", p->operand_bytes);
+    put_bytes(j, "waiting_bytes", p->waiting_bytes);
     ff_json_key(j, "moved_bytes_per_pass");
     ff_json_double(j, p->moved_bytes_per_pass);
     ff_json_key(j, "whole_bytes_per_pass");
     ff_json_double(j, p->whole_bytes_per_pass);
     ff_json_key(j, "copied_bytes_per_pass");
     ff_json_double(j, p->copied_bytes_per_pass);
+    ff_json_put_double(j, "seconds_per_pass", loss->seconds);
+    ff_json_put_double(j, "lost", loss->lost);
     ff_json_key(j, "budget_bytes");
     if (m->budget == SIZE_MAX)
         ff_json_null(j);
@@ -226,11 +229,13 @@ static ff_status plan_target(const struct planner *p, const char *name, const ch
         plan = one;
         ranks = on_ranks;
     }
+    struct ff_plan_loss loss;
+    FF_TRY(ff_estimate_loss(&largest->model, &plan, m->precision, m->activation, &p->rates, &loss));
     int n_run = p->models->count * largest->run.num_seeds;
     if (p->json != NULL)
-        print_json(p->json, name, largest, n_run, m, &plan, p->n_rank > 0 ? &ranks : NULL, &p->rates);
+        print_json(p->json, name, largest, n_run, m, &plan, &loss, p->n_rank > 0 ? &ranks : NULL, &p->rates);
     else
-        print_text(name, largest, n_run, m, &plan);
+        print_text(name, largest, n_run, m, &plan, &loss);
     if (p->json == NULL && p->n_rank > 0)
         ff_plan_ranks_print(&ranks, &p->rates);
     return FF_OK;

@@ -16,11 +16,6 @@ static ff_status plan_on(const struct ff_plan_ranks_options *o, int n_rank, size
     return ff_model_plan(o->config, &shape, o->precision, o->activation, &memory, ret);
 }
 
-static double seconds_of(const struct ff_estimate *e)
-{
-    return e->compute + e->communication;
-}
-
 ff_status ff_plan_ranks_make(const struct ff_plan_ranks_options *o, int n_rank, struct ff_plan_ranks *ret)
 {
     int sizes[FF_SCHEDULE_SIZES], phase, n_size = ff_schedule_sizes(n_rank, sizes);
@@ -41,8 +36,8 @@ ff_status ff_plan_ranks_make(const struct ff_plan_ranks_options *o, int n_rank, 
         row->fits = st == FF_OK;
         any = any || row->fits;
         row->pass = row->fits ? ff_estimate_pass(&row->plan, &o->rates) : (struct ff_estimate){0};
-        seconds[k] = row->fits ? seconds_of(&row->pass) : (double)INFINITY;
-        row->efficiency = row->fits ? seconds_of(&one) / (sizes[k] * seconds[k]) : 0;
+        seconds[k] = row->fits ? ff_estimate_seconds(&row->pass) : (double)INFINITY;
+        row->efficiency = row->fits ? ff_estimate_seconds(&one) / (sizes[k] * seconds[k]) : 0;
     }
     if (!any)
         return st;
@@ -75,7 +70,7 @@ void ff_plan_ranks_print(const struct ff_plan_ranks *r, const struct ff_machine_
         if (row->fits)
             printf("  %5d %12.1f %14.3f %14.3f %10.3f %10.3f %10.0f%%%s\n", row->n_rank,
                    (double)row->plan.total_bytes / (1 << 20), block_bytes(&row->plan) * 1e-6,
-                   row->plan.sent_bytes_per_pass * 1e-9, seconds_of(&row->pass), row->pass.communication,
+                   row->plan.sent_bytes_per_pass * 1e-9, ff_estimate_seconds(&row->pass), row->pass.communication,
                    100 * row->efficiency, k == r->chosen ? "  auto" : "");
         else
             printf("  %5d does not fit\n", row->n_rank);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/estimate.h"
 #include "app/output.h"
 #include "app/output_order.h"
 #include "app/run_key.h"
@@ -314,7 +315,8 @@ const char *ff_predictor_precision_name(const struct ff_predictor *p)
 }
 
 static void add_to_record(const struct ff_predictor_job *job, const char *model, const struct ff_plan *plan,
-                          const struct tap *tap, const struct ff_prediction *prediction, struct ff_run_record *record)
+                          const struct ff_plan_loss *loss, const struct tap *tap,
+                          const struct ff_prediction *prediction, struct ff_run_record *record)
 {
     struct ff_run_prediction *r = ff_run_record_add_prediction(record);
     r->name = ff_xstrdup(job->name);
@@ -337,7 +339,7 @@ static void add_to_record(const struct ff_predictor_job *job, const char *model,
     r->device_bytes = prediction->device_bytes;
     r->host_bytes = plan->host_bytes;
     r->copied_bytes = plan->copied_bytes_per_pass;
-    r->traffic = plan->moved_bytes_per_pass / plan->whole_bytes_per_pass;
+    r->lost = loss->lost;
 }
 
 /* Chains in the order of the input, unless the published order is asked for. */
@@ -391,6 +393,20 @@ static ff_status prepare(struct ff_predictor *p, int model, struct ff_source *so
     return ff_agree(p->comm, st);
 }
 
+/* What little memory costs; from a hundredth on it is told. */
+static ff_status tell_loss(const struct ff_predictor *p, int model, const struct ff_plan *plan,
+                           struct ff_plan_loss *ret)
+{
+    const struct ff_backend *be = p->device;
+    int threads = p->config->run.threads > 0 ? p->config->run.threads : ff_clock_cpu_count();
+    struct ff_machine_rates rates = ff_estimate_rates(be->name, be->precision, threads);
+    FF_TRY(ff_estimate_loss(&p->networks[model].config->model, plan, be->precision, be->activation, &rates, ret));
+    if (ret->lost >= 0.01 && (p->comm == NULL || p->comm->rank == 0))
+        ff_note("memory is short: chunks of %.1f MiB, %.1f MiB on the host; about %.0f %% of speed is lost",
+                (double)plan->chunk_bytes / (1 << 20), (double)plan->host_bytes / (1 << 20), 100 * ret->lost);
+    return FF_OK;
+}
+
 ff_status ff_predictor_run(struct ff_predictor *p, const struct ff_predictor_job *job, struct ff_run_record *record)
 {
     const struct ff_config *config = p->networks[job->model].config;
@@ -400,7 +416,9 @@ ff_status ff_predictor_run(struct ff_predictor *p, const struct ff_predictor_job
         return ff_fail(FF_EUSAGE, "the features hold sets for %d passes, so %d recycles are possible; give "
                        "--recycles %d", source->shape.n_pass, source->shape.n_pass - 1, source->shape.n_pass - 1);
     struct ff_plan plan;
+    struct ff_plan_loss loss;
     FF_TRY(prepare(p, job->model, source, &plan));
+    FF_TRY(tell_loss(p, job->model, &plan, &loss));
 
     int most = p->config->output.arrays_max_residues;
     bool large = source->shape.n_res > most, writes = p->comm == NULL || p->comm->rank == 0;
@@ -430,7 +448,7 @@ ff_status ff_predictor_run(struct ff_predictor *p, const struct ff_predictor_job
         st = write_results(p, job, &tap, &prediction, record);
     }
     if (st == FF_OK && writes)
-        add_to_record(job, config->model.name, &plan, &tap, &prediction, record);
+        add_to_record(job, config->model.name, &plan, &loss, &tap, &prediction, record);
     ff_prediction_free(&prediction);
     tap_free(&tap);
     return st;

@@ -237,7 +237,7 @@ static void put_prediction(struct ff_json *j, const struct ff_run_prediction *p)
     put_int(j, "device_bytes", (int64_t)p->device_bytes);
     put_int(j, "host_bytes", (int64_t)p->host_bytes);
     put_double(j, "copied_bytes", p->copied_bytes);
-    put_double(j, "traffic", p->traffic);
+    put_double(j, "lost", p->lost);
     ff_json_end_object(j);
     ff_json_end_object(j);
 }
@@ -429,7 +429,7 @@ static void read_prediction(const struct ff_yaml *n, struct ff_run_prediction *p
     p->device_bytes = (size_t)get_int(memory, "device_bytes", 0);
     p->host_bytes = (size_t)get_int(memory, "host_bytes", 0);
     p->copied_bytes = get_double(memory, "copied_bytes", 0);
-    p->traffic = get_double(memory, "traffic", 1);
+    p->lost = get_double(memory, "lost", 0);
 }
 
 static ff_status read_record(const struct ff_yaml *root, struct ff_run_record *r)

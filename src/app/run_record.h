@@ -45,7 +45,7 @@ struct ff_run_prediction {
     int64_t chunk_bytes;
     size_t host_bytes;           /* what a GPU could not hold, on the host */
     double copied_bytes;         /* in a pass, to and from there */
-    double traffic;              /* of a GPU's or the host's memory, over that with whole chunks; planned */
+    double lost;                 /* of speed, as planned, for want of memory: 0.1 is a tenth more time */
 };
 
 struct ff_run_record {
