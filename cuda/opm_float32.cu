@@ -206,16 +206,30 @@ struct add_mean : opm_mean_float {
     struct kept {
         float factor[2];
     };
-    __device__ __forceinline__ kept prepare(int pair) const
+    __device__ __forceinline__ float *at(int pair) const         /* NULL behind the last */
+    {
+        const int i = pair / n_j, j = pair - i * n_j;
+        return i < n_i ? z + i * z_i + j * z_j : nullptr;
+    }
+    /* Sums begin with the bias; z is asked for early. */
+    __device__ __forceinline__ kept prepare(float (&sum)[64], int pair, int column) const
     {
         kept k;
 #pragma unroll
         for (int r = 0; r < 2; r++) {
-            const int i = (pair + 8 * r) / n_j, j = pair + 8 * r - i * n_j;
-            int count = i < n_i ? bits.count(i0 + i, j0 + j, (int)threadIdx.x % 4, 4) : 0;
+            const int i = (pair + 8 * r) / n_j, j = pair + 8 * r - i * n_j, t = (int)threadIdx.x % 4;
+            int count = i < n_i ? bits.count(i0 + i, j0 + j, t, 4) : 0;
             count += __shfl_xor_sync(0xffffffffu, count, 1);
             count += __shfl_xor_sync(0xffffffffu, count, 2);
             k.factor[r] = mask_factor(count);
+            if (const float *to = at(pair + 8 * r))
+                prefetch_line(to + 32 * t);
+        }
+#pragma unroll
+        for (int n = 0; n < opm_channels / 8; n++) {
+            const float2 b = *(const float2 *)(bias + column + 8 * n);
+            sum[4 * n] = sum[4 * n + 2] = b.x;
+            sum[4 * n + 1] = sum[4 * n + 3] = b.y;
         }
         return k;
     }
@@ -223,18 +237,17 @@ struct add_mean : opm_mean_float {
     {
 #pragma unroll
         for (int r = 0; r < 2; r++) {
-            const int i = (pair + 8 * r) / n_j, j = pair + 8 * r - i * n_j;
-            if (i >= n_i)
+            float *to = at(pair + 8 * r);
+            if (!to)
                 continue;
-            float *to = z + i * z_i + j * z_j + column;
+            float2 v[opm_channels / 8];
 #pragma unroll
-            for (int n = 0; n < opm_channels / 8; n++) {
-                const float2 b = *(const float2 *)(bias + column + 8 * n);
-                float2 v = *(float2 *)(to + 8 * n);
-                v.x += (d[4 * n + 2 * r] + b.x) * k.factor[r];
-                v.y += (d[4 * n + 2 * r + 1] + b.y) * k.factor[r];
-                *(float2 *)(to + 8 * n) = v;
-            }
+            for (int n = 0; n < opm_channels / 8; n++)
+                v[n] = *(const float2 *)(to + column + 8 * n);
+#pragma unroll
+            for (int n = 0; n < opm_channels / 8; n++)
+                *(float2 *)(to + column + 8 * n) = make_float2(v[n].x + d[4 * n + 2 * r] * k.factor[r],
+                                                               v[n].y + d[4 * n + 2 * r + 1] * k.factor[r]);
         }
     }
 #endif

@@ -220,9 +220,9 @@ template <class END> __device__ __forceinline__ void multiply(shared &s, const p
 #pragma unroll 1
     for (unsigned tile = blockIdx.x; tile < a.tiles; tile += gridDim.x) {
         const place p = place_of(a, tile);
-        const int row = p.m0 + warp * 16 + lane / 4;
-        const typename END::kept kept = a.end.prepare(row);
-        float sum[64] = {};
+        const int row = p.m0 + warp * 16 + lane / 4, column = p.n0 + lane % 4 * 2;
+        float sum[64];
+        const typename END::kept kept = a.end.prepare(sum, row, column);
 #pragma unroll 1
         for (int unit = 0; unit < a.units; unit++) {
             barrier_wait(&s.full[from.slot], from.parity);
@@ -251,7 +251,7 @@ template <class END> __device__ __forceinline__ void multiply(shared &s, const p
             for (int i = 0; i < 64; i++)
                 sum[i] += d[i] * g[i / 8];           /* 16 columns are eight of a thread's numbers */
         }
-        a.end.store(sum, kept, p.batch, row, p.n0 + lane % 4 * 2);
+        a.end.store(sum, kept, p.batch, row, column);
     }
 }
 #endif
