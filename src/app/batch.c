@@ -84,16 +84,24 @@ static int by_length(const void *a, const void *b)
     return x->place < y->place ? -1 : x->place > y->place;
 }
 
-/* The shortest first: equal lengths share their plan, and what can be had soon comes soon. */
-static void sort_targets(struct batch *b)
+static int by_length_down(const void *a, const void *b)
+{
+    const struct ff_batch_entry *x = a, *y = b;
+    return x->target.n_res != y->target.n_res ? by_length(b, a) : by_length(a, b);
+}
+
+/* The shortest first: equal lengths share their plan, and what can be had soon comes soon. Searches alone begin with the
+ * longest, so that none of these is left to end by itself. */
+static void sort_targets(struct batch *b, enum ff_stage last)
 {
     for (int i = 0; i < b->count; i++)
         b->entries[i].place = i;
     if (b->count > 1)
-        qsort(b->entries, (size_t)b->count, sizeof *b->entries, by_length);
+        qsort(b->entries, (size_t)b->count, sizeof *b->entries,
+              last == FF_STAGE_SEARCH ? by_length_down : by_length);
 }
 
-static ff_status read_targets(const struct ff_command_line *line, struct batch *b)
+static ff_status read_targets(const struct ff_command_line *line, enum ff_stage last, struct batch *b)
 {
     if (line->features != NULL && line->n_operand > 0)
         return ff_fail(FF_EUSAGE, "--features FILE takes the place of the sequence file; %s is one too many",
@@ -117,7 +125,7 @@ static ff_status read_targets(const struct ff_command_line *line, struct batch *
     if (line->msa != NULL && b->count > 1)
         return ff_fail(FF_EUSAGE, "--msa %s is the alignment of one target, but there are %d; run them one by one",
                        line->msa, b->count);
-    sort_targets(b);
+    sort_targets(b, last);
     return check_names(b);
 }
 
@@ -375,7 +383,7 @@ static ff_status prepare(int argc, char **argv, const char *name, const struct f
                          struct ff_model_list *models, int *ret_n_rank)
 {
     bool complex = false;
-    FF_TRY(read_targets(line, b));
+    FF_TRY(read_targets(line, last, b));
     FF_TRY(find_kind(b, line, &complex));
     FF_TRY(ff_model_list_make(argc, argv, name, line, complex, models));
     return ff_batch_ranks_configure(world, models->count, models->configs, last, ret_n_rank);
