@@ -7,9 +7,9 @@
  *   units of 64 queries and UNIT keys, as one product from shared memory, one unit ahead of the exponentials, which are
  *   made in registers, whose layout is that of the second product's left operand. Two blocks per multiprocessor.
  *   Neighbouring blocks share keys, so that those stay in the second-level cache; the bias of one head does too.
- * Softmax: relative to a reference per query that is the largest logit of the first unit. Larger logits later on do no
- *   harm until a sum leaves the range of numbers; that shows at the end, and the block then starts again with a
- *   reference that rises with every unit. In between there is nothing to compare and nothing to rescale.
+ * Softmax: exponentials are taken as they are, not relative to the largest logit. That does no harm until the sum of a
+ *   query leaves the range of numbers, up or down; which shows at the end, and the block then starts again, carefully,
+ *   relative to a reference that rises with every unit. In between there is nothing to compare and nothing to rescale.
  * Shared memory: queries 16 KiB, per stage keys and values 8 KiB each and bias 16 KiB, ones 4 KiB (d 32): 84 KiB.
  * Cost: 4 d flops and one exponential per logit; bound by the exponentials (16 per clock and multiprocessor).
  * Numerics: logits, sums and values in float32; exponentials rounded to bf16 for the second product, which makes both
@@ -43,19 +43,20 @@ struct key_bits {
 
 #ifdef FF_HAVE_WGMMA
 
-constexpr float MOST = 1e30f;            /* of a sum of exponentials, far below what float32 holds */
+/* Of a sum of exponentials: far inside of what float32 holds, so that no part that counts has left it either. */
+constexpr float LEAST = 1e-18f, MOST = 1e30f;
 
 /* 64 queries and what has been summed of them. A thread has two of them. */
 template <int D, bool BIAS> struct queries {
     /* [64, D + 8] as the products leave it: behind the values the sum of the exponentials, eight times. */
     float value[D / 2 + 4], minus_top[2];
 
-    __device__ __forceinline__ void clear()
+    __device__ __forceinline__ void clear(bool careful)
     {
 #pragma unroll
         for (int i = 0; i < D / 2 + 4; i++)
             value[i] = 0.0f;
-        minus_top[0] = minus_top[1] = INFINITY;
+        minus_top[0] = minus_top[1] = careful ? INFINITY : 0.0f;
     }
 
     __device__ __forceinline__ static float pick(float x, float masked, key_bits bits, int key)
@@ -128,16 +129,16 @@ template <int D, bool BIAS> struct queries {
     }
 
     /* Adds a unit whose logits are there; v: its values. The product is under way on return. plain: no key is masked,
-     * and the reference stays. */
+     * and nothing is done carefully. */
     __device__ __forceinline__ void add(const float (&s)[UNIT / 2], uint64_t v, unsigned bias, const key_bits &bits,
-                                        bool plain, bool raised)
+                                        bool plain, bool careful)
     {
         unsigned p[UNIT / 16][4];
         if (plain) {
             exponentials<false>(p, s, bias, key_bits());
         } else {
             const key_bits masks = bits;
-            if (raised)
+            if (careful)
                 raise(s, bias, masks);
             exponentials<true>(p, s, bias, masks);
         }
@@ -372,7 +373,7 @@ __global__ void __launch_bounds__(THREADS, 2)
     for (bool careful = false;; careful = true) {
 #pragma unroll
         for (int m = 0; m < PARTS; m++)
-            part[m].clear();
+            part[m].clear(careful);
         read.start();
         read.next(shared + AT_KEYS, 0);
         keep_mask(0, mask_at(0));
@@ -405,8 +406,7 @@ __global__ void __launch_bounds__(THREADS, 2)
                 part[u % PARTS].add(
                     s[u % 2], wgmma_advance(values, u / PARTS * UNIT * S::V_ROW),
                     (bias_at + stage * STAGE + u % PARTS * 64 * 2 * KEYS) ^ (unsigned)(u / PARTS * UNIT * 2),
-                    bits[stage][own][u / PARTS], plain[u / PARTS] && (tile > 0 || u >= PARTS),
-                    careful || (tile == 0 && u < PARTS));
+                    bits[stage][own][u / PARTS], plain[u / PARTS], careful);
             }
             keep_mask(tile + 1, mask);
         }
@@ -416,7 +416,9 @@ __global__ void __launch_bounds__(THREADS, 2)
 #pragma unroll
         for (int m = 0; m < PARTS; m++) {
             wgmma_use(part[m].value);
-            good = good && part[m].sum(0) <= MOST && part[m].sum(1) <= MOST;
+#pragma unroll
+            for (int r = 0; r < 2; r++)
+                good = good && part[m].sum(r) >= LEAST && part[m].sum(r) <= MOST;
         }
         if (!__syncthreads_or(!good) || careful)
             break;

@@ -7,6 +7,7 @@
 #include "unit/testing.h"
 
 #include "compute/backend.h"
+#include "format/array.h"
 
 static struct ff_backend *backend;
 static void *memory[64];
@@ -329,36 +330,75 @@ static float far_logit(int b, int j)
     return b == 0 ? -400.0f : b == 1 ? (j < 128 ? -400.0f : 500.0f) : (j == 140 ? 1000.0f : (float)(j % 7) - 90.0f);
 }
 
-static void test_attention_far_logits(void **state)
+/* x [b, l, c] in the backend's memory, as the numbers that its activations are. */
+static struct ff_tensor activations(const float *x, int64_t b, int64_t l, int64_t c)
 {
-    (void)state;
-    enum { B = 3, L = 300, D = 4 };
-    float *x = ff_xcalloc((size_t)B * L * 4 * D, sizeof *x), ones[B * L], out[B * L * D];
+    if (backend->activation != FF_BF16)
+        return FLOATS(x, b, l, c);
+    uint16_t *half = ff_xcalloc((size_t)(b * l * c), sizeof *half);
+    for (int64_t i = 0; i < b * l * c; i++)
+        half[i] = ff_f32_to_bf16(x[i]);
+    struct ff_tensor t = put(FF_BF16, half, FF_SHAPE(b, l, c));
+    free(half);
+    return t;
+}
+
+/* One head of d channels. */
+static void check_far_logits(int d)
+{
+    enum { B = 3, L = 300 };
+    const bool bf16 = backend->activation == FF_BF16;
+    float *x = ff_xcalloc((size_t)(B * L * 4 * d), sizeof *x), *out = ff_xcalloc((size_t)(B * L * d), sizeof *out);
+    uint16_t *half = ff_xcalloc((size_t)(B * L * d), sizeof *half);
+    float ones[B * L];
     for (int b = 0; b < B; b++)
         for (int j = 0; j < L; j++) {
-            float *at = x + (b * L + j) * 4 * D;
-            for (int c = 0; c < D; c++) {
-                at[c] = 1.0f;                                /* q.k / sqrt(4) = 2 k */
-                at[D + c] = 0.5f * far_logit(b, j);
-                at[2 * D + c] = (float)((c + 1) * (j + 1));
-                at[3 * D + c] = 40.0f;                       /* an open gate */
+            float *at = x + (b * L + j) * 4 * d;
+            for (int c = 0; c < d; c++) {
+                at[c] = 1.0f;                                /* q.k / sqrt(d) = sqrt(d) k */
+                at[d + c] = far_logit(b, j) / sqrtf((float)d);
+                at[2 * d + c] = (float)((c + 1) * (j + 1));
+                at[3 * d + c] = 40.0f;                       /* an open gate */
             }
             ones[b * L + j] = 1.0f;
         }
-    struct ff_tensor to = FLOATS(NULL, B, L, D);
-    FF_OP(backend, attention, .out = to, .qkvg = FLOATS(x, B, L, 4 * D), .mask = FLOATS(ones, B, L), .n_head = 1);
+    struct ff_tensor to = bf16 ? put(FF_BF16, NULL, FF_SHAPE(B, L, d)) : FLOATS(NULL, B, L, d);
+    FF_OP(backend, attention, .out = to, .qkvg = activations(x, B, L, 4 * d), .mask = FLOATS(ones, B, L), .n_head = 1);
     backend->sync(backend);
-    backend->download(backend, out, &to);
+    backend->download(backend, bf16 ? (void *)half : out, &to);
     /* The mean over the keys that count. */
     const double expected[B] = {150.5, (129 + 300) / 2.0, 141.0};
-    for (int b = 0; b < B; b++)
-        for (int i = 0; i < L; i++)
-            for (int c = 0; c < D; c++) {
-                double got = out[(b * L + i) * D + c], want = (c + 1) * expected[b];
-                if (!(fabs(got / want - 1.0) < 1e-5))
-                    fail_msg("row %d, query %d, channel %d: %.9g, expected %.9g", b, i, c, got, want);
-            }
+    const double allowed = bf16 ? 1e-2 : backend->precision == FF_PRECISION_TF32 ? 1e-3 : 1e-5;
+    for (int i = 0; i < B * L * d; i++) {
+        double got = bf16 ? ff_bf16_to_f32(half[i]) : out[i], want = (i % d + 1) * expected[i / (L * d)];
+        if (!(fabs(got / want - 1.0) < allowed))
+            fail_msg("%d channels, row %d, query %d, channel %d: %.9g, expected %.9g", d, i / (L * d), i / d % L, i % d,
+                     got, want);
+    }
+    free(half);
+    free(out);
     free(x);
+}
+
+static void test_attention_far_logits(void **state)
+{
+    (void)state;
+    static const int d[] = {4, 8, 16, 32};
+    for (size_t i = 0; i < sizeof d / sizeof *d; i++)
+        check_far_logits(d[i]);
+}
+
+static void test_attention_far_logits_bf16(void **state)
+{
+    struct ff_backend *outer = backend;
+    const char *device = getenv("FF_TEST_DEVICE");
+    if (device == NULL || strcmp(device, "cuda") != 0)
+        skip();
+    assert_ok(ff_backend_create(FF_DEVICE_CUDA, FF_PRECISION_BF16, 3, &backend));
+    test_attention_far_logits(state);
+    drop(state);
+    ff_backend_destroy(backend);
+    backend = outer;
 }
 
 /* --- numbers of all sizes in a linear layer --- */
@@ -505,6 +545,7 @@ int main(void)
         cmocka_unit_test_teardown(test_point_attention_masks, drop),
         cmocka_unit_test_teardown(test_angles_of_length_zero, drop),
         cmocka_unit_test_teardown(test_attention_far_logits, drop),
+        cmocka_unit_test(test_attention_far_logits_bf16),
         cmocka_unit_test_teardown(test_linear_magnitudes, drop),
         cmocka_unit_test_teardown(test_contract_magnitudes, drop),
         cmocka_unit_test_teardown(test_outer_product_mean_magnitudes, drop),
