@@ -90,8 +90,8 @@ static int by_length_down(const void *a, const void *b)
     return x->target.n_res != y->target.n_res ? by_length(b, a) : by_length(a, b);
 }
 
-/* The shortest first: equal lengths share their plan, and what can be had soon comes soon. Searches alone begin with the
- * longest, so that none of these is left to end by itself. */
+/* The shortest first: equal lengths share their plan, and what can be had soon comes soon. Searches alone begin with
+ * the longest, so that none of these is left to end by itself. */
 static void sort_targets(struct batch *b, enum ff_stage last)
 {
     for (int i = 0; i < b->count; i++)
