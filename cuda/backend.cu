@@ -431,13 +431,13 @@ template <class T> static __global__ void random_kernel(T *p, size_t n)
     }
 }
 
-static void cuda_measure(struct ff_backend *be, double *flops_per_second, double *bytes_per_second)
+static void cuda_measure(struct ff_backend *be, struct ff_rates *ret)
 {
     const int64_t n = 8192;
     const size_t copy = (size_t)2 << 30;
     enum ff_dtype type = be->activation;
     size_t matrix = (size_t)(n * n) * ff_dtype_size(type), total = std::max(3 * matrix, 2 * copy);
-    *flops_per_second = *bytes_per_second = 0;
+    *ret = {};
     void *p;
     if (cuda_alloc(be, total, &p) != FF_OK)
         return;
@@ -451,8 +451,8 @@ static void cuda_measure(struct ff_backend *be, double *flops_per_second, double
     g.b = (char *)p + matrix;
     g.c = (char *)p + 2 * matrix;
     g.a_type = g.b_type = g.c_type = type;
-    *flops_per_second = 2.0 * (double)n * n * n / seconds_of(be, 20, [&] { ff_cuda_gemm(be, &g); });
-    *bytes_per_second = 2.0 * (double)copy / seconds_of(be, 10, [&] {
+    ret->flops = 2.0 * (double)n * n * n / seconds_of(be, 20, [&] { ff_cuda_gemm(be, &g); });
+    ret->bytes = 2.0 * (double)copy / seconds_of(be, 10, [&] {
         FF_CUDA(cudaMemcpyAsync((char *)p + copy, p, copy, cudaMemcpyDeviceToDevice, ff_cuda_stream(be)));
     });
     cuda_release(be, p);

@@ -165,11 +165,8 @@ static void plan(const struct ff_model_config *c, const struct ff_backend *be, s
     b->bytes = x.arena.peak;
     b->cost = (struct ff_cost){0};
     const struct ff_cost *costs = ff_backend_plan_costs(planner);
-    for (int op = 0; op < FF_OP_COUNT; op++) {
-        b->cost.flops += costs[op].flops;
-        b->cost.bytes += costs[op].bytes;
-        b->cost.calls += costs[op].calls;
-    }
+    for (int op = 0; op < FF_OP_COUNT; op++)
+        ff_cost_add(&b->cost, &costs[op]);
     ff_backend_destroy(planner);
 }
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * cmd_bench: `fastfold bench` times every operation of the network at the sizes of one input, single blocks of the
- * Evoformer and whole passes, beside what this machine
- * reaches: its vendor's matrix product and a copy of memory, measured in the same run. The roof of an operation is the
- * longer of the times that these two would take for its floating-point operations and for its least traffic.
+ * Evoformer and whole passes, beside what this machine reaches: its vendor's matrix product, a copy of memory, and on a
+ * processor functions such as exponentials, measured in the same run. The roof of an operation is the longer of the
+ * times of its least traffic and of its arithmetic at these rates; products and functions are made by the same units, so
+ * their times add up.
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,10 +22,6 @@
 
 enum { FEWEST_RUNS = 3 };
 
-struct machine {
-    double flops, bytes;             /* per second; 0: not measured */
-};
-
 struct timing {
     struct ff_bench_times times;     /* no runs: the operands do not fit */
     struct ff_cost cost;
@@ -33,7 +31,7 @@ struct bench {
     const struct ff_config *config;
     struct ff_backend *be;
     struct ff_bench_timer timer;
-    struct machine machine;
+    struct ff_rates machine;
     struct ff_input_shape shape;
     struct ff_bench_block blocks[FF_BENCH_MAX_BLOCK];
     int n_block;
@@ -61,18 +59,30 @@ static ff_status time_case(const struct bench *b, const struct ff_op_case *what,
     return st == FF_EMEMORY ? FF_OK : st;
 }
 
-/* Part of the roof that was reached, 0 to 1 (or more, where caches help). */
-static double of_roof(const struct machine *m, const struct ff_cost *c, double seconds)
+/* Least seconds that an operation takes for each of its parts on this machine. */
+struct least {
+    double product, functions, memory;
+};
+
+static struct least least_times(const struct ff_rates *m, const struct ff_cost *c)
 {
-    if (m->flops <= 0 || m->bytes <= 0 || seconds <= 0)
-        return 0;
-    double by_flops = c->flops / m->flops, by_bytes = c->bytes / m->bytes;
-    return (by_flops > by_bytes ? by_flops : by_bytes) / seconds;
+    return (struct least){m->flops > 0 ? c->flops / m->flops : 0, m->functions > 0 ? c->functions / m->functions : 0,
+                          m->bytes > 0 ? c->bytes / m->bytes : 0};
 }
 
-static const char *bound_by(const struct machine *m, const struct ff_cost *c)
+/* Part of the roof that was reached, 0 to 1 (or more, where caches help). */
+static double of_roof(const struct ff_rates *m, const struct ff_cost *c, double seconds)
 {
-    return m->flops <= 0 || m->bytes <= 0 ? "" : c->flops / m->flops > c->bytes / m->bytes ? "product" : "memory";
+    struct least t = least_times(m, c);
+    return seconds > 0 ? fmax(t.product + t.functions, t.memory) / seconds : 0;
+}
+
+static const char *bound_by(const struct ff_rates *m, const struct ff_cost *c)
+{
+    struct least t = least_times(m, c);
+    if (t.memory > t.product + t.functions)
+        return "memory";
+    return t.product > t.functions ? "product" : t.functions > 0 ? "functions" : "";
 }
 
 /* --- printing ----------------------------------------------------------------------------------------------------- */
@@ -105,6 +115,7 @@ static void add_times(const struct bench *b, const struct ff_cost *c, const stru
     struct ff_json *j = b->json;
     ff_json_put_double(j, "flops", c->flops);
     ff_json_put_double(j, "bytes", c->bytes);
+    ff_json_put_double(j, "functions", c->functions);
     ff_json_key(j, "seconds");
     if (t->runs == 0)
         ff_json_null(j);
@@ -150,8 +161,11 @@ static void print_head(const struct bench *b)
     if (j == NULL) {
         printf("%s, %d residues, %d sequences, %d extra, %d templates, on %s, %s\n", b->config->model.name, s->n_res,
                s->n_seq, s->n_extra, s->n_template, b->be->name, ff_precision_name(b->be->precision));
-        printf("this machine: matrix product %.1f GFLOP/s, copy %.1f GB/s\n", b->machine.flops * 1e-9,
+        printf("this machine: matrix product %.1f GFLOP/s, copy %.1f GB/s", b->machine.flops * 1e-9,
                b->machine.bytes * 1e-9);
+        if (b->machine.functions > 0)
+            printf(", functions %.2f G/s", b->machine.functions * 1e-9);
+        printf("\n");
         printf("times by the clock of the %s; rates and roof of the median\n",
                flooded ? "GPU, caches overwritten before every run" : "host, caches left as they are");
         return;
@@ -166,6 +180,7 @@ static void print_head(const struct bench *b)
     ff_json_put_int(j, "n_template", s->n_template);
     ff_json_put_double(j, "product_flops_per_second", b->machine.flops);
     ff_json_put_double(j, "copy_bytes_per_second", b->machine.bytes);
+    ff_json_put_double(j, "functions_per_second", b->machine.functions);
     ff_json_put_string(j, "caches", flooded ? "overwritten before every run" : "left as they are");
 }
 
@@ -333,7 +348,7 @@ static ff_status run(struct bench *b, const struct ff_command_line *line)
 {
     FF_TRY(ff_bench_timer_open(b->be, &b->timer));
     if (b->be->measure != NULL)
-        b->be->measure(b->be, &b->machine.flops, &b->machine.bytes);
+        b->be->measure(b->be, &b->machine);
     print_head(b);
     if (!line->no_ops)
         FF_TRY(time_all(b));

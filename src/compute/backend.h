@@ -11,6 +11,10 @@
 enum ff_device { FF_DEVICE_AUTO, FF_DEVICE_CPU, FF_DEVICE_CUDA };
 enum ff_precision { FF_PRECISION_AUTO, FF_PRECISION_FP32, FF_PRECISION_TF32, FF_PRECISION_BF16 };
 
+struct ff_rates {
+    double flops, bytes, functions;          /* per second */
+};
+
 struct ff_backend {
     const struct ff_ops *ops;
     const char *name;                /* "cpu", "cuda", "plan", ... */
@@ -43,8 +47,9 @@ struct ff_backend {
     void (*fetch)(struct ff_backend *be, const struct ff_tensor *dst, const void *host);
     void (*settle)(struct ff_backend *be);
     /* What this machine reaches, for the benchmark: a large matrix product of the vendor's library in this precision, a
-     * large copy (bytes read plus bytes written). NULL under the plan backend. */
-    void (*measure)(struct ff_backend *be, double *flops_per_second, double *bytes_per_second);
+     * large copy (bytes read plus bytes written), functions as struct ff_cost counts them. 0: not measured. NULL under
+     * the plan backend. */
+    void (*measure)(struct ff_backend *be, struct ff_rates *ret);
     /* Moments on the clock of who computes (compute/moment.h): mark makes one behind everything issued so far; between
      * waits for both and gives the seconds from one to the other; unmark gives one back. NULL where ops are complete on
      * return, so that the host's clock does. */
@@ -96,8 +101,16 @@ void ff_backend_describe(void (*line)(void *user, const char *text), void *user)
 struct ff_cost {
     double flops;
     double bytes;                    /* least traffic: every operand once */
+    double functions;                /* exponentials, roots, quotients, normalised numbers */
     int64_t calls;
 };
+static inline void ff_cost_add(struct ff_cost *sum, const struct ff_cost *c)
+{
+    sum->flops += c->flops;
+    sum->bytes += c->bytes;
+    sum->functions += c->functions;
+    sum->calls += c->calls;
+}
 /* Acts for a real backend of that kind: takes over precision, activation type and workspace. */
 struct ff_backend *ff_backend_plan_create(enum ff_precision precision, enum ff_dtype activation, size_t workspace);
 const struct ff_cost *ff_backend_plan_costs(const struct ff_backend *be);   /* [FF_OP_COUNT] */

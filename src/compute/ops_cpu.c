@@ -4,6 +4,7 @@
 #include "compute/ops_cpu.h"
 
 #include <cblas.h>
+#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -184,40 +185,75 @@ void ff_cpu_rows(struct ff_backend *be, int64_t n, int64_t row_floats, int64_t f
 
 /* --- what the machine reaches --- */
 
-static void cpu_measure(struct ff_backend *be, double *flops_per_second, double *bytes_per_second)
+enum { MEASURED = 5 };
+
+static double best_product(int threads)
 {
-    enum { N = 3072, TIMES = 5 };
+    enum { N = 3072 };
     const double enough_seconds = 2;     /* a slow or busy machine gets fewer repeats */
-    const size_t bytes = (size_t)256 << 20;
-    int threads = ff_cpu_threads(be);
     float *m = ff_xcalloc(3 * (size_t)N * N, sizeof *m);
     for (size_t i = 0; i < 2 * (size_t)N * N; i++)
         m[i] = (float)(i % 17) - 8.0f;
-    *flops_per_second = *bytes_per_second = 0;
     set_blas_threads(threads);
-    double begin = ff_clock_now();
-    for (int i = 0; i < TIMES && (i == 0 || ff_clock_now() - begin < enough_seconds); i++) {
+    double begin = ff_clock_now(), best = 0;
+    for (int i = 0; i < MEASURED && (i == 0 || ff_clock_now() - begin < enough_seconds); i++) {
         double start = ff_clock_now();
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, N, N, N, 1.0f, m, N, m + (size_t)N * N, N, 0.0f,
                     m + 2 * (size_t)N * N, N);
-        double speed = 2.0 * N * N * N / (ff_clock_now() - start);
-        *flops_per_second = speed > *flops_per_second ? speed : *flops_per_second;
+        best = fmax(best, 2.0 * N * N * N / (ff_clock_now() - start));
     }
     set_blas_threads(1);
     free(m);
+    return best;
+}
+
+static double best_copy(struct ff_backend *be)
+{
+    const size_t bytes = (size_t)256 << 20;
     void *area[2] = {NULL, NULL};
+    double best = 0;
     if (cpu_alloc(be, bytes, &area[0]) == FF_OK && cpu_alloc(be, bytes, &area[1]) == FF_OK) {
         memset(area[0], 1, bytes);
         memset(area[1], 2, bytes);
-        for (int i = 0; i < TIMES; i++) {
+        for (int i = 0; i < MEASURED; i++) {
             double start = ff_clock_now();
             ff_cpu_for(be, (int64_t)bytes, COPY_STEP, copy_part, &(struct copy_bytes){area[0], area[1]});
-            double speed = 2.0 * (double)bytes / (ff_clock_now() - start);
-            *bytes_per_second = speed > *bytes_per_second ? speed : *bytes_per_second;
+            best = fmax(best, 2.0 * (double)bytes / (ff_clock_now() - start));
         }
     }
     free(area[0]);
     free(area[1]);
+    return best;
+}
+
+/* A sigmoid is an exponential and a quotient. */
+enum { GATED = 2048, GATINGS = 500 };
+
+static void gate_part(void *user, struct ff_scratch *s, int64_t from, int64_t count)
+{
+    float *x = ff_scratch_floats(s, GATED), *out = ff_scratch_floats(s, GATED);
+    (void)user;
+    for (int i = 0; i < GATED; i++)
+        x[i] = (float)((from + i) % 64) * 0.1f - 3.0f;
+    for (int64_t i = 0; i < count * GATINGS; i++)
+        ff_tile_gate(out, GATED, x, GATED, x, GATED, 1, GATED, NULL, NULL);
+}
+
+static double best_functions(struct ff_backend *be)
+{
+    double best = 0;
+    for (int i = 0; i < MEASURED; i++) {
+        int64_t parts = 4 * ff_cpu_threads(be);
+        double start = ff_clock_now();
+        ff_cpu_for(be, parts, 1, gate_part, NULL);
+        best = fmax(best, 2.0 * GATED * GATINGS * (double)parts / (ff_clock_now() - start));
+    }
+    return best;
+}
+
+static void cpu_measure(struct ff_backend *be, struct ff_rates *ret)
+{
+    *ret = (struct ff_rates){best_product(ff_cpu_threads(be)), best_copy(be), best_functions(be)};
 }
 
 /* --- the backend --- */

@@ -15,10 +15,7 @@ struct plan {
 
 static void add_cost(struct ff_backend *be, enum ff_op op, struct ff_cost c)
 {
-    struct ff_cost *sum = &((struct plan *)be->impl)->cost[op];
-    sum->flops += c.flops;
-    sum->bytes += c.bytes;
-    sum->calls += c.calls;
+    ff_cost_add(&((struct plan *)be->impl)->cost[op], &c);
 }
 
 #define X(op)                                                                     \

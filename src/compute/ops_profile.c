@@ -42,13 +42,6 @@ static void read_pending(struct profile *p)
     p->n_pending = 0;
 }
 
-static void add_cost(struct ff_cost *sum, struct ff_cost c)
-{
-    sum->flops += c.flops;
-    sum->bytes += c.bytes;
-    sum->calls += c.calls;
-}
-
 static void open_stage(struct profile *p, const char *name)
 {
     struct ff_profile *s = &p->sums;
@@ -64,8 +57,8 @@ static void add(struct profile *p, enum ff_op op, struct ff_moment from, struct 
     if (p->stage < 0)
         open_stage(p, "other");
     p->pending[p->n_pending++] = (struct pending){op, p->stage, from, ff_moment_take(p->inner)};
-    add_cost(&p->sums.cost[op], c);
-    add_cost(&p->sums.stages[p->stage].cost, c);
+    ff_cost_add(&p->sums.cost[op], &c);
+    ff_cost_add(&p->sums.stages[p->stage].cost, &c);
     if (p->n_pending == MOST_PENDING)
         read_pending(p);
 }

@@ -80,10 +80,10 @@ static void wrap_settle(struct ff_backend *be)
     inner->settle(inner);
 }
 
-static void wrap_measure(struct ff_backend *be, double *flops_per_second, double *bytes_per_second)
+static void wrap_measure(struct ff_backend *be, struct ff_rates *ret)
 {
     struct ff_backend *inner = ff_wrap_inner(be);
-    inner->measure(inner, flops_per_second, bytes_per_second);
+    inner->measure(inner, ret);
 }
 
 static void *wrap_mark(struct ff_backend *be)

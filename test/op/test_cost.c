@@ -38,14 +38,15 @@ static void test_bytes(void **state)
     }
 }
 
-static double flops_of(struct ff_op_case what)
+static struct ff_cost cost_of(struct ff_op_case what)
 {
     struct ff_op_call *call = ff_op_call_create(&what, 1, false);
-    double flops = ff_op_call_cost(call).flops;
+    struct ff_cost cost = ff_op_call_cost(call);
     ff_op_call_free(call);
-    return flops;
+    return cost;
 }
-#define FLOPS(name, ...) flops_of((struct ff_op_case){.op = FF_OP_##name, __VA_ARGS__})
+#define FLOPS(name, ...) cost_of((struct ff_op_case){.op = FF_OP_##name, __VA_ARGS__}).flops
+#define FUNCTIONS(name, ...) cost_of((struct ff_op_case){.op = FF_OP_##name, __VA_ARGS__}).functions
 
 static void test_flops(void **state)
 {
@@ -75,6 +76,21 @@ static void test_flops(void **state)
     assert_true(FLOPS(layer_norm, .i = 3, .c = 7) == 0);
 }
 
+static void test_functions(void **state)
+{
+    (void)state;
+    assert_true(FUNCTIONS(copy, .i = 3, .c = 7) == 0);
+    assert_true(FUNCTIONS(layer_norm, .i = 3, .c = 7) == 3 * 7);
+    assert_true(FUNCTIONS(linear, .i = 3, .c = 7, .n = 2) == 0);
+    assert_true(FUNCTIONS(linear, .i = 3, .c = 7, .n = 2, .flags = FF_CASE_NORM) == 3 * 7);
+    /* the softmax; the gates */
+    assert_true(FUNCTIONS(attention, .i = 3, .j = 5, .h = 2, .d = 8) == 3 * 2 * 5 * 5 + 2 * 3 * 5 * 16);
+    assert_true(FUNCTIONS(triangle_project, .i = 3, .k = 5, .c = 7, .n = 11) == 15 * 7 + 2 * 15 * 11);
+    assert_true(FUNCTIONS(point_attention, .i = 3, .j = 5, .c = 7, .h = 2, .d = 4, .v = 6, .p = 3) == 15 * (7 + 2));
+    /* two distances of each pair */
+    assert_true(FUNCTIONS(distance_change, .i = 4) == 2 * 6);
+}
+
 static void test_updates(void **state)
 {
     (void)state;
@@ -100,6 +116,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bytes),
         cmocka_unit_test(test_flops),
+        cmocka_unit_test(test_functions),
         cmocka_unit_test(test_updates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
