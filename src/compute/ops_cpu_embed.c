@@ -119,25 +119,29 @@ void ff_cpu_relative_position(struct ff_backend *be, const struct ff_relative_po
 /* --- distances --- */
 
 struct bins {
-    int64_t n;
-    float lower[MAX_BIN + 1];                /* squared lower borders [n], then 1e8 */
+    int64_t n;                               /* rounded up to whole vectors */
+    float lower[MAX_BIN];                    /* squared lower borders, then infinity */
+    float upper[MAX_BIN + 1];                /* squared upper border of the bin before; the last one's is 1e8 */
 };
 
 /* Borders as the published program has them: interpolated between the ends, squared, each step rounded to float32. */
 static void bins_init(struct bins *b, float min_bin, float max_bin, int64_t n)
 {
     FF_ASSERT(n >= 1 && n <= MAX_BIN);
-    b->n = n;
+    b->n = (n + 15) / 16 * 16;
     for (int64_t k = 0; k < n; k++) {
         volatile float step = n > 1 ? (float)k / (float)(n - 1) : 0.0f;
         volatile float low = min_bin * (1.0f - step), high = max_bin * step;   /* volatile: no fused multiply-add */
         float x = n > 1 && k == n - 1 ? max_bin : low + high;
-        b->lower[k] = x * x;
+        b->lower[k] = b->upper[k] = x * x;
     }
-    b->lower[n] = 1e8f;
+    for (int64_t k = n; k < b->n; k++)
+        b->lower[k] = INFINITY;
+    b->upper[n] = 1e8f;
 }
 
-/* The bin of |x - y|^2, or -1 where no bin has it: below all, on a border, beyond the last, not a number. */
+/* The bin of |x - y|^2, or -1 where no bin has it: below all, on a border, beyond the last, not a number. Without a
+ * branch, which could not be guessed. */
 FF_INLINE int64_t bin_of(const struct bins *b, const float *x, const float *y)
 {
     float dx = x[0] - y[0], dy = x[1] - y[1], dz = x[2] - y[2];
@@ -146,7 +150,8 @@ FF_INLINE int64_t bin_of(const struct bins *b, const float *x, const float *y)
 #pragma omp simd reduction(+ : below)
     for (int64_t k = 0; k < b->n; k++)
         below += d2 > b->lower[k];
-    return below > 0 && d2 < b->lower[below] ? below - 1 : -1;
+    int32_t inside = (below > 0) & (d2 < b->upper[below]);
+    return (below & -inside) - 1;
 }
 
 struct distance {
@@ -264,9 +269,9 @@ FF_INLINE void unit_vector(float u[3], const float *x, const float *y, bool clam
         u[k] = clamp_norm ? to_local(x, y + 9, k) + minus_origin(x, k) : x[k] * d0 + x[3 + k] * d1 + x[6 + k] * d2;
         length2 += u[k] * u[k];
     }
-    float length = sqrtf(clamp_norm ? (length2 > 1e-12f ? length2 : 1e-12f) : length2 + 1e-6f);
+    float inverse = 1.0f / sqrtf(clamp_norm ? (length2 > 1e-12f ? length2 : 1e-12f) : length2 + 1e-6f);
     for (int k = 0; k < 3; k++)
-        u[k] /= length;
+        u[k] *= inverse;
 }
 
 /* Every pair is one weighted sum of rows; a row that does not count has the weight 0. */
@@ -296,11 +301,11 @@ static void template_segment(const void *user, struct ff_scratch *s, int64_t i, 
             unit_vector(u, FF_AT(float, &a->frame_i, i), FF_AT(float, &a->frame_j, q), a->clamp_norm);
         float ux = u[0] * bb, uy = u[1] * bb, uz = u[2] * bb;
         int64_t bin = bin_of(&t->bins, FF_AT(float, &a->pseudo_beta_i, i), FF_AT(float, &a->pseudo_beta_j, q));
-        float is_bin = bin < 0 ? 0.0f : a->mask_all ? 1.0f : pb;
+        float is_bin = (a->mask_all ? 1.0f : pb) * (float)(bin >= 0);
         int32_t aatype_j = *FF_AT(int32_t, &a->aatype_j, q);
         float known_j = aatype_j >= 0 && aatype_j < AATYPES;
         float all = a->mask_all ? bb : 1.0f;
-        const float *dgram = w_dgram + (bin < 0 ? 0 : bin) * c;
+        const float *dgram = w_dgram + (bin + (bin < 0)) * c;
         const float *letter = w_aatype_j + (known_j > 0.0f ? aatype_j : 0) * c;
         float *o = FF_AT(float, &a->out, i, q);
 #pragma omp simd
