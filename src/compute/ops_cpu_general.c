@@ -198,13 +198,20 @@ static void linear_piece(void *user, struct ff_scratch *s, int64_t from, int64_t
         ldx = k;
     }
     const float *ahead = ff_tile_ahead(&a->x, from + count, count);
+    float *factor = masked ? ff_scratch_floats(s, count) : NULL;
+    if (masked) {
+        struct ff_walk w;
+        ff_walk_begin(&w, &a->mask, a->mask.ndim, from);
+        for (int64_t r = 0; r < count; r++, ff_walk_next(&w))
+            factor[r] = ((const float *)a->mask.data)[w.at];
+    }
     /* Straight into the output where nothing stands between the product and it. */
-    bool direct = !masked && !(a->accumulate && a->relu);
+    bool direct = !(a->accumulate && (a->relu || masked));
     float *out = direct ? (float *)ff_tile_rows_at(&a->out, from, count, &ld) : NULL;
     if (out && !a->accumulate) {
         ff_tile_affine(out, ld, x, ldx, count, &a->w,
-                       &(struct ff_tile_affine){.b = b, .relu = a->relu, .stream = ff_tensor_bytes(&a->out) >= LARGE,
-                                                .ahead = ahead});
+                       &(struct ff_tile_affine){.b = b, .relu = a->relu, .factor = factor,
+                                                .stream = ff_tensor_bytes(&a->out) >= LARGE, .ahead = ahead});
         return;
     }
     if (out) {
@@ -227,5 +234,5 @@ void ff_cpu_linear(struct ff_backend *be, const struct ff_linear_args *a)
     FF_ASSERT(!ff_tensor_present(&a->b) || ff_tensor_count(&a->b) == n);
     FF_ASSERT(!ff_tensor_present(&a->norm.scale) || ff_tensor_count(&a->norm.scale) == k);
     FF_ASSERT(!ff_tensor_present(&a->norm.scale) || !a->relu_input);
-    ff_cpu_rows(be, ff_tile_row_count(&a->x), k + n, 0, linear_piece, (void *)a);
+    ff_cpu_rows(be, ff_tile_row_count(&a->x), k + n + 1, 0, linear_piece, (void *)a);
 }

@@ -85,11 +85,12 @@ void ff_tile_linear(float *c, const float *x, int64_t ldx, int64_t rows, const s
 struct ff_tile_affine {
     const float *b;                          /* [n]; NULL: none */
     bool relu;
+    const float *factor;                     /* [rows] of each row at the end; NULL: none */
     bool stream;                             /* c is not wanted again soon and too large for the caches anyway: written
                                               * past them where its alignment allows */
     const float *ahead;                      /* [rows, k] fetched into the caches meanwhile; NULL: nothing */
 };
-/* c [rows, n] = act(x W + b), act = relu or none. */
+/* c [rows, n] = factor * act(x W + b), act = relu or none. */
 void ff_tile_affine(float *c, int64_t ldc, const float *x, int64_t ldx, int64_t rows, const struct ff_tensor *w,
                     const struct ff_tile_affine *how);
 

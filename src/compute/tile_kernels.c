@@ -28,6 +28,7 @@ struct product {
     /* Only where k <= DEPTH: c is then written once. */
     const float *bias;           /* [n] added at the end; NULL: none */
     bool relu;
+    const float *factor;         /* [m] what each row is multiplied with at the end; NULL: nothing */
     bool stream;                 /* c is aligned to whole vectors and goes past the caches */
     const float *ahead;          /* [m, k] to be fetched meanwhile; NULL: nothing */
 };
@@ -199,7 +200,7 @@ void ff_tile_affine(float *c, int64_t ldc, const float *x, int64_t ldx, int64_t 
     if (isa != FF_ISA_BASE && k > 0 && k <= DEPTH) {
         struct product p = {.m = rows, .n = n, .k = k, .a = x, .a_row = ldx, .a_step = 1, .b = w->data, .b_step = n,
                             .b_column = 1, .c = c, .ldc = ldc, .alpha = 1.0f, .bias = how->b, .relu = how->relu,
-                            .ahead = how->ahead};
+                            .factor = how->factor, .ahead = how->ahead};
         p.stream = how->stream && (uintptr_t)c % 64 == 0 && ldc % 16 == 0;
         if (isa == FF_ISA_V4)
             multiply_v4(&p);
@@ -213,4 +214,6 @@ void ff_tile_affine(float *c, int64_t ldc, const float *x, int64_t ldx, int64_t 
         ff_tile_bias_relu(c, ldc, rows, n, how->b);
     else
         ff_tile_bias(c, ldc, rows, n, how->b);
+    if (how->factor)
+        ff_tile_scale_rows(c, ldc, rows, n, how->factor);
 }
