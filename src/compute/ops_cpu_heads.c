@@ -22,8 +22,7 @@ static void symmetric_piece(void *user, struct ff_scratch *s, int64_t from, int6
 
     for (int64_t k = 0; k < n; k++)
         b2[k] = 2.0f * b[k];
-    ff_tile_load(x, c, &a->z, from, count);
-    ff_tile_add(x, c, &a->zt, from, count);
+    ff_tile_load_sum(x, c, &a->z, &a->zt, from, count);
     if (out) {
         ff_tile_affine(out, ld, x, c, count, &a->w,
                        &(struct ff_tile_affine){.b = b2, .stream = true,

@@ -107,22 +107,23 @@ FF_CLONES static void relu_block(float *y, int64_t ldy, const float *x, int64_t 
     }
 }
 
-FF_CLONES static void add_block(float *restrict y, int64_t ldy, const float *restrict x, int64_t ldx, int64_t rows,
-                                int64_t n)
+FF_CLONES static void sum_block(float *restrict sum, int64_t ld, const float *x, int64_t ldx, const float *y,
+                                int64_t ldy, int64_t rows, int64_t n)
 {
     enum { AHEAD = 8 };
     for (int64_t r = 0; r < rows; r++) {
         /* Rows of a transposed view lie in different pages, where the processor does not look ahead by itself. */
-        for (int64_t i = 0; r + AHEAD < rows && i < n; i += 16)
+        for (int64_t i = 0; r + AHEAD < rows && i < n; i += 16) {
             __builtin_prefetch(x + (r + AHEAD) * ldx + i);
-        float *restrict to = y + r * ldy;
-        const float *restrict from = x + r * ldx;
+            __builtin_prefetch(y + (r + AHEAD) * ldy + i);
+        }
+        float *restrict to = sum + r * ld;
         for (int64_t i = 0; i < n; i++)
-            to[i] += from[i];
+            to[i] = x[r * ldx + i] + y[r * ldy + i];
     }
 }
 
-enum load { LOAD_PLAIN, LOAD_NORM, LOAD_RELU, LOAD_ADD };
+enum load { LOAD_PLAIN, LOAD_NORM, LOAD_RELU };
 
 static void load(float *tile, int64_t ld, const struct ff_tensor *x, int64_t row, int64_t rows, enum load how,
                  const struct ff_norm *norm)
@@ -138,8 +139,6 @@ static void load(float *tile, int64_t ld, const struct ff_tensor *x, int64_t row
             copy_block(tile, ld, from, ldx, run, c);
         else if (how == LOAD_RELU)
             relu_block(tile, ld, from, ldx, run, c);
-        else if (how == LOAD_ADD)
-            add_block(tile, ld, from, ldx, run, c);
         else
             ff_tile_norm(tile, ld, from, ldx, run, c, norm->scale.data, norm->offset.data);
         tile += run * ld;
@@ -165,9 +164,22 @@ void ff_tile_load_relu(float *tile, int64_t ld, const struct ff_tensor *x, int64
     load(tile, ld, x, row, rows, LOAD_RELU, NULL);
 }
 
-void ff_tile_add(float *tile, int64_t ld, const struct ff_tensor *x, int64_t row, int64_t rows)
+void ff_tile_load_sum(float *tile, int64_t ld, const struct ff_tensor *x, const struct ff_tensor *y, int64_t row,
+                      int64_t rows)
 {
-    load(tile, ld, x, row, rows, LOAD_ADD, NULL);
+    FF_ASSERT(x->dtype == FF_F32 && y->dtype == FF_F32 && ff_tensor_same_shape(x, y));
+    struct ff_walk wx, wy;
+    ff_walk_begin(&wx, x, x->ndim - 1, row);
+    ff_walk_begin(&wy, y, y->ndim - 1, row);
+    for (int64_t run; rows > 0; rows -= run, tile += run * ld) {
+        run = run_length(&wx, rows);         /* that of y too: it is of one shape */
+        sum_block(tile, ld, (const float *)x->data + wx.at, run_stride(&wx), (const float *)y->data + wy.at,
+                  run_stride(&wy), run, x->shape[x->ndim - 1]);
+        if (rows > run) {
+            skip_run(&wx, run);
+            skip_run(&wy, run);
+        }
+    }
 }
 
 /* --- on a tile --- */

@@ -47,8 +47,9 @@ void ff_tile_load(float *tile, int64_t ld, const struct ff_tensor *x, int64_t ro
 void ff_tile_load_norm(float *tile, int64_t ld, const struct ff_tensor *x, int64_t row, int64_t rows,
                        const struct ff_norm *norm);
 void ff_tile_load_relu(float *tile, int64_t ld, const struct ff_tensor *x, int64_t row, int64_t rows);
-/* tile[r, :] += x[row + r, :] */
-void ff_tile_add(float *tile, int64_t ld, const struct ff_tensor *x, int64_t row, int64_t rows);
+/* tile[r, :] = x[row + r, :] + y[row + r, :]; x and y are of one shape. */
+void ff_tile_load_sum(float *tile, int64_t ld, const struct ff_tensor *x, const struct ff_tensor *y, int64_t row,
+                      int64_t rows);
 
 /* The rows as they lie in x, without a copy, with their distance in *ld; NULL when they lie at no one distance or
  * overlap. */
