@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * cmd_bench: `fastfold bench` times every operation of the network at the sizes of one input, single blocks of the
- * Evoformer and whole passes, beside what this machine reaches: its vendor's matrix product, a copy of memory, and on a
- * processor functions such as exponentials, measured in the same run. The roof of an operation is the longer of the
- * times of its least traffic and of its arithmetic at these rates; products and functions are made by the same units, so
- * their times add up.
+ * Evoformer and whole passes, beside what this machine reaches: its vendor's matrix product, a copy of memory, and on
+ * a processor functions such as exponentials, measured in the same run. The roof of an operation is the longer of the
+ * times of its least traffic and of its arithmetic at these rates; products and functions are made by the same units,
+ * so their times add up.
  */
 #include <math.h>
 #include <stdio.h>

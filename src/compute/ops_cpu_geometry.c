@@ -24,11 +24,42 @@ enum {
     GLYCINE = 7,
 };
 
+/* Four floats: a column of a frame (x, y, z and 0), or one number of four residues. */
+typedef float four __attribute__((vector_size(16)));
+typedef int32_t index4 __attribute__((vector_size(16)));
+
 /* --- backbone update --- */
 
-static void rotation_of(float r[9], const float q[4])
+/* Rows and columns of four vectors change places. */
+FF_INLINE void transpose4(four x[4])
 {
-    float w = q[0], x = q[1], y = q[2], z = q[3];
+    const index4 low = {0, 4, 1, 5}, high = {2, 6, 3, 7}, left = {0, 1, 4, 5}, right = {2, 3, 6, 7};
+    four a = __builtin_shuffle(x[0], x[1], low), b = __builtin_shuffle(x[2], x[3], low);
+    four c = __builtin_shuffle(x[0], x[1], high), d = __builtin_shuffle(x[2], x[3], high);
+    x[0] = __builtin_shuffle(a, b, left);
+    x[1] = __builtin_shuffle(a, b, right);
+    x[2] = __builtin_shuffle(c, d, left);
+    x[3] = __builtin_shuffle(c, d, right);
+}
+
+/* Numbers k to k + 3 of four rows, number by number. */
+FF_INLINE void take4(four x[4], float *const row[4], int k)
+{
+    for (int r = 0; r < 4; r++)
+        memcpy(&x[r], row[r] + k, sizeof x[r]);
+    transpose4(x);
+}
+
+FF_INLINE void give4(float *const row[4], int k, four x[4])
+{
+    transpose4(x);
+    for (int r = 0; r < 4; r++)
+        memcpy(row[r] + k, &x[r], sizeof x[r]);
+}
+
+FF_INLINE void rotation_of(four r[9], const four q[4])
+{
+    four w = q[0], x = q[1], y = q[2], z = q[3];
     r[0] = w * w + x * x - y * y - z * z;
     r[1] = 2.0f * (x * y - w * z);
     r[2] = 2.0f * (x * z + w * y);
@@ -40,25 +71,50 @@ static void rotation_of(float r[9], const float q[4])
     r[8] = w * w - x * x - y * y + z * z;
 }
 
+/* Four residues side by side: rows of 12, 4 and 6 numbers. */
+FF_CLONES
+static void update_four(float *const frame[4], float *const quat[4], float *const update[4])
+{
+    four f[12], q[4], b[4], more[4];
+    for (int k = 0; k < 12; k += 4)
+        take4(f + k, frame, k);
+    take4(q, quat, 0);
+    take4(b, update, 0);
+    take4(more, update, 2);
+    const four u[3] = {b[3], more[2], more[3]};
+    for (int d = 0; d < 3; d++)
+        f[9 + d] += f[3 * d] * u[0] + f[3 * d + 1] * u[1] + f[3 * d + 2] * u[2];
+    four n[4] = {
+        q[0] - q[1] * b[0] - q[2] * b[1] - q[3] * b[2],
+        q[1] + q[0] * b[0] + q[2] * b[2] - q[3] * b[1],
+        q[2] + q[0] * b[1] - q[1] * b[2] + q[3] * b[0],
+        q[3] + q[0] * b[2] + q[1] * b[1] - q[2] * b[0],
+    };
+    four length2 = n[0] * n[0] + n[1] * n[1] + n[2] * n[2] + n[3] * n[3], inverse;
+    for (int r = 0; r < 4; r++)
+        inverse[r] = 1.0f / sqrtf(length2[r]);
+    for (int d = 0; d < 4; d++)
+        q[d] = n[d] * inverse;
+    rotation_of(f, q);
+    for (int k = 0; k < 12; k += 4)
+        give4(frame, k, f + k);
+    give4(quat, 0, q);
+}
+
 static void rigid_update_piece(void *user, struct ff_scratch *s, int64_t from, int64_t count)
 {
     const struct ff_rigid_update_args *a = user;
+    float spare[4][12 + 4 + 6] = {{0}};      /* rows behind the last residue */
     (void)s;
-    for (int64_t i = from; i < from + count; i++) {
-        float *frame = FF_AT(float, &a->out, i), *q = FF_AT(float, &a->quat, i);
-        const float *b = FF_AT(float, &a->update, i), *u = b + 3;
-        for (int d = 0; d < 3; d++)
-            frame[9 + d] += frame[3 * d] * u[0] + frame[3 * d + 1] * u[1] + frame[3 * d + 2] * u[2];
-        float n[4] = {
-            q[0] - q[1] * b[0] - q[2] * b[1] - q[3] * b[2],
-            q[1] + q[0] * b[0] + q[2] * b[2] - q[3] * b[1],
-            q[2] + q[0] * b[1] - q[1] * b[2] + q[3] * b[0],
-            q[3] + q[0] * b[2] + q[1] * b[1] - q[2] * b[0],
-        };
-        float inverse = 1.0f / sqrtf(n[0] * n[0] + n[1] * n[1] + n[2] * n[2] + n[3] * n[3]);
-        for (int d = 0; d < 4; d++)
-            q[d] = n[d] * inverse;
-        rotation_of(frame, q);
+    for (int64_t i = 0; i < count; i += 4) {
+        float *frame[4], *quat[4], *update[4];
+        for (int64_t r = 0; r < 4; r++) {
+            bool there = i + r < count;
+            frame[r] = there ? FF_AT(float, &a->out, from + i + r) : spare[r];
+            quat[r] = there ? FF_AT(float, &a->quat, from + i + r) : spare[r] + 12;
+            update[r] = there ? FF_AT(float, &a->update, from + i + r) : spare[r] + 16;
+        }
+        update_four(frame, quat, update);
     }
 }
 
@@ -73,10 +129,9 @@ void ff_cpu_rigid_update(struct ff_backend *be, const struct ff_rigid_update_arg
 
 /* --- torsion angles to atoms --- */
 
-/* A frame as four columns: the rotation's three and the translation, x, y, z and 0. */
-typedef float column __attribute__((vector_size(16)));
+/* A frame as four columns: the rotation's three and the translation. */
 struct columns {
-    column c[4];
+    four c[4];
 };
 
 /* x o y: first y, then x */
@@ -92,7 +147,7 @@ FF_INLINE struct columns compose(const struct columns *x, const float *y)
 /* f o (rotation around x by the angle with that sine and cosine) */
 FF_INLINE void turn_x(struct columns *f, float sine, float cosine)
 {
-    column y = f->c[1], z = f->c[2];
+    four y = f->c[1], z = f->c[2];
     f->c[1] = y * cosine + z * sine;
     f->c[2] = z * cosine - y * sine;
 }
@@ -118,45 +173,61 @@ FF_INLINE void groups_of(struct columns groups[N_GROUP], const float *f, float s
     }
 }
 
-/* to[n, 3] = from[n]: whole columns, of which the next one covers the last number. */
-FF_INLINE void put_columns(float *to, const column *const *from, int n)
+enum { MOST_TYPES = 32, ZERO = N_ATOM14 };
+
+struct atoms {
+    const struct ff_atoms_from_angles_args *a;
+    /* Which of a residue's 14 atoms, or the ZERO behind them, stands in each place: of 37, then of 14. */
+    uint8_t source[MOST_TYPES][N_ATOM37 + N_ATOM14];
+};
+
+/* An atom of the dense order exists if an existing atom37 atom is stored there. */
+static void find_sources(struct atoms *t)
+{
+    const struct ff_atoms_from_angles_args *a = t->a;
+    for (int64_t type = 0; type < a->table_frame.shape[0]; type++) {
+        const int32_t *atom14 = FF_AT(int32_t, &a->table_atom14, type);
+        const float *exists = FF_AT(float, &a->table_exists, type);
+        uint8_t *sparse = t->source[type], *dense = sparse + N_ATOM37;
+        memset(dense, ZERO, N_ATOM14);
+        for (int k = 0; k < N_ATOM37; k++) {
+            sparse[k] = exists[k] != 0.0f ? (uint8_t)atom14[k] : ZERO;
+            if (sparse[k] != ZERO)
+                dense[sparse[k]] = sparse[k];
+        }
+    }
+}
+
+/* to[n, 3] = atoms[source[n]]: whole columns, of which the next one covers the last number. */
+FF_INLINE void put_columns(float *to, const four *atoms, const uint8_t *source, int n)
 {
     for (int k = 0; k < n - 1; k++)
-        memcpy(to + 3 * k, from[k], sizeof(column));
-    memcpy(to + 3 * (n - 1), from[n - 1], 3 * sizeof(float));
+        memcpy(to + 3 * k, &atoms[source[k]], sizeof(four));
+    memcpy(to + 3 * (n - 1), &atoms[source[n - 1]], 3 * sizeof(float));
 }
 
 FF_CLONES
 static void atoms_of(float *out, float *dense, const float *frame, float scale, const float *angles,
-                     const float *defaults, const int32_t *group, const float *position, const int32_t *atom14,
-                     const float *exists)
+                     const float *defaults, const int32_t *group, const float *position, const uint8_t *source)
 {
     struct columns groups[N_GROUP];
-    column atoms[N_ATOM14 + 1];                          /* the last: of atoms that do not exist */
-    const column *there[N_ATOM14 + 1], *from[N_ATOM37];
+    four atoms[N_ATOM14 + 1];
     groups_of(groups, frame, scale, angles, defaults);
     for (int k = 0; k < N_ATOM14; k++) {
         const struct columns *f = &groups[group[k]];
         const float *p = position + 3 * k;
         atoms[k] = f->c[0] * p[0] + f->c[1] * p[1] + f->c[2] * p[2] + f->c[3];
-        there[k] = &atoms[N_ATOM14];
     }
-    atoms[N_ATOM14] = (column){0.0f};
-
-    /* Chosen by address, for which atoms exist is not to be guessed. An atom of the dense order exists if an existing
-     * atom37 atom is stored there. */
-    for (int k = 0; k < N_ATOM37; k++) {
-        int at = exists[k] != 0.0f ? atom14[k] : N_ATOM14;
-        from[k] = there[at] = &atoms[at];
-    }
-    put_columns(out, from, N_ATOM37);
+    atoms[ZERO] = (four){0.0f};
+    put_columns(out, atoms, source, N_ATOM37);
     if (dense)
-        put_columns(dense, there, N_ATOM14);
+        put_columns(dense, atoms, source + N_ATOM37, N_ATOM14);
 }
 
 static void atoms_piece(void *user, struct ff_scratch *s, int64_t from, int64_t count)
 {
-    const struct ff_atoms_from_angles_args *a = user;
+    const struct atoms *t = user;
+    const struct ff_atoms_from_angles_args *a = t->a;
     (void)s;
     for (int64_t i = from; i < from + count; i++) {
         int64_t type = *FF_AT(int32_t, &a->aatype, i);
@@ -164,8 +235,7 @@ static void atoms_piece(void *user, struct ff_scratch *s, int64_t from, int64_t 
         atoms_of(FF_AT(float, &a->out, i), ff_tensor_present(&a->atom14) ? FF_AT(float, &a->atom14, i) : NULL,
                  FF_AT(float, &a->frame, i), a->scale, FF_AT(float, &a->angles, i),
                  FF_AT(float, &a->table_frame, type), FF_AT(int32_t, &a->table_group, type),
-                 FF_AT(float, &a->table_position, type), FF_AT(int32_t, &a->table_atom14, type),
-                 FF_AT(float, &a->table_exists, type));
+                 FF_AT(float, &a->table_position, type), t->source[type]);
     }
 }
 
@@ -177,12 +247,14 @@ void ff_cpu_atoms_from_angles(struct ff_backend *be, const struct ff_atoms_from_
                                       a->atom14.stride[1] == 3));
     FF_ASSERT(a->frame.shape[0] == n && a->frame.shape[1] == 12 && a->angles.shape[0] == n);
     FF_ASSERT(a->angles.shape[1] == 2 * N_ANGLE && a->aatype.shape[0] == n && a->aatype.dtype == FF_I32);
-    FF_ASSERT(ff_tensor_count(&a->table_frame) == types * N_GROUP * 12);
+    FF_ASSERT(types <= MOST_TYPES && ff_tensor_count(&a->table_frame) == types * N_GROUP * 12);
     FF_ASSERT(ff_tensor_count(&a->table_group) == types * N_ATOM14 && a->table_group.dtype == FF_I32);
     FF_ASSERT(ff_tensor_count(&a->table_position) == types * N_ATOM14 * 3);
     FF_ASSERT(ff_tensor_count(&a->table_atom14) == types * N_ATOM37 && a->table_atom14.dtype == FF_I32);
     FF_ASSERT(ff_tensor_count(&a->table_exists) == types * N_ATOM37);
-    ff_cpu_for(be, n, RESIDUES, atoms_piece, (void *)a);
+    struct atoms t = {.a = a};
+    find_sources(&t);
+    ff_cpu_for(be, n, RESIDUES, atoms_piece, &t);
 }
 
 /* --- pseudo beta --- */
