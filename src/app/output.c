@@ -241,6 +241,27 @@ static ff_status write_arrays(const struct ff_output_prediction *p, struct ff_ou
     return st;
 }
 
+/* The PAE [n, n], or [n, n] in eighths, row by row: its text is several times as large. */
+static void write_pae_rows(FILE *f, int n, const float *whole, const uint8_t *eighths, double max_pae)
+{
+    struct ff_strbuf text = {0};
+    struct ff_json j;
+    float *wide = FF_NEW_ARRAY(float, (size_t)n);
+    ff_output_pae_begin(&j, &text);
+    for (int i = 0; i < n; i++) {
+        size_t at = (size_t)i * (size_t)n;
+        for (int k = 0; k < n && whole == NULL; k++)
+            wide[k] = ff_confidence_pae_from_eighths(eighths[at + (size_t)k]);
+        ff_output_pae_row(&j, n, whole != NULL ? whole + at : wide);
+        fwrite(text.s, 1, text.len, f); /* a failure is seen when the file is closed */
+        ff_strbuf_clear(&text);
+    }
+    ff_output_pae_end(&j, max_pae);
+    fwrite(text.s, 1, text.len, f);
+    ff_strbuf_free(&text);
+    free(wide);
+}
+
 static ff_status write_pae(const struct ff_output_prediction *p, struct ff_output_files *files)
 {
     int n_res = p->prediction->n_res;
@@ -254,14 +275,20 @@ static ff_status write_pae(const struct ff_output_prediction *p, struct ff_outpu
                 p->config->pae_json_max_residues);
         return FF_OK;
     }
-    const float *max_pae = prediction_array(p->prediction, "max_predicted_aligned_error", 1);
-    float *wide = whole == NULL ? FF_NEW_ARRAY(float, (size_t)n) : NULL;
-    for (int64_t i = 0; whole == NULL && i < n; i++)
-        wide[i] = ff_confidence_pae_from_eighths(((const uint8_t *)eighths->data)[i]);
-    struct ff_strbuf text = {0};
-    ff_output_pae_json(n_res, wide != NULL ? wide : prediction_array(p->prediction, whole->name, n), *max_pae, &text);
-    free(wide);
-    return write_text(p, FF_RESULT_PAE, &text, files);
+    char *path = ff_output_path(p->target_dir, FF_RESULT_PAE, p->name);
+    struct ff_outfile *file;
+    ff_status st = ff_outfile_open(path, &file);
+    if (st == FF_OK) {
+        write_pae_rows(ff_outfile_stream(file), n_res,
+                       whole != NULL ? prediction_array(p->prediction, whole->name, n) : NULL,
+                       eighths != NULL ? eighths->data : NULL,
+                       (double)*prediction_array(p->prediction, "max_predicted_aligned_error", 1));
+        st = ff_outfile_commit(file);
+    }
+    if (st == FF_OK)
+        ff_output_files_add(files, path);
+    free(path);
+    return st;
 }
 
 /* Chains as the structure's file names them. */

@@ -37,26 +37,30 @@ void ff_output_confidence_json(int n_res, const float *plddt, struct ff_strbuf *
     ff_json_end_object(&j);
 }
 
-void ff_output_pae_json(int n_res, const float *pae, double max_pae, struct ff_strbuf *out)
+void ff_output_pae_begin(struct ff_json *j, struct ff_strbuf *out)
 {
-    struct ff_json j;
-    ff_json_init(&j, out, 0);
-    ff_json_begin_array(&j);
-    ff_json_begin_object(&j);
-    ff_json_key(&j, "predicted_aligned_error");
-    ff_json_begin_array(&j);
-    for (int i = 0; i < n_res; i++) {
-        const float *row = pae + (size_t)i * (size_t)n_res;
-        ff_json_begin_array(&j);
-        for (int k = 0; k < n_res; k++)
-            ff_json_fixed(&j, rint((double)row[k] * 10.0) / 10.0, 1);
-        ff_json_end_array(&j);
-    }
-    ff_json_end_array(&j);
-    ff_json_key(&j, "max_predicted_aligned_error");
-    ff_json_double(&j, max_pae);
-    ff_json_end_object(&j);
-    ff_json_end_array(&j);
+    ff_json_init(j, out, 0);
+    ff_json_begin_array(j);
+    ff_json_begin_object(j);
+    ff_json_key(j, "predicted_aligned_error");
+    ff_json_begin_array(j);
+}
+
+void ff_output_pae_row(struct ff_json *j, int n_res, const float *row)
+{
+    ff_json_begin_array(j);
+    for (int k = 0; k < n_res; k++)
+        ff_json_fixed(j, rint((double)row[k] * 10.0) / 10.0, 1);
+    ff_json_end_array(j);
+}
+
+void ff_output_pae_end(struct ff_json *j, double max_pae)
+{
+    ff_json_end_array(j);
+    ff_json_key(j, "max_predicted_aligned_error");
+    ff_json_double(j, max_pae);
+    ff_json_end_object(j);
+    ff_json_end_array(j);
 }
 
 void ff_output_rank(int count, const struct ff_named_value *items, int *ret_order)

@@ -10,15 +10,18 @@
 #define FF_APP_OUTPUT_JSON_H
 
 #include "base/strbuf.h"
+#include "format/json.h"
 #include "model/model.h"
 
 /* {"residueNumber":[1,...],"confidenceScore":[..],"confidenceCategory":["H",...]}: D below 50, L below 70, M below 90,
  * H above. */
 void ff_output_confidence_json(int n_res, const float *plddt /* [n_res] 0..100 */, struct ff_strbuf *out);
 
-/* [{"predicted_aligned_error":[[..],..],"max_predicted_aligned_error":31.75}] */
-void ff_output_pae_json(int n_res, const float *pae /* [n_res, n_res] angstrom */, double max_pae,
-                        struct ff_strbuf *out);
+/* [{"predicted_aligned_error":[[..],..],"max_predicted_aligned_error":31.75}]
+ * In rows, as their text can be larger than all else: begin, each row in turn, end. out may be emptied in between. */
+void ff_output_pae_begin(struct ff_json *j, struct ff_strbuf *out);
+void ff_output_pae_row(struct ff_json *j, int n_res, const float *row /* [n_res] angstrom */);
+void ff_output_pae_end(struct ff_json *j, double max_pae);
 
 struct ff_named_value {
     const char *name;

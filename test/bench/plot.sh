@@ -54,7 +54,7 @@ function axes(title, unit,    i, v, m) {
     for (i = 1; i <= m; i++) {
         printf "<line x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\" stroke=\"#ddd\"/>\n", px(lengths[i]), px(lengths[i]),
             top, top + height
-        text(px(lengths[i]), top + height + 16, lengths[i], "middle")
+        text(px(lengths[i]), top + height + 16, lengths[i] < 10000 ? lengths[i] : lengths[i] / 1000 "k", "middle")
     }
     for (v = low; v <= high * 1.001; v *= unit == "GiB" ? 2 : 10) {
         printf "<line x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"#ddd\"/>\n", left, left + width, py(v), py(v)
@@ -76,7 +76,7 @@ function series(values, scale,    i, points, last) {
     }
     line(points, colours[last])
 }
-{ n++; length_of[n] = $1; precision[n] = $2; memory[n] = $3; seconds[n] = $4 }
+{ n++; length_of[n] = $1; precision[n] = $2; seen[$2] = 1; memory[n] = $3; seconds[n] = $4 }
 END {
     colours["fp32"] = "#1f6fb4"; colours["tf32"] = "#2f9e8f"; colours["bf16"] = "#d2501e"
     alphafold = "#777"; fastfold_1 = "#111"
@@ -108,13 +108,15 @@ END {
     x = 80
     split("fp32 tf32 bf16", kinds, " ")
     for (i = 1; i <= 3; i++) {
+        if (!(kinds[i] in seen))
+            continue;
         printf "<circle cx=\"%d\" cy=\"440\" r=\"4\" fill=\"%s\"/>\n", x, colours[kinds[i]]
         text(x + 8, 444, "fastfold " kinds[i], "start")
         x += 110
     }
     printf "<circle cx=\"%d\" cy=\"440\" r=\"4\" fill=\"%s\"/>\n", x, alphafold
     text(x + 8, 444, "AlphaFold 2 (published: A100; memory: V100)", "start")
-    printf "<circle cx=\"%d\" cy=\"440\" r=\"4\" fill=\"%s\"/>\n", x + 290, fastfold_1
-    text(x + 298, 444, "FastFold (published: A100)", "start")
+    printf "<circle cx=\"%d\" cy=\"440\" r=\"4\" fill=\"%s\"/>\n", x + 310, fastfold_1
+    text(x + 318, 444, "FastFold (published: A100)", "start")
     print "</svg>"
 }'

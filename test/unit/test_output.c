@@ -35,7 +35,11 @@ static void test_pae(void **state)
     (void)state;
     static const float pae[] = {0.25f, 0.35f, 12.05f, 0.15f, 31.75f, 0.04f, 0.75f, 1e-3f, 30.999f};
     struct ff_strbuf text = {0};
-    ff_output_pae_json(3, pae, 31.75, &text);
+    struct ff_json j;
+    ff_output_pae_begin(&j, &text);
+    for (int i = 0; i < 3; i++)
+        ff_output_pae_row(&j, 3, pae + 3 * i);
+    ff_output_pae_end(&j, 31.75);
     expect_text(&text, "[{\"predicted_aligned_error\":[[0.2,0.3,12.1],[0.2,31.8,0.0],[0.8,0.0,31.0]],"
                        "\"max_predicted_aligned_error\":31.75}]");
 }
