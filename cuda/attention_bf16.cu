@@ -215,7 +215,8 @@ public:
         unsigned p[2][4];
         logits(s, k);
         exponentials<MASKED>(p, s, bias, bits, total);
-        while (!__all_sync(0xffffffffu, fmaxf(fmaxf(total[0], total[1]), fmaxf(total[2], total[3])) <= LARGE)) {
+        /* Once is enough, and must be where a logit is no number. */
+        if (!__all_sync(0xffffffffu, fmaxf(fmaxf(total[0], total[1]), fmaxf(total[2], total[3])) <= LARGE)) {
             raise<MASKED>(s, bias, bits);
             exponentials<MASKED>(p, s, bias, bits, total);
         }
