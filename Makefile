@@ -45,11 +45,11 @@ main_src := main cmd_params cmd_config cmd_doctor cmd_version cmd_predict cmd_fe
   cmd_compare cmd_bench
 
 cuda_src := backend gemm dense_fp32 dense_split split_rows layernorm elementwise linear linear_wgmma pair_bias \
-  attention attention_wgmma attention_bf16 attention_fp32 global_attention global_attention_fused template_attention \
-  transition transition_fused transition_wgmma triangle triangle_fused triangle_float32 triangle_wgmma opm opm_float32 \
-  opm_wgmma embed ipa geometry heads product_wgmma triangle_split
-cuda_headers := common device ptx wgmma mma tf32 split attention opm global_attention_fused transition_fused \
-  triangle_fused rows_wgmma dense_wgmma dense_fp32 dense_split product_wgmma
+  attention attention_wgmma attention_bf16 attention_fp32 attention_fp32_wgmma global_attention global_attention_fused \
+  template_attention transition transition_fused transition_wgmma triangle triangle_fused triangle_float32 \
+  triangle_wgmma opm opm_float32 opm_wgmma embed ipa geometry heads product_wgmma triangle_split
+cuda_headers := common device ptx wgmma mma tf32 split attention attention_float32 opm global_attention_fused \
+  transition_fused triangle_fused rows_wgmma dense_wgmma dense_fp32 dense_split product_wgmma
 # Where NCCL is.
 nccl_src := comm_nccl
 

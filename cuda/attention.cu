@@ -94,8 +94,12 @@ extern "C" void ff_cuda_attention(struct ff_backend *be, const struct ff_attenti
     bool fast = j.d % vector == 0 && ff_cuda_aligned(&a->qkvg, vector) && ff_cuda_aligned(&a->out, vector);
     if (fast && a->qkvg.dtype == FF_BF16 && ff_cuda_has_wgmma(be) && ff_cuda_attention_wgmma(&j))
         return;
-    if (fast && (a->qkvg.dtype == FF_BF16 ? ff_cuda_attention_bf16(&j)
-                                          : ff_cuda_attention_fp32(&j, be->precision == FF_PRECISION_TF32)))
+    if (fast && a->qkvg.dtype == FF_BF16 && ff_cuda_attention_bf16(&j))
+        return;
+    bool tf32 = be->precision == FF_PRECISION_TF32;
+    if (fast && a->qkvg.dtype == FF_F32 && ff_cuda_has_wgmma(be) && ff_cuda_attention_fp32_wgmma(&j, tf32))
+        return;
+    if (fast && a->qkvg.dtype == FF_F32 && ff_cuda_attention_fp32(&j, tf32))
         return;
     int64_t warps = (int64_t)j.n_row * j.n_head * j.length;
     ff_cuda_with_type(a->qkvg.dtype,

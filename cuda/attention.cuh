@@ -45,5 +45,6 @@ template <class F> static inline bool ff_cuda_attention_shape(const struct ff_cu
 bool ff_cuda_attention_wgmma(const struct ff_cuda_attention_job *j);     /* bf16, where ff_cuda_has_wgmma */
 bool ff_cuda_attention_bf16(const struct ff_cuda_attention_job *j);
 bool ff_cuda_attention_fp32(const struct ff_cuda_attention_job *j, bool tf32);
+bool ff_cuda_attention_fp32_wgmma(const struct ff_cuda_attention_job *j, bool tf32);      /* where ff_cuda_has_wgmma */
 
 #endif

@@ -449,6 +449,43 @@ static double allowed_share(void)
     return backend->precision == FF_PRECISION_TF32 ? 2.5e-3 : 1e-6;
 }
 
+/* Later keys and values far larger than the first. */
+static void test_attention_magnitudes(void **state)
+{
+    (void)state;
+    enum { L = 100, D = 32 };
+    float *x = ff_xcalloc((size_t)L * 4 * D, sizeof *x), ones[L], out[L * D];
+    for (int j = 0; j < L; j++) {
+        for (int c = 0; c < 4 * D; c++)
+            x[j * 4 * D + c] = wave(j * 4 * D + c) * (c < D ? 1e-3f : c >= 3 * D ? 1.0f : j < 50 ? 1e-3f : 1e3f);
+        ones[j] = 1.0f;
+    }
+    struct ff_tensor to = FLOATS(NULL, 1, L, D);
+    FF_OP(backend, attention, .out = to, .qkvg = FLOATS(x, 1, L, 4 * D), .mask = FLOATS(ones, 1, L), .n_head = 1);
+    backend->sync(backend);
+    backend->download(backend, out, &to);
+    for (int i = 0; i < L; i++) {
+        double weight[L], all = 0;
+        for (int j = 0; j < L; j++) {
+            double dot = 0;
+            for (int c = 0; c < D; c++)
+                dot += (double)x[i * 4 * D + c] * x[j * 4 * D + D + c];
+            weight[j] = exp(dot / sqrt(D));
+            all += weight[j];
+        }
+        for (int c = 0; c < D; c++) {
+            double want = 0, size = 0, gate = 1 + exp(-x[i * 4 * D + 3 * D + c]);
+            for (int j = 0; j < L; j++) {
+                want += weight[j] / all / gate * x[j * 4 * D + 2 * D + c];
+                size += fabs(weight[j] / all / gate * x[j * 4 * D + 2 * D + c]);
+            }
+            if (!(fabs(out[i * D + c] - want) <= allowed_share() * size))
+                fail_msg("query %d, channel %d: %.9g, expected %.9g", i, c, out[i * D + c], want);
+        }
+    }
+    free(x);
+}
+
 static void test_contract_magnitudes(void **state)
 {
     (void)state;
@@ -547,6 +584,7 @@ int main(void)
         cmocka_unit_test_teardown(test_attention_far_logits, drop),
         cmocka_unit_test(test_attention_far_logits_bf16),
         cmocka_unit_test_teardown(test_linear_magnitudes, drop),
+        cmocka_unit_test_teardown(test_attention_magnitudes, drop),
         cmocka_unit_test_teardown(test_contract_magnitudes, drop),
         cmocka_unit_test_teardown(test_outer_product_mean_magnitudes, drop),
     };
