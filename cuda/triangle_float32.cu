@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * triangle_float32: projection and output of triangle multiplication of float32 activations on the matrix units, one
- * pass over memory each (tf32.cuh has the arithmetic, triangle_fused.cu the formulas).
+ * pass over memory each (tf32.cuh has the arithmetic, triangle_fused.cu the formulas); on GPUs with products of
+ * warpgroups those of triangle_split.cu.
  *
  * Both kernels are persistent, one block per multiprocessor: it keeps the weights in shared memory, turned to
  * [n, k], and walks over tiles of 64 pairs; while it multiplies, the lines of its next tile are fetched into the

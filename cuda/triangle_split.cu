@@ -25,7 +25,7 @@
 
 namespace {
 
-constexpr int groups = 2, threads = 128 * groups, rows = 64;
+constexpr int groups = 2, threads = 128 * groups;
 
 /* B [K, 64 BLOCKS]: blocks of 64 columns, of each the upper halves of the numbers and, but for tf32, the lower. */
 template <int K, int BLOCKS, bool TF32> struct weights {
@@ -34,6 +34,7 @@ template <int K, int BLOCKS, bool TF32> struct weights {
 };
 
 #ifdef FF_HAVE_WGMMA
+constexpr int rows = 64;                 /* of a tile */
 
 /* The largest of n numbers, for the whole block. */
 __device__ __forceinline__ float largest(const float *x, int n, float *shared)
