@@ -29,16 +29,23 @@ __device__ __forceinline__ char *split_place(const split_operand &x, int group, 
     return x.data + ((int64_t)(row / (unsigned)group) * x.blocks + block) * PARTS * group * (2 * split_block);
 }
 
-/* Takes an operand from the workspace. */
+/* Takes an operand from the workspace; what a row of a left one needs there. */
 struct split_operand ff_cuda_split_take(struct ff_backend *be, unsigned rows, unsigned k, bool weights);
-size_t ff_cuda_split_bytes(struct ff_backend *be, unsigned rows, unsigned k);
+size_t ff_cuda_split_row_bytes(struct ff_backend *be, unsigned k);
 
 /* Rows first .. first + rows - 1 of the job's left operand, normed and the like. */
 void ff_cuda_split_rows(struct ff_backend *be, const struct split_operand *to, const struct ff_cuda_dense_job *j,
                         unsigned first, unsigned rows);
-/* w [k, n] turned, in groups of so many columns. hidden: k are columns of a product that was split as it was made. */
+/* w [k, n] turned, k up to 1024, in groups of so many columns. hidden: k are columns of a product that was split as it
+ * was made. */
 void ff_cuda_split_weights(struct ff_backend *be, const struct split_operand *to, int group, const float *w, int64_t ld,
                            unsigned k, unsigned n, bool hidden);
+
+/* The same and the product at once, where this is not 0: the columns of a tile, for which w is split. The result goes
+ * to memory, or, if a tile has 128 columns, to an operand if given. */
+int ff_cuda_linear_split_columns(struct ff_backend *be, unsigned k, unsigned n);
+void ff_cuda_linear_split(struct ff_backend *be, const struct ff_cuda_dense_job *j, unsigned first, unsigned rows,
+                          const struct split_operand *w, const struct split_operand *to);
 
 /* What transition.cu and dense_fp32.cu call; false, having done nothing, where the GPU, sizes or alignment are not its
  * own. */

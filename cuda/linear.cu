@@ -10,7 +10,7 @@
  */
 #include <algorithm>
 
-#include "dense_fp32.cuh"
+#include "dense_split.cuh"
 #include "dense_wgmma.cuh"
 
 namespace {
@@ -136,8 +136,10 @@ extern "C" void ff_cuda_linear(struct ff_backend *be, const struct ff_linear_arg
         !normed && !a->relu_input && a->x.dtype == type && as_matrices(&a->x, z.rows, &from) && from.outer == 1;
     bool plain = as_is && direct && to.outer == 1;
 
-    /* The library's TF32 products are the faster ones where nothing is to be done besides. */
-    if (!(plain && be->precision == FF_PRECISION_TF32) && dense(be, a, z))
+    /* Else the library's TF32 products are the faster ones where nothing is to be done besides. */
+    bool own = !plain || be->precision != FF_PRECISION_TF32 ||
+               ff_cuda_linear_split_columns(be, (unsigned)z.k, (unsigned)z.n) > 0;
+    if (own && dense(be, a, z))
         return;
     ff_cuda_mark mark(be);
     if (plain) {
