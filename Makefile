@@ -24,7 +24,7 @@ compute_src := tensor arena ops backend cost tile tile_kernels attention_tile op
   ops_cpu_opm ops_cpu_embed ops_cpu_geometry ops_cpu_point ops_cpu_heads ops_plan wrap moment ops_dump \
   ops_profile op_call op_case op_fill
 
-parallel_src = comm dap agree schedule team $(if $(have_mpi),comm_mpi mail_mpi)
+parallel_src = block comm dap agree schedule team $(if $(have_mpi),comm_mpi mail_mpi)
 
 feature_src := feature_check raw_features msa_pool jax_random jax_sampling msa_cluster msa_features residue_features \
   monomer_features pairing assembly multimer_features source feature_file template_set template_hits template_match \
@@ -47,9 +47,11 @@ main_src := main cmd_params cmd_config cmd_doctor cmd_version cmd_predict cmd_fe
 cuda_src := backend gemm dense_fp32 dense_split split_rows layernorm elementwise linear linear_wgmma linear_split \
   pair_bias attention attention_wgmma attention_bf16 attention_fp32 attention_fp32_wgmma global_attention \
   global_attention_fused template_attention transition transition_fused transition_wgmma triangle triangle_fused \
-  triangle_float32 triangle_wgmma triangle_split opm opm_float32 opm_wgmma product_wgmma embed ipa geometry heads
+  triangle_float32 triangle_wgmma triangle_split opm opm_float32 opm_wgmma product_wgmma embed ipa geometry heads \
+  comm_gpu comm_peer
 cuda_headers := common device ptx wgmma mma tf32 split attention attention_float32 opm global_attention_fused \
-  transition_fused triangle_fused rows_wgmma dense_wgmma dense_fp32 dense_split split_rows split_product product_wgmma
+  transition_fused triangle_fused rows_wgmma dense_wgmma dense_fp32 dense_split split_rows split_product product_wgmma \
+  comm_gpu
 # Where NCCL is.
 nccl_src := comm_nccl
 
@@ -93,12 +95,14 @@ lib_objs = $(foreach r,$(rooms),$(addprefix $(O)/src/$(r)/,$($(r)_src:=.o))) $(O
 main_objs := $(addprefix $(O)/src/app/,$(main_src:=.o))
 cuda_objs = $(addprefix $(O)/cuda/,$(addsuffix .o,$(cuda_src) $(if $(have_nccl),$(nccl_src))))
 # The CUDA sources as C++ for an emulated GPU: test/emulator.
-emulated_objs := $(addprefix $(O)/emulated/,$(cuda_src:=.o) emulator.o backend_c.o)
+emulated_objs := $(addprefix $(O)/emulated/,$(cuda_src:=.o) emulator.o backend_c.o comm_c.o)
 emulated_headers := $(addprefix $(O)/emulated/,$(addsuffix .cuh,$(filter-out ptx wgmma,$(cuda_headers))))
 have_cxx := $(shell command -v $(CXX))
 # Not under the address sanitizer, which cannot follow the emulator's coroutines.
 emulated_tests := $(if $(and $(cuda_src),$(have_cxx)),$(if $(asan),,test_ops test_edges test_layers))
 emulated_bins := $(addprefix $(O)/test/emulated/,$(emulated_tests))
+# Run by mpirun.
+emulated_parallel_bins = $(if $(have_mpi),$(addprefix $(O)/test/emulated/,$(if $(emulated_tests),test_exchange)))
 configs := $(sort $(wildcard configs/*.yaml))
 
 unit_bins := $(addprefix $(O)/test/unit/,$(unit_tests))
@@ -172,13 +176,13 @@ check: deps
 	@$(again) all tests
 	@$(again) check-all
 
-tests: $(test_bins) $(bench_bins) $(emulated_bins)
+tests: $(test_bins) $(bench_bins) $(emulated_bins) $(emulated_parallel_bins)
 
 # The CUDA code alone, as a machine without a GPU can build it.
 cuda-objects: $(cuda_objs)
 
 run_tests := scripts/run_tests.sh
-check-all: $(exe) $(test_bins) $(emulated_bins)
+check-all: $(exe) $(test_bins) $(emulated_bins) $(emulated_parallel_bins)
 	@FASTFOLD=$(exe) FF_TEST_BUILD=$(O) $(run_tests) $(unit_bins) $(op_bins) $(golden_bins) $(parallel_files) \
 	  $(fuzz_bins) $(cli_files)
 	@$(if $(emulated_bins),FF_TEST_DEVICE=cuda FF_TEST_PRECISION=bf16 $(run_tests) $(emulated_bins))
@@ -188,13 +192,14 @@ check-op: $(op_bins)
 	@$(run_tests) $(op_bins)
 check-golden: $(exe) $(golden_bins)
 	@FASTFOLD=$(exe) $(run_tests) $(golden_bins)
-check-parallel: $(exe) $(parallel_bins) $(golden_bins)
+check-parallel: $(exe) $(parallel_bins) $(golden_bins) $(emulated_parallel_bins)
 	@FASTFOLD=$(exe) FF_TEST_BUILD=$(O) $(run_tests) $(parallel_files)
 check-cli: $(exe)
 	@FASTFOLD=$(exe) $(run_tests) $(cli_files)
 check-gpu: $(exe) $(op_bins) $(golden_bins) $(parallel_bins)
 	@$(if $(have_cuda),,echo 'check-gpu: this build has no CUDA backend (see the lines above)' >&2; exit 1)
-	@FASTFOLD=$(exe) scripts/gpu_check.sh '$(op_bins)' '$(golden_bins)' '$(parallel_bins)'
+	@FASTFOLD=$(exe) scripts/gpu_check.sh '$(op_bins)' '$(golden_bins)' \
+	  '$(filter-out %/same_results,$(parallel_bins))'
 # The CUDA kernels on an emulated GPU: in order, and in both orders of threads that are worst for a missing barrier.
 check-emulated: $(emulated_bins)
 	@export FF_TEST_DEVICE=cuda; for p in fp32 bf16 tf32; do \
@@ -298,9 +303,13 @@ $(O)/emulated/emulator.o: test/emulator/emulator.cc $(O)/flags
 $(O)/emulated/backend_c.o: src/compute/backend.c $(O)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(all_cflags) -DHAVE_CUDA -MMD -MP -c -o $@ $<
+$(O)/emulated/comm_c.o: src/parallel/comm.c $(O)/flags
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(all_cflags) -DHAVE_CUDA -UHAVE_NCCL -MMD -MP -c -o $@ $<
 $(O)/test/emulated/test_ops: $(O)/test/op/test_ops.o
 $(O)/test/emulated/test_edges: $(O)/test/op/test_edges.o
 $(O)/test/emulated/test_layers: $(O)/test/golden/test_layers.o
+$(O)/test/emulated/test_exchange: $(O)/test/parallel/test_exchange.o
 $(O)/test/emulated/%: $(emulated_objs) $(test_lib) $(lib)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)

@@ -49,7 +49,7 @@ log=$out/scaling.log json=$out/scaling.json md=$out/scaling.md
 echo '[' >"$json"
 {
     echo "One pass of $model, $msa clusters and $extra extra sequences, random features, synthetic parameters."
-    echo "GB sent and bus GB/s are those of a rank: all_gather / all_to_all / broadcast. Not hidden: share of the time"
+    echo "GB sent and bus GB/s are those of a rank: all_gather / all_to_all. Not hidden: share of the time"
     echo "that computation waited for other ranks. Difference: from the first row of the group, in pLDDT, positions and"
     echo "distogram."
     echo

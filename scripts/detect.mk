@@ -101,8 +101,8 @@ else
 cuda_report := nvcc not found on PATH or in /usr/local/cuda, the program runs on the CPU
 endif
 
-# NCCL: for one target on several GPUs, so only with both. In NCCL_HOME, CUDA_HOME or where the compiler looks (CPATH
-# and LIBRARY_PATH); a Python wheel has the library without its plain name.
+# NCCL: for one target on GPUs that do not reach each other's memory, so only with both. In NCCL_HOME, CUDA_HOME or
+# where the compiler looks (CPATH and LIBRARY_PATH); a Python wheel has the library without its plain name.
 have_nccl :=
 ifneq ($(and $(have_cuda),$(have_mpi)),)
 nccl_dirs := $(foreach d,$(NCCL_HOME) $(CUDA_HOME),-L$(d)/lib64 -L$(d)/lib)
@@ -116,9 +116,9 @@ found_cflags += -DHAVE_NCCL
 found_nvcc_flags += $(nccl_include)
 found_libs += $(nccl_dirs) $(addprefix -Wl$(comma)-rpath$(comma),$(sort $(patsubst -L%,%,$(nccl_dirs)) \
                 $(patsubst %/,%,$(dir $(nccl_found))))) $(nccl_link)
-nccl_report := found, one target can use several GPUs
+nccl_report := found
 else
-nccl_report := not found, one target uses one GPU (apt-get install libnccl-dev, or NCCL_HOME=DIR)
+nccl_report := not found, one target uses GPUs of one host only (apt-get install libnccl-dev, or NCCL_HOME=DIR)
 endif
 endif
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Tests the CUDA backend on this machine's GPU: every operation in every precision against plain loops in double, the
 # golden layers and passes, and the memory and race checkers of compute-sanitizer on small operations, side by side.
-# Where two GPUs are visible, several ranks with NCCL too.
+# Where two GPUs are visible, two ranks too: by the copy engines where these can, and with NCCL where the build has it.
 # usage: gpu_check.sh 'op tests' 'golden tests' 'parallel tests' (make check-gpu)
 # FF_SANITIZER_OPS chooses the operations for compute-sanitizer, FF_SANITIZER_LIMIT its seconds (180).
 set -u
@@ -24,15 +24,20 @@ gpus=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU')
 [ -n "${CUDA_VISIBLE_DEVICES:-}" ] && gpus=$(tr ',' '\n' <<<"$CUDA_VISIBLE_DEVICES" | grep -c .)
 if [ "$gpus" -ge 2 ] && command -v mpirun >/dev/null; then
     for t in "${parallel[@]}"; do
-        log=$(mktemp) || exit 1
-        if timeout 600 mpirun --allow-run-as-root --bind-to none -np 2 "$t" >"$log" 2>&1; then
-            echo "ok    $t on two GPUs"
-        else
-            tail -n 40 "$log"
-            echo "FAIL  $t on two GPUs"
-            failed=1
-        fi
-        rm -f "$log"
+        transports=auto
+        ldd "$t" | grep -q libnccl && transports+=' nccl'
+        for transport in $transports; do
+            log=$(mktemp) || exit 1
+            if FF_TEST_TRANSPORT=$transport timeout 600 mpirun --allow-run-as-root --bind-to none -np 2 "$t" \
+                >"$log" 2>&1; then
+                echo "ok    $t on two GPUs ($transport)"
+            else
+                tail -n 40 "$log"
+                echo "FAIL  $t on two GPUs ($transport)"
+                failed=1
+            fi
+            rm -f "$log"
+        done
     done
 else
     echo "several GPUs: left out, $gpus visible"

@@ -51,9 +51,9 @@ FNR == 1 { split(FILENAME, part, "/"); from = part[1] == "src" ? part[2] : "" }
             print FILENAME ":" FNR ": only compute/backend.c may include cuda_backend.h"
         next
     }
-    if (t[1] == "comm_nccl.h") {
+    if (t[1] == "comm_nccl.h" || t[1] == "comm_peer.h") {
         if (FILENAME != "src/parallel/comm.c")
-            print FILENAME ":" FNR ": only parallel/comm.c may include comm_nccl.h"
+            print FILENAME ":" FNR ": only parallel/comm.c may include " t[1]
         next
     }
     if (!(t[1] in rank)) { print FILENAME ":" FNR ": " to " is in no room (write \"room/file.h\")"; next }
@@ -74,7 +74,8 @@ only() {
     grep -nE "$1" "${code[@]}" | grep '^src/' | grep -vE "^($2)" | grep -vE '^[^:]*:[0-9]+: *(\*|/\*|//)' |
         sed -E "s|^([^:]*:[0-9]+):.*|\1: $3|" >>"$found"
 }
-only '\bHAVE_CUDA\b' 'src/compute/backend\.c' 'HAVE_CUDA belongs in compute/backend.c'
+only '\bHAVE_CUDA\b' 'src/(compute/backend|parallel/comm)\.c' \
+    'HAVE_CUDA belongs in compute/backend.c and parallel/comm.c'
 only '\bHAVE_(MPI|NCCL)\b' 'src/parallel/comm\.c' 'HAVE_MPI and HAVE_NCCL belong in parallel/comm.c'
 # run.json and what belongs to searches are JSON that these files write themselves.
 only '\bff_yaml_(get|to_|is_null|load|parse)' \

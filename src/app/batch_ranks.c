@@ -68,6 +68,7 @@ ff_status ff_batch_ranks_configure(const struct ff_comm *world, int n_model, str
     /* The watch of the team ends the job first, as it can name the rank that is missing. */
     int timeout = configs->parallel.timeout;
     ff_comm_set_time_limit(timeout > 0 ? 1.25 * timeout + 10 : 0);
+    ff_comm_set_transport(configs->parallel.transport);
     for (int i = 0; i < n_model; i++)
         configs[i].run.threads = ff_batch_ranks_threads(&configs[i].run);
     return FF_OK;

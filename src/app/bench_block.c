@@ -125,7 +125,7 @@ static void push_representations(struct block *x, const struct ff_bench_block *b
     const struct ff_model_config *c = x->config;
     struct ff_context *ctx = &x->ctx;
     int64_t s = b->n_seq, n = b->n_res, c_i = c->evoformer.triangle_multiplication_channel;
-    struct ff_tensor z = ff_pair_push_rows(ctx, n, c->pair_channel, c_i);
+    struct ff_tensor z = ff_pair_push_rows(ctx, n, c->pair_channel);
     x->m = FF_PUSH(ctx, ctx->be->activation, s, n, c->msa_channel);
     x->msa_mask = FF_PUSH(ctx, FF_F32, s, n);
     struct ff_tensor pair_mask = FF_PUSH(ctx, FF_F32, n, n);

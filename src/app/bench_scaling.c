@@ -11,7 +11,7 @@
 #include "model/model.h"
 #include "parallel/agree.h"
 
-static const char *const collective_names[FF_COLLECTIVE_COUNT] = {"all_gather", "all_to_all", "broadcast"};
+static const char *const collective_names[FF_COLLECTIVE_COUNT] = {"all_gather", "all_to_all"};
 
 struct run {
     const struct ff_config *config;
@@ -104,13 +104,10 @@ static double rms(const struct run *r, const char *name)
     return n > 0 ? sqrt(sum / (double)n) : 0;
 }
 
-/* Data through one rank's link per second: of broadcasts, whose roots take turns, what all of them sent. */
+/* Data through one rank's link per second. */
 static double bus_bandwidth(const struct run *r, int k)
 {
-    double bytes = r->stats.bytes[k];
-    if (k == FF_BROADCAST)
-        bytes *= (double)r->comm->size / (r->comm->size - 1);
-    return r->stats.seconds[k] > 0 ? bytes / r->stats.seconds[k] : 0;
+    return r->stats.seconds[k] > 0 ? r->stats.bytes[k] / r->stats.seconds[k] : 0;
 }
 
 static double waited(const struct run *r)

@@ -400,6 +400,7 @@ static ff_status bench(const struct ff_config *config, const struct ff_command_l
     struct bench b = {.config = config};
     FF_TRY(parse_sizes(&b, line));
     ff_comm_set_time_limit(config->parallel.timeout);
+    ff_comm_set_transport(config->parallel.transport);
     ff_backend_set_memory_limit(config->run.memory_limit > 0 ? (size_t)config->run.memory_limit : 0);
     FF_TRY(create_backend(&config->run, &b.be));
     struct ff_strbuf text = {0};

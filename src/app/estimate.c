@@ -7,12 +7,12 @@
 
 struct ff_machine_rates ff_estimate_rates(const char *backend, enum ff_precision precision, int threads)
 {
-    /* A data-centre GPU at the share of its peak that the network's operations reach, NVLink; a processor core, ranks
-     * that copy through shared memory. */
+    /* A data-centre GPU at the share of its peak that the network's operations reach, copy engines over NVLink; a
+     * processor core, ranks that copy through shared memory. */
     if (strcmp(backend, "cuda") == 0)
         return (struct ff_machine_rates){.flops = precision == FF_PRECISION_BF16 ? 300e12 : 60e12, .bytes = 2e12,
-                                         .link = 150e9, .host = 50e9, .op = 10e-6,
-                                         .latency = 30e-6};
+                                         .link = 380e9, .host = 50e9, .op = 10e-6,
+                                         .latency = 15e-6};
     return (struct ff_machine_rates){.flops = 20e9 * threads, .bytes = 5e9 * threads, .link = 2e9, .host = 5e9,
                                      .op = 10e-6, .latency = 20e-6};
 }

@@ -42,6 +42,9 @@ static const struct ff_choice search_tools[] = {
 static const struct ff_choice offloads[] = {
     {"auto", true}, {"never", false}, {NULL, 0},
 };
+static const struct ff_choice transports[] = {
+    {"auto", FF_TRANSPORT_AUTO}, {"nccl", FF_TRANSPORT_NCCL}, {"peer", FF_TRANSPORT_PEER}, {NULL, 0},
+};
 static const struct ff_choice search_gpus[] = {
     {"auto", FF_SEARCH_GPU_AUTO}, {"yes", FF_SEARCH_GPU_YES}, {"no", FF_SEARCH_GPU_NO}, {NULL, 0},
 };
@@ -107,6 +110,9 @@ const struct ff_option ff_option_table[] = {
      .help = "ranks of mpirun that share one target; auto chooses for each"},
     {INT("parallel.timeout", parallel.timeout, 0, 100000000), .metavar = "SECONDS",
      .help = "a rank that is silent, or a group of ranks that does not move, for longer ends the job; 0: never"},
+    {CHOICE("parallel.transport", enum ff_transport, parallel.transport, transports),
+     .help = "how GPUs that share a target exchange: peer (copy engines, GPUs of one host), nccl, auto (peer where it "
+             "can be)"},
     /* --- model --- */
     {.key = "model.name", .type = FF_OPTION_NAME, .offset = offsetof(struct ff_config, model.name),
      .size = sizeof(((struct ff_config *)0)->model.name), .flag = "--model", .metavar = "NAME",

@@ -18,6 +18,7 @@
 #include "compute/backend.h"
 #include "feature/config.h"
 #include "model/config.h"
+#include "parallel/comm.h"
 
 enum ff_db_preset { FF_DB_FULL, FF_DB_REDUCED };
 
@@ -80,6 +81,7 @@ struct ff_run_config {
 struct ff_parallel_config {          /* several ranks, as mpirun starts them */
     int dap;                         /* ranks that share a target; 0: chosen for each */
     int timeout;                     /* seconds without a sign of life that end the job; 0: any */
+    enum ff_transport transport;
 };
 
 struct ff_config {

@@ -3,11 +3,16 @@
  */
 #include "model/attention.h"
 
+struct bias {
+    struct ff_tensor t;              /* [H, L, L] or absent */
+    int64_t ticket;                  /* when it is there */
+};
+
 /* x += gated self-attention along axis 1, for every row of axis 0. Rows are independent once the bias is made, so any
  * number of them is worked on at a time, in place. */
 static void gated_attention(const struct ff_context *ctx, const struct ff_attention_weights *w,
                             struct ff_tensor x /* [B, L, c] */, struct ff_tensor mask /* [B, L] */,
-                            struct ff_tensor bias /* [H, L, L] or absent */)
+                            const struct bias *bias)
 {
     int64_t n_row = x.shape[0], len = x.shape[1], hd = w->output.w.shape[0];
     int64_t rows = ff_context_rows(ctx, n_row, len * 5 * hd * (int64_t)ff_dtype_size(x.dtype));
@@ -20,18 +25,29 @@ static void gated_attention(const struct ff_context *ctx, const struct ff_attent
         struct ff_tensor part = ff_tensor_slice(x, 0, from, n);
         struct ff_tensor qkvg = ff_tensor_slice(qkvg_all, 0, 0, n), out = ff_tensor_slice(out_all, 0, 0, n);
         FF_OP(ctx->be, linear, .out = qkvg, .x = part, .norm = w->query_norm, .w = w->qkvg.w, .b = w->qkvg.b);
-        FF_OP(ctx->be, attention, .out = out, .qkvg = qkvg, .mask = ff_tensor_slice(mask, 0, from, n), .bias = bias,
-              .n_head = w->num_head);
+        if (from == 0)
+            ff_dap_wait(ctx->dap, bias->ticket);
+        FF_OP(ctx->be, attention, .out = out, .qkvg = qkvg, .mask = ff_tensor_slice(mask, 0, from, n),
+              .bias = bias->t, .n_head = w->num_head);
         FF_OP(ctx->be, linear, .out = part, .x = out, .w = w->output.w, .b = w->output.b, .accumulate = true);
     }
     ff_arena_release(ctx->arena, mark);
 }
 
 /* Room for the bias of all pairs [H, N, N]; rows padded, as fast kernels want. */
-static struct ff_tensor push_bias(const struct ff_context *ctx, const struct ff_attention_weights *w,
-                                  enum ff_dtype dtype, int64_t n)
+static struct bias push_bias(const struct ff_context *ctx, const struct ff_attention_weights *w, enum ff_dtype dtype,
+                             int64_t n)
 {
-    return ff_pair_push(ctx, dtype, w->num_head, n, n);
+    return (struct bias){.t = ff_pair_push(ctx, dtype, w->num_head, n, n), .ticket = -1};
+}
+
+/* Makes this rank's part of the bias, which lies along the axis, and sends it to the others. */
+static void make_bias(const struct ff_context *ctx, const struct ff_attention_weights *w, struct ff_tensor pair,
+                      int axis, struct bias *bias)
+{
+    FF_OP(ctx->be, pair_bias, .out = ff_dap_part(ctx->dap, bias->t, axis), .x = pair, .norm = w->pair_norm,
+          .w = w->pair_bias);
+    bias->ticket = ff_dap_share(ctx->dap, bias->t, axis);
 }
 
 /* x += gated self-attention along axis 0, which is split over the ranks, for every index of axis 1, of which each rank
@@ -42,28 +58,24 @@ static void visiting_attention(const struct ff_context *ctx, const struct ff_att
                                struct ff_tensor pair, int axis)
 {
     int64_t n_row = x.shape[1], most = ff_dap_count(ctx->dap, n_row, 0);
-    struct ff_context part = *ctx;
-    if (ff_dap_size(ctx->dap) > 1)
-        part.chunk_bytes /= 2; /* the other half is for pieces under way, eight of them and the one that is here */
-    int64_t rows = ff_context_rows(&part, most, 9 * len * x.shape[2] * (int64_t)ff_dtype_size(x.dtype));
+    struct ff_context pieces = *ctx, part = *ctx;
+    pieces.chunk_bytes = ctx->chunk_bytes / 2; /* one piece that is here, two under way */
+    if (ff_dap_size(ctx->dap) > 1 && ctx->chunk_bytes < ctx->chunk_most)
+        part.chunk_bytes -= pieces.chunk_bytes; /* memory is short */
+    int64_t row_bytes = FF_DAP_BUFFERS * len * x.shape[2] * (int64_t)ff_dtype_size(x.dtype);
+    int64_t rows = ff_context_rows(&pieces, most, row_bytes);
     size_t mark = ff_arena_mark(ctx->arena);
-    struct ff_tensor whole = push_bias(ctx, w, pair.dtype, len), own = whole;
+    struct bias bias = push_bias(ctx, w, pair.dtype, len);
     struct ff_dap_visit v;
-    ff_dap_visit_open(ctx->dap, x, len, rows, (struct ff_tensor){0}, &v);
-    size_t loop = ff_arena_mark(ctx->arena);
-    if (ff_dap_size(ctx->dap) > 1)
-        own = FF_PUSH(ctx, pair.dtype, w->num_head, pair.shape[0], pair.shape[1]);
-    FF_OP(ctx->be, pair_bias, .out = own, .x = pair, .norm = w->pair_norm, .w = w->pair_bias);
-    struct ff_dap_gathering g = ff_dap_gather_begin(ctx->dap, own, axis, whole);
+    ff_dap_visit_open(ctx->dap, x, len, rows, &v);
     ff_dap_visit_fetch(&v, 0);
-    struct ff_tensor bias = ff_dap_gather_end(ctx->dap, &g); /* [H, L, L] */
-    ff_arena_release(ctx->arena, loop);
+    make_bias(ctx, w, pair, axis, &bias);
     struct ff_tensor own_mask = ff_dap_part(ctx->dap, mask, 0);
     for (int64_t k = 0; k < v.n_piece; k++) {
         ff_dap_visit_fetch(&v, k + 1);
         struct ff_tensor part_rows = ff_dap_visit_rows(&v, k);
         if (part_rows.shape[0] > 0)
-            gated_attention(&part, w, part_rows, ff_tensor_slice(own_mask, 0, k * rows, part_rows.shape[0]), bias);
+            gated_attention(&part, w, part_rows, ff_tensor_slice(own_mask, 0, k * rows, part_rows.shape[0]), &bias);
         ff_dap_visit_return(&v, k);
         ff_dap_visit_end(&v, k - 1);
     }
@@ -81,7 +93,8 @@ void ff_attention_msa_row(const struct ff_context *ctx, const struct ff_attentio
 void ff_attention_msa_column(const struct ff_context *ctx, const struct ff_attention_weights *w, struct ff_tensor m,
                              struct ff_tensor msa_mask)
 {
-    gated_attention(ctx, w, ff_tensor_transpose(m, 0, 1), ff_tensor_transpose(msa_mask, 0, 1), (struct ff_tensor){0});
+    const struct bias none = {.ticket = -1};
+    gated_attention(ctx, w, ff_tensor_transpose(m, 0, 1), ff_tensor_transpose(msa_mask, 0, 1), &none);
 }
 
 void ff_attention_msa_column_global(const struct ff_context *ctx, const struct ff_global_attention_weights *w,
@@ -95,12 +108,9 @@ void ff_attention_msa_column_global(const struct ff_context *ctx, const struct f
 static void starting_node(const struct ff_context *ctx, const struct ff_attention_weights *w, struct ff_pair *p)
 {
     size_t mark = ff_arena_mark(ctx->arena);
-    struct ff_tensor whole = push_bias(ctx, w, p->z.dtype, p->n_res), own = whole;
-    if (ff_dap_size(ctx->dap) > 1)
-        own = FF_PUSH(ctx, p->z.dtype, w->num_head, p->z.shape[0], p->n_res);
-    FF_OP(ctx->be, pair_bias, .out = own, .x = p->z, .norm = w->pair_norm, .w = w->pair_bias);
-    struct ff_dap_gathering g = ff_dap_gather_begin(ctx->dap, own, 1, whole);
-    gated_attention(ctx, w, p->z, ff_pair_mask_rows(ctx, p), ff_dap_gather_end(ctx->dap, &g));
+    struct bias bias = push_bias(ctx, w, p->z.dtype, p->n_res);
+    make_bias(ctx, w, p->z, 1, &bias);
+    gated_attention(ctx, w, p->z, ff_pair_mask_rows(ctx, p), &bias);
     ff_arena_release(ctx->arena, mark);
 }
 

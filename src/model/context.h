@@ -31,8 +31,6 @@ struct ff_context {
     const char *blocks;              /* there, packed; NULL while planning */
     int64_t triangle_bytes;          /* the same for triangle multiplication, if more: all of one operand is read for
                                       * every piece of the other */
-    bool second_operand;             /* there is memory for one more operand of triangle multiplication: ranks need not
-                                      * turn the pair round for incoming edges */
     int64_t chunk_most;              /* more than that is never of use; 0: as chunk_bytes */
     /* Told at the start of every block or stage; the planner and the progress line listen. May be NULL. */
     void (*on_stage)(void *user, const char *stage, int block, int n_block);

@@ -46,7 +46,7 @@ static struct ff_context wide_context(const struct ff_context *ctx, const struct
     int heads = config->triangle_attention.num_head;
     if (kind != FF_STACK_TEMPLATE && config->msa_row_attention.num_head > heads)
         heads = config->msa_row_attention.num_head;
-    int64_t bias = heads * pair->z.shape[0] * pair->n_res * (int64_t)ff_dtype_size(pair->z.dtype);
+    int64_t bias = heads * pair->n_res * ff_pair_padded(pair->n_res) * (int64_t)ff_dtype_size(pair->z.dtype);
     return ff_pair_context(ctx, pair, bias + held + 4 * FF_ARENA_ALIGN);
 }
 
@@ -66,15 +66,13 @@ static void msa_layers(const struct ff_context *ctx, const struct ff_block_weigh
 static void pair_layers(const struct ff_context *ctx, const struct ff_block_weights *w,
                         const struct ff_stack_config *config, enum ff_stack_kind kind, struct ff_pair *pair)
 {
-    struct ff_context wide = wide_context(ctx, config, kind, pair, 0), triangles = *ctx;
-    /* Templates are embedded where memory is at its highest, and are a small part of the work. */
-    triangles.second_operand = ctx->second_operand && kind != FF_STACK_TEMPLATE;
+    struct ff_context wide = wide_context(ctx, config, kind, pair, 0);
     /* The monomer's template stack is the one place where attention comes before multiplication. */
     if (kind == FF_STACK_TEMPLATE && !ctx->config->multimer) {
         triangle_attentions(&wide, w, pair);
-        triangle_multiplications(&triangles, w, pair);
+        triangle_multiplications(ctx, w, pair);
     } else {
-        triangle_multiplications(&triangles, w, pair);
+        triangle_multiplications(ctx, w, pair);
         triangle_attentions(&wide, w, pair);
     }
     transition(ctx, &w->pair_transition, pair->z);
@@ -143,5 +141,5 @@ void ff_evoformer_stack(const struct ff_context *ctx, const struct ff_block_weig
         ff_evoformer_block(ctx, &w, config, kind, m, msa_mask, pair);
         ff_arena_release(ctx->arena, start);
     }
-    FF_ASSERT(pair->z.data == data); /* transposed an even number of times */
+    FF_ASSERT(pair->z.data == data && !pair->transposed);
 }

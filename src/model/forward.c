@@ -15,9 +15,7 @@ void ff_forward_begin(const struct ff_context *ctx, const struct ff_batch *b, st
     enum ff_dtype act = ctx->be->activation;
     *s = (struct ff_forward_state){0};
     int64_t own = ff_context_part(ctx, n);
-    int64_t c_i = c->evoformer.triangle_multiplication_channel,
-            c_e = c->extra_msa_stack.triangle_multiplication_channel;
-    s->z = ff_pair_push_rows(ctx, n, c->pair_channel, c_i > c_e ? c_i : c_e);
+    s->z = ff_pair_push_rows(ctx, n, c->pair_channel);
     s->msa_first_row = FF_PUSH(ctx, FF_F32, n, c->msa_channel);
     s->single = FF_PUSH(ctx, FF_F32, n, c->seq_channel);
     s->prev_atoms = FF_PUSH(ctx, FF_F32, n, 37, 3);

@@ -98,12 +98,13 @@ void ff_heads_distogram(const struct ff_context *ctx, const struct ff_heads_weig
 {
     const struct ff_dap *d = ctx->dap;
     int64_t n = z.shape[1], n_out = w->distogram.w.shape[1], most = ff_dap_count(d, n, 0);
-    /* Rows of the transposed pair are a view, or come from the other ranks: eight blocks under way and the one here. */
-    int64_t visiting = ff_dap_size(d) > 1 ? 9 * n * z.shape[2] * (int64_t)ff_dtype_size(z.dtype) : 0;
+    /* Rows of the transposed pair are a view, or come from the other ranks. */
+    int64_t row_bytes = n * z.shape[2] * (int64_t)ff_dtype_size(z.dtype);
+    int64_t visiting = ff_dap_size(d) > 1 ? FF_DAP_BUFFERS * row_bytes : 0;
     int64_t rows = ff_context_rows(ctx, most, n * n_out * (int64_t)sizeof(float) + visiting);
     size_t mark = ff_arena_mark(ctx->arena);
     struct ff_dap_visit v;
-    ff_dap_visit_open(d, z, n, rows, (struct ff_tensor){0}, &v);
+    ff_dap_visit_open(d, z, n, rows, &v);
     ff_dap_visit_fetch(&v, 0);
     size_t loop = ff_arena_mark(ctx->arena);
     for (int64_t at = 0, k = 0; at < most; at += rows, k++) {

@@ -532,7 +532,6 @@ static void run_begin(struct run *r)
     r->ctx = (struct ff_context){.be = r->m->be, .arena = &r->arena, .config = &r->m->config, .dap = &r->dap,
                                  .chunk_bytes = layer_chunk(r->plan), .triangle_bytes = r->plan->chunk_bytes,
                                  .chunk_most = FF_CHUNK_MOST,
-                                 .second_operand = r->plan->second_operand,
                                  .stream_blocks = r->plan->stream_blocks, .blocks = r->m->packed,
                                  .stream_bytes = r->plan->stream_bytes, .waiting = r->m->host,
                                  .spill = r->plan->spilled_bytes > 0, .spilled = spilled,
@@ -564,10 +563,10 @@ ff_status ff_model_run(struct ff_model *m, struct ff_source *source, const struc
     struct run r = {.m = m, .source = source, .plan = plan, .options = options, .p = ret, .n_pass = n_pass};
     ret->passes = FF_NEW_ARRAY(struct ff_pass_report, (size_t)n_pass);
     r.self = options->comm == NULL ? ff_comm_self() : NULL;
-    r.dap = (struct ff_dap){.comm = options->comm != NULL ? options->comm : r.self, .be = m->be, .arena = &r.arena,
-                            .chunk_bytes = layer_chunk(plan)};
+    r.dap = (struct ff_dap){.comm = options->comm != NULL ? options->comm : r.self, .be = m->be, .arena = &r.arena};
     FF_ASSERT(ff_dap_size(&r.dap) == (plan->shape.n_rank > 1 ? plan->shape.n_rank : 1));
     run_begin(&r);
+    ff_comm_attach(r.dap.comm, r.arena.base, r.arena.size);
     ff_status st = FF_OK;
     for (r.pass = 0; r.pass < r.n_pass; r.pass++) {
         struct ff_pass_report *report = &ret->passes[r.pass];
@@ -582,6 +581,7 @@ ff_status ff_model_run(struct ff_model *m, struct ff_source *source, const struc
     ret->peak_bytes = m->weight_bytes + m->block_bytes + plan->arena_bytes + plan->workspace_bytes;
     ret->device_bytes = m->be->used_memory != NULL ? m->be->used_memory(m->be) : 0;
 cleanup:
+    ff_comm_detach(r.dap.comm);
     run_end(&r);
     if (st != FF_OK)
         ff_prediction_free(ret);

@@ -61,7 +61,6 @@ struct ff_plan {
     size_t spilled_bytes;        /* not 0: of the host, for finished templates, or the extra MSA during pair layers */
     size_t host_bytes;           /* of the host, for all that lies there */
     double copied_bytes_per_pass;    /* to and from the host for that */
-    bool second_operand;         /* see ff_context */
     double moved_bytes_per_pass;     /* least traffic of all ops (without an ensemble's later members) */
     double whole_bytes_per_pass;     /* the same with whole chunks: small ones read more often */
     struct ff_plan_stage stages[FF_PLAN_MAX_STAGE];

@@ -145,12 +145,11 @@ static void measure(const struct sizes *z, int64_t chunk_bytes, struct ff_plan *
     struct ff_comm *comm = ff_comm_planned(n_rank(ret), 0);
     struct stage_recorder r = {.be = be, .arena = &arena, .comm = comm, .plan = ret};
     int64_t layer = chunk_bytes < FF_CHUNK_MOST ? chunk_bytes : FF_CHUNK_MOST;
-    const struct ff_dap dap = {.comm = comm, .be = be, .arena = &arena, .chunk_bytes = layer};
+    const struct ff_dap dap = {.comm = comm, .be = be, .arena = &arena};
     struct ff_context ctx = {.be = be, .arena = &arena, .config = c, .dap = &dap, .planning = true,
                              .chunk_bytes = layer, .triangle_bytes = chunk_bytes, .chunk_most = FF_CHUNK_MOST,
                              .on_stage = open_stage, .user = &r, .stream_blocks = ret->stream_blocks,
-                             .stream_bytes = ret->stream_bytes, .spill = ret->spilled_bytes > 0,
-                             .second_operand = ret->second_operand};
+                             .stream_bytes = ret->stream_bytes, .spill = ret->spilled_bytes > 0};
     struct ff_batch batch;
     ff_batch_from_shape(&ret->shape, c->multimer, &batch);
     struct ff_forward_state s;
@@ -211,23 +210,18 @@ static int longest_that_fits(const struct sizes *z, const struct ff_plan *plan)
 }
 
 /* Chunks of triangle multiplication large enough that products, and not reading their operands, take the time. Several
- * ranks work on two in turn, and want eight or more, so that sending is hidden. */
+ * ranks work on two in turn, and want six or more, so that sending is hidden. */
 static int64_t most_chunk(const struct sizes *z, const struct ff_plan *p)
 {
     bool several = n_rank(p) > 1;
-    int64_t part = p->shape.n_res / n_rank(p) / (several ? 8 : 1), most = several ? MOST_ROWS / 2 : MOST_ROWS;
-    int64_t bytes = (several ? 4 : 2) * (part < most ? part : most) * operand_row_bytes(z, p);
+    int64_t rows = several ? (p->shape.n_res + 5) / 6 : p->shape.n_res;
+    int64_t bytes = (several ? 4 : 2) * (rows < MOST_ROWS ? rows : MOST_ROWS) / n_rank(p) * operand_row_bytes(z, p);
     return bytes > FF_CHUNK_MOST ? bytes : FF_CHUNK_MOST;
 }
 
-/* Chunks of the most, 3/4, 1/2, 3/8, ... of it down to least; on several ranks the second operand only with the
- * largest. */
+/* Chunks of the most, 3/4, 1/2, 3/8, ... of it down to least. */
 static bool try_chunks(const struct sizes *z, int64_t least, struct ff_plan *p)
 {
-    p->second_operand = p->shape.n_rank > 1;
-    if (p->second_operand && fits(z, most_chunk(z, p), p))
-        return true;
-    p->second_operand = false;
     for (int64_t chunk = most_chunk(z, p); chunk > least; chunk /= 2)
         for (int quarters = 4; quarters > 2; quarters--)
             if (fits(z, chunk / 4 * quarters, p))
@@ -294,7 +288,6 @@ static bool fit_stream(const struct sizes *z, size_t host, struct ff_plan *p)
 {
     if (host < most_on_host(z, p))
         return false;
-    p->second_operand = false;
     p->stream_blocks = z->config->evoformer.num_block > 1;
     p->spilled_bytes = spilled_bytes(z, p);
     return try_stream(z, p);

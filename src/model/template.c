@@ -118,7 +118,7 @@ static struct ff_tensor embed_one(const struct ff_context *ctx, const struct ff_
 
     struct ff_tensor e = w->pair_embedding.w;
     int64_t bins = c->dgram_num_bins;
-    struct ff_tensor act = ff_pair_push_rows(ctx, n, c->num_channel, c->stack.triangle_multiplication_channel);
+    struct ff_tensor act = ff_pair_push_rows(ctx, n, c->num_channel);
     FF_OP(ctx->be, template_pair_embed, .out = act, .aatype_i = own(ctx, aatype), .aatype_j = aatype,
           .pseudo_beta_i = own(ctx, beta), .pseudo_beta_j = beta, .pseudo_beta_mask_i = own(ctx, beta_mask),
           .pseudo_beta_mask_j = beta_mask, .frame_i = own(ctx, frame), .frame_j = frame,

@@ -2,18 +2,17 @@
  * triangle: see triangle.h.
  *
  * The contraction treats every channel by itself, so ranks contract whole matrices of their channels: operands go from
- * rows of this rank to channels of this rank, products the other way. The right operand is made from all rows first
- * (in the spare buffer), then rows of the left operand, which depend on those rows only, are made, contracted and added
- * a chunk at a time, in place.
+ * this rank's part of the pair to this rank's channels, products the other way. The right operand is made of the whole
+ * part first, then rows of the left operand, which depend on those rows only, are made, contracted and added a chunk
+ * at a time, in place.
  *
- * Several ranks work on two chunks in turn, so that one is under way while the other is computed. Products come back to
- * where the left rows were, and leave from where other ranks' rows were. One rank has all channels and nothing to send.
+ * Several ranks work on two chunks in turn, so that one is under way while the other is computed. One rank has all
+ * channels and nothing to send.
  *
  * Incoming edges are outgoing edges of the transposed pair: with left and right named as in the parameters,
- * z[i, j] += sum_k left[k, j] right[k, i] reads, for t = z transposed, t[j, i] += sum_k left'[j, k] right'[i, k]. One
- * rank transposes a view. Several ranks turn the pair round and back; where there is memory for a second operand they
- * need not: each makes its columns k of both operands, with all rows, and the columns come together by channel. There
- * z[i, j] += sum_k right'[i, k] left'[j, k], so left and right change their names.
+ * z[i, j] += sum_k left[k, j] right[k, i] reads, for t = z transposed, t[j, i] += sum_k left'[j, k] right'[i, k]. Of
+ * that view ranks have all rows and a part of the columns k: a chunk has the same rows on all ranks, and what comes
+ * together by channel are columns.
  */
 #include "model/triangle.h"
 
@@ -23,12 +22,23 @@
 #include "model/triangle_part.h"
 #include "model/triangle_stream.h"
 
+/* Rows of the view, from at on. Left rows lie in the first memory, by channel in the second, as do in turn their
+ * products by channel and by rows. One rank, which sends nothing, has the products in the second. */
+struct chunk {
+    int64_t at;
+    void *memory[2];
+    struct ff_tensor left, product;  /* [own channels, rows of all ranks, N]; [c_i, own rows, own columns] */
+    int64_t ticket[2];               /* of what comes to or leaves each memory; below 0: nothing yet */
+};
+
 struct work {
-    struct ff_triangle t;
+    struct ff_triangle t;            /* z is the view: [I, N, c_z], or [N, I, c_z] for incoming edges */
+    bool transposed;
     struct ff_tensor right;          /* [own channels, N, N] */
-    struct ff_tensor columns;        /* [c_i, N, I]: this rank's columns of the left operand; absent: rows are made */
-    int64_t rows;                    /* of every rank, in a chunk */
-    struct ff_triangle_part chunks[2]; /* products come back to where the left rows were */
+    int64_t rows;                    /* of a chunk that each rank contributes */
+    struct ff_tensor *by_rank[2];    /* [rank]: blocks as they leave and come */
+    struct chunk chunks[2];
+    int n_chunk;
 };
 
 static int size_of(const struct work *k)
@@ -36,202 +46,210 @@ static int size_of(const struct work *k)
     return ff_triangle_ranks(&k->t);
 }
 
-static int64_t most_rows(const struct work *k)
+/* Rows from one chunk to the next: they are counted in the view of this rank. */
+static int64_t step(const struct work *k)
 {
-    return ff_triangle_most(&k->t);
+    return k->transposed ? k->rows * size_of(k) : k->rows;
 }
 
-static struct ff_tensor in(const struct work *k, void *memory, int64_t c, int64_t rows, int64_t n)
+/* Where all ranks' chunks have come to an end. */
+static int64_t end(const struct work *k)
 {
-    return ff_triangle_in(&k->t, memory, c, rows, n);
+    return k->transposed ? k->t.n_res : ff_dap_count(k->t.ctx->dap, k->t.n_res, 0);
 }
 
-static void copy(const struct work *k, struct ff_tensor out, struct ff_tensor x)
+/* Rows of the view of rank r that are in the chunk from at on. */
+static int64_t rows_of(const struct work *k, int64_t at, int r)
 {
-    ff_triangle_copy(&k->t, out, x);
+    int64_t left = k->t.n_res - at;
+    if (!k->transposed)
+        return ff_dap_piece(k->t.ctx->dap, k->t.n_res, r, at, k->rows);
+    return left < step(k) ? left : step(k);
 }
 
-static int64_t rows_of(const struct work *k, const struct ff_triangle_part *u, int64_t at, int r)
+static int64_t own_rows(const struct work *k, int64_t at)
 {
-    return ff_triangle_rows(&k->t, u, at, r);
+    return rows_of(k, at, ff_dap_rank(k->t.ctx->dap));
 }
 
-static const struct ff_dap *dap(const struct work *k)
+static int64_t all_rows(const struct work *k, int64_t at)
 {
-    return k->t.ctx->dap;
+    int64_t n = 0;
+    for (int r = 0; r < size_of(k) && !k->transposed; r++)
+        n += rows_of(k, at, r);
+    return k->transposed ? own_rows(k, at) : n;
 }
 
-/* --- rows that come together from columns ------------------------------------------------------------------------- */
-
-/* This rank's columns of the left rows of a chunk, all ranks' rows one behind the other. */
-static void prepare_columns(struct work *k, struct ff_triangle_part *u, int64_t at)
+/* What rank r has made of a chunk's rows by channel. whole: of a tensor of all rows, not of the chunk's alone. */
+static struct ff_tensor block_of(const struct work *k, struct ff_tensor t, int64_t at, int r, bool whole)
 {
-    u->at = at;
-    u->n = rows_of(k, u, at, ff_dap_rank(dap(k)));
-    int64_t rows = 0, own = k->t.z.shape[0];
-    for (int r = 0; r < size_of(k); r++)
-        rows += rows_of(k, u, at, r);
-    struct ff_tensor left = in(k, u->whole, k->t.c_i, rows, own);
-    for (int r = 0, to = 0; r < size_of(k); to += (int)rows_of(k, u, at, r), r++) {
-        int64_t n = rows_of(k, u, at, r), from = n > 0 ? ff_dap_from(dap(k), k->t.n_res, r) + at : 0;
-        copy(k, ff_tensor_slice(left, 1, to, n), ff_tensor_slice(k->columns, 1, from, n));
-    }
-    ff_triangle_send(&k->t, u, left);
+    const struct ff_dap *d = k->t.ctx->dap;
+    int64_t n = rows_of(k, at, r), from = whole ? at : 0;
+    if (k->transposed)
+        return ff_dap_part_of(d, ff_tensor_slice(t, 1, from, n), 2, r);
+    if (whole)
+        from += ff_dap_from(d, k->t.n_res, r);
+    for (int q = 0; q < r && !whole; q++)
+        from += rows_of(k, at, q);
+    return ff_tensor_slice(t, 1, n > 0 ? from : 0, n);
 }
 
-/* The right operand, some rows at a time: every rank makes its columns of them, of its rows of the pair. */
-static void prepare_right_columns(struct work *k, struct ff_triangle_part *u, int64_t at, int64_t rows)
+/* Blocks of rows with all channels, and of all rows by channel. */
+static void set_blocks(struct work *k, struct ff_tensor by_row, struct ff_tensor by_channel, int64_t at, bool whole)
 {
-    u->at = at;
-    int64_t n = k->t.n_res - at < rows ? k->t.n_res - at : rows;
-    struct ff_tensor out = in(k, u->whole, k->t.c_i, n, k->t.z.shape[0]);
-    ff_triangle_project_columns(&k->t, out, &k->t.w->left_projection, &k->t.w->left_gate, at);
-    ff_triangle_send(&k->t, u, out);
-}
-
-static void make_columns(struct work *k)
-{
-    ff_triangle_project_columns(&k->t, k->columns, &k->t.w->right_projection, &k->t.w->right_gate, 0);
-    int64_t rows = k->rows * size_of(k);
-    prepare_right_columns(k, &k->chunks[0], 0, rows);
-    for (int64_t i = 0, at = 0; at < k->t.n_res; i++, at += rows) {
-        struct ff_triangle_part *u = &k->chunks[i % 2];
-        if (at + rows < k->t.n_res)
-            prepare_right_columns(k, &k->chunks[(i + 1) % 2], at + rows, rows);
-        ff_dap_wait(dap(k), u->ticket);
-        ff_triangle_place_columns(&k->t, u->theirs, ff_tensor_slice(k->right, 1, at, u->theirs[0].shape[1]));
-    }
-}
-
-/* --- chunks ------------------------------------------------------------------------------------------------------- */
-
-static void prepare_left(struct work *k, struct ff_triangle_part *u, int64_t at)
-{
-    u->at = at;
-    if (at >= most_rows(k))
-        return;
-    if (k->t.by_columns)
-        prepare_columns(k, u, at);
-    else
-        ff_triangle_send_rows(&k->t, u, at, &k->t.w->left_projection, &k->t.w->left_gate);
-}
-
-/* Products of this rank's channels, sent to the ranks of the rows. Without columns each product is made in the room
- * that the rows before it came to; this rank's own go to their place at once, so that theirs is free too. */
-static void contract(struct work *k, struct ff_triangle_part *u)
-{
-    if (u->at >= most_rows(k))
-        return;
-    int rank = ff_dap_rank(dap(k)), size = size_of(k);
-    struct ff_tensor product = in(k, u->whole, k->t.c_i, u->n, k->t.n_res);
-    ff_dap_wait(dap(k), u->ticket);
-    if (k->t.by_columns)
-        ff_triangle_assemble(&k->t, u);
-    void *room = u->rooms[rank];
-    for (int i = 0; i < size; i++) {
-        int r = (rank + i) % size;
-        struct ff_tensor a = u->theirs[r];
-        u->for_them[r] = in(k, k->t.by_columns ? u->rooms[r] : room, a.shape[0], a.shape[1], k->t.n_res);
-        if (ff_tensor_count(&a) > 0)
-            FF_OP(k->t.ctx->be, triangle_contract, .out = u->for_them[r], .a = a, .b = k->right);
-        if (i > 0)
-            room = u->rooms[r];
-        else if (size > 1 && !k->t.by_columns)
-            copy(k, ff_triangle_channels(&k->t, product, rank), u->for_them[rank]);
-    }
-    if (k->t.by_columns) /* the rows are all read */
-        copy(k, ff_triangle_channels(&k->t, product, rank), u->for_them[rank]);
-    for (int r = 0; r < size; r++)
-        k->t.by_channel[r] = ff_triangle_channels(&k->t, product, r);
-    u->ticket = ff_dap_swap(dap(k), u->for_them, k->t.by_channel);
-}
-
-static void finish(struct work *k, struct ff_triangle_part *u)
-{
-    if (u->at >= most_rows(k))
-        return;
-    ff_dap_wait(dap(k), u->ticket);
-    struct ff_tensor x = size_of(k) > 1 ? in(k, u->whole, k->t.c_i, u->n, k->t.n_res) : u->for_them[0];
-    ff_triangle_output(&k->t, ff_tensor_slice(k->t.z, 0, u->at, u->n), x);
-}
-
-/* Right rows of all ranks from a chunk to their place. */
-static void place_right(struct work *k, struct ff_triangle_part *u)
-{
-    ff_dap_wait(dap(k), u->ticket);
     for (int r = 0; r < size_of(k); r++) {
-        int64_t n = u->theirs[r].shape[1], row = n > 0 ? ff_dap_from(dap(k), k->t.n_res, r) + u->at : 0;
-        copy(k, ff_tensor_slice(k->right, 1, row, n), u->theirs[r]);
+        k->by_rank[0][r] = ff_triangle_channels(&k->t, by_row, r);
+        k->by_rank[1][r] = block_of(k, by_channel, at, r, whole);
     }
 }
 
+static struct ff_tensor own_in(const struct work *k, void *memory, int64_t at)
+{
+    return ff_triangle_in(&k->t, memory, k->t.c_i, own_rows(k, at), k->t.z.shape[1]);
+}
+
+static struct ff_tensor all_in(const struct work *k, void *memory, int64_t at)
+{
+    return ff_triangle_in(&k->t, memory, ff_context_part(k->t.ctx, k->t.c_i), all_rows(k, at), k->t.n_res);
+}
+
+/* out = an operand's rows from at on. */
+static void project(const struct work *k, struct ff_tensor out, const struct ff_linear_weights *value,
+                    const struct ff_linear_weights *gate, int64_t at)
+{
+    ff_triangle_project(&k->t, out, value, gate, k->t.z, k->t.mask, at);
+}
+
+/* All of the right operand. Its pieces leave from the memory of the chunks, which the first ones wait for. */
 static void make_right(struct work *k)
 {
     const struct ff_linear_weights *value = &k->t.w->right_projection, *gate = &k->t.w->right_gate;
     if (size_of(k) == 1) {
-        ff_triangle_project(&k->t, k->right, value, gate, k->t.z, k->t.mask, 0);
+        project(k, k->right, value, gate, 0);
         return;
     }
-    ff_triangle_send_rows(&k->t, &k->chunks[0], 0, value, gate);
-    for (int64_t i = 0, at = 0; at < most_rows(k); i++, at += k->rows) {
-        if (at + k->rows < most_rows(k))
-            ff_triangle_send_rows(&k->t, &k->chunks[(i + 1) % 2], at + k->rows, value, gate);
-        place_right(k, &k->chunks[i % 2]);
+    for (int64_t i = 0, at = 0; at < end(k); i++, at += step(k)) {
+        struct chunk *u = &k->chunks[i % k->n_chunk];
+        int half = (int)(i / k->n_chunk % 2);
+        struct ff_tensor rows = own_in(k, u->memory[half], at);
+        ff_dap_wait(k->t.ctx->dap, u->ticket[half]);
+        project(k, rows, value, gate, at);
+        set_blocks(k, rows, k->right, at, true);
+        u->ticket[half] = ff_dap_swap(k->t.ctx->dap, k->by_rank[0], k->by_rank[1]);
     }
+}
+
+static void prepare_left(struct work *k, struct chunk *u, int64_t at)
+{
+    u->at = at;
+    if (at >= end(k))
+        return;
+    struct ff_tensor rows = own_in(k, u->memory[0], at);
+    for (int i = 0; i < 2; i++)
+        ff_dap_wait(k->t.ctx->dap, u->ticket[i]);
+    project(k, rows, &k->t.w->left_projection, &k->t.w->left_gate, at);
+    u->left = rows;
+    if (size_of(k) == 1)
+        return;
+    u->left = all_in(k, u->memory[1], at);
+    set_blocks(k, rows, u->left, at, false);
+    u->ticket[0] = u->ticket[1] = ff_dap_swap(k->t.ctx->dap, k->by_rank[0], k->by_rank[1]);
+}
+
+/* Products of this rank's channels, sent to the ranks of the rows. */
+static void contract(struct work *k, struct chunk *u)
+{
+    if (u->at >= end(k))
+        return;
+    ff_dap_wait(k->t.ctx->dap, u->ticket[1]);
+    struct ff_tensor product = all_in(k, u->memory[size_of(k) > 1 ? 0 : 1], u->at);
+    if (ff_tensor_count(&product) > 0)
+        FF_OP(k->t.ctx->be, triangle_contract, .out = product, .a = u->left, .b = k->right);
+    u->product = product;
+    if (size_of(k) == 1)
+        return;
+    u->product = own_in(k, u->memory[1], u->at);
+    set_blocks(k, u->product, product, u->at, false);
+    u->ticket[0] = u->ticket[1] = ff_dap_swap(k->t.ctx->dap, k->by_rank[1], k->by_rank[0]);
+}
+
+static void finish(struct work *k, struct chunk *u)
+{
+    if (u->at >= end(k))
+        return;
+    ff_dap_wait(k->t.ctx->dap, u->ticket[1]);
+    ff_triangle_output(&k->t, ff_tensor_slice(k->t.z, 0, u->at, u->product.shape[1]), u->product);
 }
 
 /* Two chunks on several ranks: while one's operands or products travel, the other is worked on. */
 static void all_chunks(struct work *k)
 {
-    int n = size_of(k) > 1 ? 2 : 1;
-    for (int i = 0; i < n; i++)
-        prepare_left(k, &k->chunks[i], i * k->rows);
-    for (int64_t at = 0; at < most_rows(k); at += n * k->rows) {
-        for (int i = 0; i < n; i++)
+    for (int i = 0; i < k->n_chunk; i++)
+        prepare_left(k, &k->chunks[i], i * step(k));
+    for (int64_t at = 0; at < end(k); at += k->n_chunk * step(k)) {
+        for (int i = 0; i < k->n_chunk; i++)
             contract(k, &k->chunks[i]);
-        for (int i = 0; i < n; i++) {
+        for (int i = 0; i < k->n_chunk; i++) {
             finish(k, &k->chunks[i]);
-            prepare_left(k, &k->chunks[i], at + (n + i) * k->rows);
+            prepare_left(k, &k->chunks[i], at + (k->n_chunk + i) * step(k));
         }
     }
 }
 
-/* z += triangle multiplication with outgoing edges; by columns: with incoming edges. */
-static void multiply(const struct ff_context *ctx, const struct ff_triangle_weights *w, struct ff_pair *p, bool columns)
+/* Bytes of one of a chunk's memories for one row of every rank. */
+static int64_t row_bytes(const struct work *k)
 {
-    int size = ff_dap_size(ctx->dap), n_chunk = size > 1 ? 2 : 1;
+    int64_t size = size_of(k), by_channel = size * ff_context_part(k->t.ctx, k->t.c_i) * ff_pair_padded(k->t.n_res);
+    int64_t by_row = k->t.c_i * ff_pair_padded(k->t.z.shape[1]) * (k->transposed ? size : 1);
+    return (by_row > by_channel ? by_row : by_channel) * (int64_t)ff_dtype_size(k->t.z.dtype);
+}
+
+/* Every rank must come to the same rows, so all reckon with rank 0, which has the largest part. */
+static int64_t chunk_rows(const struct work *k)
+{
+    const struct ff_dap *d = k->t.ctx->dap;
+    int64_t size = size_of(k), columns = k->transposed ? size * ff_pair_padded(ff_dap_count(d, k->t.n_res, 0)) : 0;
+    int64_t by_channel = size * ff_dap_count(d, k->t.c_i, 0) * ff_pair_padded(k->t.n_res), by_row = k->t.c_i * columns;
+    int64_t bytes = (by_row > by_channel ? by_row : by_channel) * (int64_t)ff_dtype_size(k->t.z.dtype);
+    struct ff_context wide = *k->t.ctx;
+    wide.chunk_bytes = k->t.ctx->triangle_bytes > wide.chunk_bytes ? k->t.ctx->triangle_bytes : wide.chunk_bytes;
+    return ff_context_rows(&wide, ff_dap_count(d, k->t.n_res, 0), 2 * k->n_chunk * bytes);
+}
+
+/* z += triangle multiplication with outgoing edges of the view. */
+static void multiply(const struct ff_context *ctx, const struct ff_triangle_weights *w, const struct ff_pair *p)
+{
+    int size = ff_dap_size(ctx->dap);
     size_t mark = ff_arena_mark(ctx->arena);
-    struct work k = {.t = ff_triangle_make(ctx, w, p, columns)};
-    k.right = ff_pair_scratch(ctx, p, ff_context_part(ctx, k.t.c_i), p->n_res);
-    if (columns)
-        k.columns = ff_pair_push(ctx, p->z.dtype, k.t.c_i, p->n_res, p->z.shape[0]);
-    struct ff_context wide = *ctx;
-    wide.chunk_bytes = ctx->triangle_bytes > ctx->chunk_bytes ? ctx->triangle_bytes : ctx->chunk_bytes;
-    k.rows = ff_context_rows(&wide, most_rows(&k), 2 * n_chunk * size * ff_triangle_room_bytes(&k.t));
-    for (int i = 0; i < n_chunk; i++)
-        ff_triangle_push(&k.t, &k.chunks[i], k.rows, true);
-    if (columns)
-        make_columns(&k);
-    else
-        make_right(&k);
+    struct work k = {.t = ff_triangle_make(ctx, w, p, false), .transposed = p->transposed,
+                     .n_chunk = size > 1 ? 2 : 1};
+    k.by_rank[0] = k.t.by_channel;
+    k.by_rank[1] = FF_NEW_ARRAY(struct ff_tensor, (size_t)size);
+    k.right = ff_pair_push(ctx, k.t.z.dtype, ff_context_part(ctx, k.t.c_i), k.t.n_res, k.t.n_res);
+    k.rows = chunk_rows(&k);
+    for (int i = 0; i < 2; i++)
+        for (int j = 0; j < k.n_chunk; j++) {
+            k.chunks[j].memory[i] = FF_PUSH(ctx, FF_U8, k.rows * row_bytes(&k)).data;
+            k.chunks[j].ticket[i] = -1;
+        }
+    make_right(&k);
     all_chunks(&k);
-    for (int i = 0; i < n_chunk; i++)
-        ff_triangle_free(&k.chunks[i]);
-    free(k.t.by_channel);
+    for (int i = 0; i < 2; i++)
+        free(k.by_rank[i]);
     ff_arena_release(ctx->arena, mark);
 }
 
 void ff_triangle_multiplication(const struct ff_context *ctx, const struct ff_triangle_weights *w,
                                 enum ff_triangle_edges edges, struct ff_pair *p)
 {
-    bool incoming = edges == FF_INCOMING, columns = incoming && ff_dap_size(ctx->dap) > 1 && ctx->second_operand;
+    bool incoming = edges == FF_INCOMING;
     if (ctx->stream_bytes > 0) {
         ff_triangle_stream(ctx, w, incoming, p);
         return;
     }
-    if (incoming && !columns)
-        ff_pair_transpose(ctx, p);
-    multiply(ctx, w, p, columns);
-    if (incoming && !columns)
-        ff_pair_transpose(ctx, p);
+    if (incoming)
+        ff_pair_transpose(p);
+    multiply(ctx, w, p);
+    if (incoming)
+        ff_pair_transpose(p);
 }

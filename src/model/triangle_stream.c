@@ -93,7 +93,7 @@ static void end_part(const struct stream *s, struct ff_triangle_part *u)
 static void contract(const struct stream *s, const struct ff_triangle_part *right, int root, struct product *p)
 {
     const struct ff_triangle *t = &s->t;
-    int size = ff_triangle_ranks(t), rank = ff_dap_rank(dap(s));
+    int size = ff_triangle_ranks(t);
     struct ff_tensor b = right->theirs[root];
     p->column = ff_dap_from(dap(s), t->n_res, root) + right->at;
     p->n_column = b.shape[1];
@@ -106,7 +106,6 @@ static void contract(const struct stream *s, const struct ff_triangle_part *righ
     p->x = size > 1 ? ff_triangle_in(t, p->whole, t->c_i, s->left.n, p->n_column) : p->made[0];
     if (size == 1)
         return;
-    ff_triangle_copy(t, ff_triangle_channels(t, p->x, rank), p->made[rank]);
     for (int r = 0; r < size; r++)
         t->by_channel[r] = ff_triangle_channels(t, p->x, r);
     p->ticket = ff_dap_swap(dap(s), p->made, t->by_channel);

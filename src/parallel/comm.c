@@ -11,6 +11,10 @@
 #ifdef HAVE_MPI
 #include "parallel/comm_mpi.h"
 #endif
+#ifdef HAVE_CUDA
+#include "base/log.h"
+#include "comm_peer.h"
+#endif
 #ifdef HAVE_NCCL
 #include "comm_nccl.h"
 #endif
@@ -50,6 +54,14 @@ void ff_comm_destroy(struct ff_comm *c)
         c->destroy(c);
 }
 
+double ff_comm_sent(const struct ff_comm *c, const struct ff_tensor *to)
+{
+    double sum = 0.0;
+    for (int r = 0; r < c->size; r++)
+        sum += r != c->rank ? (double)ff_tensor_bytes(&to[r]) : 0.0;
+    return sum;
+}
+
 /* --- time limit -------------------------------------------------------------------------------------------------- */
 
 static double time_limit = 600.0;
@@ -62,6 +74,13 @@ void ff_comm_set_time_limit(double seconds)
 double ff_comm_time_limit(void)
 {
     return time_limit;
+}
+
+static enum ff_transport transport;
+
+void ff_comm_set_transport(enum ff_transport t)
+{
+    transport = t;
 }
 
 /* --- the world -------------------------------------------------------------------------------------------------- */
@@ -132,7 +151,7 @@ int ff_comm_local_size(void)
     return started ? ff_comm_mpi_local_size() : 1;
 }
 
-static ff_status on_gpus(struct ff_backend *be, struct ff_comm *host, struct ff_comm **ret)
+static ff_status through_nccl(struct ff_backend *be, struct ff_comm *host, struct ff_comm **ret)
 {
 #ifdef HAVE_NCCL
     return ff_comm_nccl_create(be, host, ret);
@@ -140,9 +159,29 @@ static ff_status on_gpus(struct ff_backend *be, struct ff_comm *host, struct ff_
     (void)be;
     *ret = NULL;
     ff_comm_destroy(host);
-    return ff_fail(FF_EUSAGE, "several GPUs for one target need NCCL, and this fastfold was built without it; install "
-                   "libnccl-dev and build it again, or use parallel.dap=1 or --device cpu");
+    return ff_fail(FF_EUSAGE, "several GPUs that do not reach each other's memory need NCCL for one target, and this "
+                   "fastfold was built without it; install libnccl-dev and build it again, or use parallel.dap=1 or "
+                   "--device cpu");
 #endif
+}
+
+static ff_status on_gpus(struct ff_backend *be, struct ff_comm *host, struct ff_comm **ret)
+{
+#ifdef HAVE_CUDA
+    if (transport != FF_TRANSPORT_NCCL) {
+        ff_status st = ff_comm_peer_create(be, host, ret);
+        if (st == FF_OK)
+            return FF_OK;
+        if (transport == FF_TRANSPORT_PEER) {
+            ff_comm_destroy(host);
+            return ff_fail(FF_EUSAGE, "parallel.transport is peer, but %s; use auto or nccl", ff_status_message());
+        }
+        if (host->rank == 0)
+            ff_info("GPUs exchange through NCCL: %s", ff_status_message());
+        ff_status_clear();
+    }
+#endif
+    return through_nccl(be, host, ret);
 }
 
 ff_status ff_comm_split(struct ff_backend *be, int color, struct ff_comm **ret)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * comm: collectives among the ranks that work on one target. Three kinds: self (one rank, nothing to do), MPI on host
- * memory, NCCL on GPU memory. comm.c is the only file that knows which of them this build has (HAVE_MPI, HAVE_NCCL).
+ * comm: exchanges among the ranks that work on one target. Four kinds: self (one rank, nothing to do), MPI on host
+ * memory, and on GPU memory the copy engines of GPUs that reach each other's memory (peer) or NCCL. comm.c is the only
+ * file that knows which of them this build has (HAVE_MPI, HAVE_CUDA, HAVE_NCCL).
  *
  * Every rank of the communicator makes the same calls in the same order. Tensors' memory belongs to the backend that
  * the communicator was made for; the host calls take host memory whatever the backend. A failure or a time-out ends
@@ -15,8 +16,8 @@
 #include "base/status.h"
 #include "compute/backend.h"
 
-enum ff_collective { FF_ALL_GATHER, FF_ALL_TO_ALL, FF_BROADCAST, FF_COLLECTIVE_COUNT };
-enum { FF_COMM_IN_FLIGHT = 16 };            /* collectives begun and not yet waited for, at most */
+enum ff_collective { FF_ALL_GATHER, FF_ALL_TO_ALL, FF_COLLECTIVE_COUNT };
+enum { FF_COMM_IN_FLIGHT = 16 };            /* exchanges begun and not yet waited for, at most */
 
 struct ff_comm_stats {
     int64_t calls[FF_COLLECTIVE_COUNT];
@@ -28,36 +29,51 @@ struct ff_comm_stats {
 };
 
 struct ff_comm {
-    const char *name;                       /* "self", "mpi", "nccl" */
+    const char *name;                       /* "self", "mpi", "peer", "nccl" */
     int rank, size;
     struct ff_comm_stats stats;             /* up to date after update_stats */
     void *impl;
 
-    /* Collectives on the backend's memory. They begin behind the operations that were given to the backend before, and
-     * run beside those that are given to it afterwards, until wait: operations given to the backend after wait(ticket)
-     * find this collective and all earlier ones done. In between nothing may write to what is sent, nor touch what is
-     * received. The lists of sizes and offsets are the caller's again on return. Returned is the ticket for wait. */
-
-    /* recv gets the blocks of all ranks, block r at recv + offset[r], bytes[r] long; send is this rank's block. */
-    int64_t (*all_gather)(struct ff_comm *c, const void *send, void *recv, const size_t *bytes, const size_t *offset);
-    /* Block r of send goes to rank r; block r of recv comes from rank r. */
-    int64_t (*all_to_all)(struct ff_comm *c, const void *send, const size_t *send_bytes, const size_t *send_offset,
-                          void *recv, const size_t *recv_bytes, const size_t *recv_offset);
-    int64_t (*broadcast)(struct ff_comm *c, void *data, size_t bytes, int root);
+    /* An exchange on the backend's memory: to[r] goes to rank r, where from[this rank] gets it; this rank's own to[]
+     * goes to its own from[], unless they are the same. The shapes on both sides are equal; strides are each side's
+     * own, but for the last axis, which is contiguous. What has no elements is not sent. kind is for the statistics.
+     *
+     * It begins behind the operations that were given to the backend before, and runs beside those that are given to
+     * it afterwards, until wait: operations given to the backend after wait(ticket) find this exchange and all earlier
+     * ones done. In between nothing may write to what is sent, nor touch what is received, which may lie where
+     * operations before the exchange have worked. The lists are the caller's again on return. Returned is the ticket
+     * for wait. */
+    int64_t (*exchange)(struct ff_comm *c, enum ff_collective kind, const struct ff_tensor *to,
+                        const struct ff_tensor *from);
     void (*wait)(struct ff_comm *c, int64_t ticket);
+
+    /* All exchanges until detach are in this memory of the backend. Collective; NULL where nothing needs to know. */
+    void (*attach)(struct ff_comm *c, void *memory, size_t bytes);
+    void (*detach)(struct ff_comm *c);
 
     /* Host memory; complete on return. gather_host: block r to offset[r] of recv on rank 0 (recv is not read
      * elsewhere). */
     void (*gather_host)(struct ff_comm *c, const void *send, void *recv, const size_t *bytes, const size_t *offset);
     void (*broadcast_host)(struct ff_comm *c, void *data, size_t bytes, int root);
     void (*barrier)(struct ff_comm *c);
-    void (*update_stats)(struct ff_comm *c);    /* waits for the collectives that were waited for */
+    void (*update_stats)(struct ff_comm *c);    /* waits for the exchanges that were waited for */
     void (*destroy)(struct ff_comm *c);
 };
 
 /* One rank. Never fails. */
 struct ff_comm *ff_comm_self(void);
 void ff_comm_destroy(struct ff_comm *c);    /* NULL is allowed */
+double ff_comm_sent(const struct ff_comm *c, const struct ff_tensor *to);   /* bytes to others */
+static inline void ff_comm_attach(struct ff_comm *c, void *memory, size_t bytes)
+{
+    if (c->attach != NULL)
+        c->attach(c, memory, bytes);
+}
+static inline void ff_comm_detach(struct ff_comm *c)
+{
+    if (c->detach != NULL)
+        c->detach(c);
+}
 
 /* Starts MPI when this process was launched by mpirun or srun (else nothing happens and there is one rank). Call once,
  * before any thread; sets the rank of log and of ff_die, whose hook then aborts the whole job. FF_EUSAGE when the
@@ -75,8 +91,14 @@ int ff_comm_local_size(void);
 void ff_comm_set_time_limit(double seconds);
 double ff_comm_time_limit(void);
 
+/* How GPUs exchange: auto takes peer where all ranks of a communicator can, else NCCL. For communicators that are made
+ * afterwards. */
+enum ff_transport { FF_TRANSPORT_AUTO, FF_TRANSPORT_NCCL, FF_TRANSPORT_PEER };
+void ff_comm_set_transport(enum ff_transport t);
+
 /* Splits the world: ranks with the same color form one communicator, in world order, on the memory of be (which is no
- * wrapper; NULL: host calls alone). Collective over the world. FF_EUSAGE for several GPUs in a build without NCCL. */
+ * wrapper; NULL: host calls alone). Collective over the world. FF_EUSAGE for several GPUs that do not reach each
+ * other's memory in a build without NCCL, or where the transport asked for is not there. */
 ff_status ff_comm_split(struct ff_backend *be, int color, struct ff_comm **ret) FF_MUST_USE;
 
 #endif

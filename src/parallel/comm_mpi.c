@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * comm_mpi: see comm_mpi.h. Counts of MPI calls are ints; blocks are sent as units of UNIT bytes where they divide, so
- * that a block may be 2 GiB times UNIT.
+ * comm_mpi: see comm_mpi.h. Blocks with strides are sent as MPI's own types, which it packs where it must.
  */
 #include "parallel/comm_mpi.h"
 
@@ -16,16 +15,14 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "parallel/block.h"
 
-/* A collective between its call and its wait. */
+/* An exchange between its call and its wait. */
 struct pending {
     enum ff_collective kind;
-    const void *send;
-    void *recv;
-    int root;
-    MPI_Datatype type;
-    int *counts[4];                  /* send counts and offsets, receive counts and offsets, [size] each */
-    MPI_Request request;
+    struct ff_tensor *to, *from;     /* [size] */
+    MPI_Request *requests;           /* [2 size] */
+    int n_request;
     bool posted;
     double start;
 };
@@ -36,7 +33,7 @@ struct mpi_comm {
     double time_limit;
     int64_t begun, ended;            /* tickets given out, and waited for */
     struct pending pending[FF_COMM_IN_FLIGHT];
-    struct pending host;             /* for the calls on host memory */
+    int *counts, *offsets;           /* [size]: of the calls on host memory */
 };
 
 static int world_rank, world_size = 1, local_rank, local_size = 1, device_index, device_count = 1;
@@ -148,60 +145,64 @@ static struct mpi_comm *impl(const struct ff_comm *c)
     return c->impl;
 }
 
-enum { UNIT = 4 };                   /* every tensor's block is a multiple of 2 bytes, most of 4 */
-
-/* Bytes to counts of the datatype; all blocks of a call use the same one. */
-static MPI_Datatype unit_of(int n, const size_t *a, const size_t *b, const size_t *c, const size_t *d)
+/* The elements of a tensor in their order, which is the same on both sides whatever the strides. */
+static MPI_Datatype type_of(const struct ff_tensor *t)
 {
-    const size_t *lists[4] = {a, b, c, d};
-    for (int l = 0; l < 4; l++)
-        for (int i = 0; lists[l] != NULL && i < n; i++)
-            if (lists[l][i] % UNIT != 0)
-                return MPI_BYTE;
-    return MPI_INT32_T;
-}
-
-static int *to_counts(struct pending *p, int which, int n, const size_t *bytes)
-{
-    size_t unit = p->type == MPI_BYTE ? 1 : UNIT;
-    for (int i = 0; i < n; i++) {
-        FF_ASSERT(bytes[i] / unit <= INT32_MAX);
-        p->counts[which][i] = (int)(bytes[i] / unit);
+    size_t element = ff_dtype_size(t->dtype);
+    MPI_Datatype type = element == 4 ? MPI_INT32_T : element == 2 ? MPI_INT16_T : MPI_BYTE, inner;
+    FF_ASSERT(element <= 4 && element != 3);
+    for (int d = t->ndim - 1; d >= 0; d--) {
+        inner = type;
+        FF_ASSERT(t->shape[d] <= INT32_MAX);
+        check(MPI_Type_create_hvector((int)t->shape[d], 1, t->stride[d] * (MPI_Aint)element, inner, &type),
+              "MPI_Type_create_hvector");
+        if (d < t->ndim - 1)
+            MPI_Type_free(&inner);
     }
-    return p->counts[which];
+    check(MPI_Type_commit(&type), "MPI_Type_commit");
+    return type;
 }
 
-static const char *const call_names[FF_COLLECTIVE_COUNT] = {"MPI_Iallgatherv", "MPI_Ialltoallv", "MPI_Ibcast"};
+static void copy_own(struct ff_tensor from, const struct ff_tensor *to)
+{
+    if (ff_tensor_count(to) == 0 || from.data == to->data)
+        return;
+    struct ff_block k = ff_block_make(ff_dtype_size(to->dtype), to->ndim, to->shape, to->stride, from.stride);
+    ff_block_copy(&k, from.data, to->data);
+}
 
 static void post(struct ff_comm *c, struct pending *p)
 {
     MPI_Comm comm = impl(c)->comm;
-    int **n = p->counts, code = MPI_SUCCESS;
-    /* A rank that has nothing to send may give the address that it receives at, which Open MPI takes for an exchange in
-     * place. */
-    static const char nothing;
-    const void *send = p->send != p->recv ? p->send : &nothing;
+    p->n_request = 0;
+    copy_own(p->from[c->rank], &p->to[c->rank]);
     ff_comm_mpi_lock();
-    if (p->kind == FF_ALL_GATHER)
-        code = MPI_Iallgatherv(p->send, n[2][c->rank], p->type, p->recv, n[2], n[3], p->type, comm, &p->request);
-    else if (p->kind == FF_ALL_TO_ALL)
-        code = MPI_Ialltoallv(send, n[0], n[1], p->type, p->recv, n[2], n[3], p->type, comm, &p->request);
-    else
-        code = MPI_Ibcast(p->recv, n[2][0], p->type, p->root, comm, &p->request);
-    check(code, call_names[p->kind]);
+    for (int k = 1; k < c->size; k++) {
+        int to = (c->rank + k) % c->size, from = (c->rank - k + c->size) % c->size;
+        if (ff_tensor_count(&p->from[from]) > 0) {
+            MPI_Datatype type = type_of(&p->from[from]);
+            check(MPI_Irecv(p->from[from].data, 1, type, from, 0, comm, &p->requests[p->n_request++]), "MPI_Irecv");
+            MPI_Type_free(&type);
+        }
+        if (ff_tensor_count(&p->to[to]) > 0) {
+            MPI_Datatype type = type_of(&p->to[to]);
+            check(MPI_Isend(p->to[to].data, 1, type, to, 0, comm, &p->requests[p->n_request++]), "MPI_Isend");
+            MPI_Type_free(&type);
+        }
+    }
     ff_comm_mpi_unlock();
     p->posted = true;
 }
 
 /* Waits without keeping the processor from the other ranks, and not for ever. */
-static void finish(struct ff_comm *c, MPI_Request *request, const char *call)
+static void finish(struct ff_comm *c, int n_request, MPI_Request *requests, const char *call)
 {
     double start = ff_clock_now(), limit = impl(c)->time_limit;
     __atomic_fetch_add(&c->stats.waits_begun, 1, __ATOMIC_RELAXED);
     for (int64_t n = 0;; n++) {
         int done = 0;
         ff_comm_mpi_lock();
-        check(MPI_Test(request, &done, MPI_STATUS_IGNORE), call);
+        check(MPI_Testall(n_request, requests, &done, MPI_STATUSES_IGNORE), call);
         ff_comm_mpi_unlock();
         if (done)
             break;
@@ -223,32 +224,34 @@ static void finish(struct ff_comm *c, MPI_Request *request, const char *call)
 /* What is received late must not be taken for what is there: it reads as NaN until then. */
 static void spoil(const struct ff_comm *c, const struct pending *p)
 {
-    int unit = p->type == MPI_BYTE ? 1 : UNIT;
-    if (p->kind == FF_BROADCAST && c->rank != p->root)
-        memset(p->recv, 0xff, (size_t)p->counts[2][0] * (size_t)unit);
-    for (int r = 0; p->kind != FF_BROADCAST && r < c->size; r++)
-        memset((char *)p->recv + (size_t)p->counts[3][r] * (size_t)unit, 0xff,
-               (size_t)p->counts[2][r] * (size_t)unit);
+    for (int r = 0; r < c->size; r++) {
+        const struct ff_tensor *t = &p->from[r];
+        if (ff_tensor_count(t) == 0 || t->data == p->to[r].data)
+            continue;
+        struct ff_block k = ff_block_make(ff_dtype_size(t->dtype), t->ndim, t->shape, t->stride, t->stride);
+        unsigned char *nan = ff_xmalloc(k.width);
+        memset(nan, 0xff, k.width);
+        memset(k.a, 0, sizeof k.a);
+        ff_block_copy(&k, t->data, nan);
+        free(nan);
+    }
 }
 
-static struct pending *begin(struct ff_comm *c, enum ff_collective kind, const void *send, void *recv)
+static int64_t exchange(struct ff_comm *c, enum ff_collective kind, const struct ff_tensor *to,
+                        const struct ff_tensor *from)
 {
     struct mpi_comm *m = impl(c);
     FF_ASSERT(m->begun - m->ended < FF_COMM_IN_FLIGHT);
     struct pending *p = &m->pending[m->begun % FF_COMM_IN_FLIGHT];
     p->kind = kind;
-    p->send = send;
-    p->recv = recv;
     p->posted = false;
     p->start = ff_clock_now();
-    return p;
-}
-
-static int64_t begun(struct ff_comm *c, struct pending *p, double bytes)
-{
-    struct mpi_comm *m = impl(c);
-    c->stats.calls[p->kind]++;
-    c->stats.bytes[p->kind] += bytes;
+    for (int r = 0; r < c->size; r++) {
+        p->to[r] = to[r];
+        p->from[r] = from[r];
+    }
+    c->stats.calls[kind]++;
+    c->stats.bytes[kind] += ff_comm_sent(c, to);
     if (m->late)
         spoil(c, p);
     else
@@ -265,50 +268,11 @@ static void wait_for(struct ff_comm *c, int64_t ticket)
         double start = ff_clock_now();
         if (!p->posted)
             post(c, p);
-        finish(c, &p->request, call_names[p->kind]);
+        finish(c, p->n_request, p->requests, "MPI_Testall");
         double now = ff_clock_now();
         c->stats.seconds[p->kind] += now - p->start;
         c->stats.wait[p->kind] += now - start;
     }
-}
-
-static void set_gather(struct ff_comm *c, struct pending *p, const size_t *bytes, const size_t *offset)
-{
-    p->type = unit_of(c->size, bytes, offset, NULL, NULL);
-    to_counts(p, 2, c->size, bytes);
-    to_counts(p, 3, c->size, offset);
-}
-
-static int64_t all_gather(struct ff_comm *c, const void *send, void *recv, const size_t *bytes, const size_t *offset)
-{
-    struct pending *p = begin(c, FF_ALL_GATHER, send, recv);
-    set_gather(c, p, bytes, offset);
-    return begun(c, p, (double)bytes[c->rank] * (c->size - 1));
-}
-
-static int64_t all_to_all(struct ff_comm *c, const void *send, const size_t *send_bytes, const size_t *send_offset,
-                          void *recv, const size_t *recv_bytes, const size_t *recv_offset)
-{
-    struct pending *p = begin(c, FF_ALL_TO_ALL, send, recv);
-    double sent = 0.0;
-    int n = c->size;
-    p->type = unit_of(n, send_bytes, send_offset, recv_bytes, recv_offset);
-    to_counts(p, 0, n, send_bytes);
-    to_counts(p, 1, n, send_offset);
-    to_counts(p, 2, n, recv_bytes);
-    to_counts(p, 3, n, recv_offset);
-    for (int i = 0; i < n; i++)
-        sent += i != c->rank ? (double)send_bytes[i] : 0.0;
-    return begun(c, p, sent);
-}
-
-static int64_t broadcast(struct ff_comm *c, void *data, size_t bytes, int root)
-{
-    struct pending *p = begin(c, FF_BROADCAST, data, data);
-    p->type = bytes % UNIT != 0 ? MPI_BYTE : MPI_INT32_T;
-    p->root = root;
-    to_counts(p, 2, 1, &bytes);
-    return begun(c, p, c->rank == root ? (double)bytes * (c->size - 1) : 0.0);
 }
 
 static void broadcast_host(struct ff_comm *c, void *data, size_t bytes, int root)
@@ -320,20 +284,31 @@ static void broadcast_host(struct ff_comm *c, void *data, size_t bytes, int root
         ff_comm_mpi_lock();
         check(MPI_Ibcast((char *)data + at, (int)n, MPI_BYTE, root, impl(c)->comm, &request), "MPI_Ibcast");
         ff_comm_mpi_unlock();
-        finish(c, &request, "MPI_Ibcast");
+        finish(c, 1, &request, "MPI_Ibcast");
     }
 }
 
+enum { UNIT = 4 };
+
+/* Counts of MPI calls are ints: of units where all blocks divide into them. */
 static void gather_host(struct ff_comm *c, const void *send, void *recv, const size_t *bytes, const size_t *offset)
 {
     struct mpi_comm *m = impl(c);
-    struct pending *p = &m->host;
-    set_gather(c, p, bytes, offset);
+    size_t unit = UNIT;
+    for (int r = 0; r < c->size; r++)
+        unit = bytes[r] % UNIT != 0 || offset[r] % UNIT != 0 ? 1 : unit;
+    for (int r = 0; r < c->size; r++) {
+        FF_ASSERT(bytes[r] / unit <= INT32_MAX && offset[r] / unit <= INT32_MAX);
+        m->counts[r] = (int)(bytes[r] / unit);
+        m->offsets[r] = (int)(offset[r] / unit);
+    }
+    MPI_Datatype type = unit == 1 ? MPI_BYTE : MPI_INT32_T;
+    MPI_Request request;
     ff_comm_mpi_lock();
-    check(MPI_Igatherv(send, p->counts[2][c->rank], p->type, recv, p->counts[2], p->counts[3], p->type, 0, m->comm,
-                       &p->request), "MPI_Igatherv");
+    check(MPI_Igatherv(send, m->counts[c->rank], type, recv, m->counts, m->offsets, type, 0, m->comm, &request),
+          "MPI_Igatherv");
     ff_comm_mpi_unlock();
-    finish(c, &p->request, "MPI_Igatherv");
+    finish(c, 1, &request, "MPI_Igatherv");
 }
 
 static void barrier(struct ff_comm *c)
@@ -342,24 +317,12 @@ static void barrier(struct ff_comm *c)
     ff_comm_mpi_lock();
     check(MPI_Ibarrier(impl(c)->comm, &request), "MPI_Ibarrier");
     ff_comm_mpi_unlock();
-    finish(c, &request, "MPI_Ibarrier");
+    finish(c, 1, &request, "MPI_Ibarrier");
 }
 
 static void update_stats(struct ff_comm *c)
 {
     (void)c; /* counted as they happen */
-}
-
-static void counts_make(struct pending *p, int size)
-{
-    for (int i = 0; i < 4; i++)
-        p->counts[i] = FF_NEW_ARRAY(int, (size_t)size);
-}
-
-static void counts_free(struct pending *p)
-{
-    for (int i = 0; i < 4; i++)
-        free(p->counts[i]);
 }
 
 static void destroy(struct ff_comm *c)
@@ -369,9 +332,13 @@ static void destroy(struct ff_comm *c)
     ff_comm_mpi_lock();
     MPI_Comm_free(&m->comm);
     ff_comm_mpi_unlock();
-    for (int i = 0; i < FF_COMM_IN_FLIGHT; i++)
-        counts_free(&m->pending[i]);
-    counts_free(&m->host);
+    for (int i = 0; i < FF_COMM_IN_FLIGHT; i++) {
+        free(m->pending[i].to);
+        free(m->pending[i].from);
+        free(m->pending[i].requests);
+    }
+    free(m->counts);
+    free(m->offsets);
     free(m);
     free(c);
 }
@@ -404,9 +371,7 @@ struct ff_comm *ff_comm_mpi_split(int color)
     *c = (struct ff_comm){
         .name = "mpi",
         .impl = m,
-        .all_gather = all_gather,
-        .all_to_all = all_to_all,
-        .broadcast = broadcast,
+        .exchange = exchange,
         .wait = wait_for,
         .gather_host = gather_host,
         .broadcast_host = broadcast_host,
@@ -419,8 +384,13 @@ struct ff_comm *ff_comm_mpi_split(int color)
     const char *late = getenv("FF_TEST_LATE");
     m->late = late != NULL && late[0] == '1';
     m->time_limit = ff_comm_time_limit();
-    for (int i = 0; i < FF_COMM_IN_FLIGHT; i++)
-        counts_make(&m->pending[i], c->size);
-    counts_make(&m->host, c->size);
+    size_t size = (size_t)c->size;
+    for (int i = 0; i < FF_COMM_IN_FLIGHT; i++) {
+        m->pending[i].to = FF_NEW_ARRAY(struct ff_tensor, size);
+        m->pending[i].from = FF_NEW_ARRAY(struct ff_tensor, size);
+        m->pending[i].requests = FF_NEW_ARRAY(MPI_Request, 2 * size);
+    }
+    m->counts = FF_NEW_ARRAY(int, size);
+    m->offsets = FF_NEW_ARRAY(int, size);
     return c;
 }

@@ -15,8 +15,7 @@
 struct ff_dap {
     struct ff_comm *comm;
     struct ff_backend *be;
-    struct ff_arena *arena;          /* for packed blocks and gathered tensors */
-    int64_t chunk_bytes;             /* scratch of one exchange */
+    struct ff_arena *arena;          /* for gathered tensors and pieces of a visit */
 };
 
 static inline int ff_dap_size(const struct ff_dap *d)
@@ -33,28 +32,19 @@ static inline int ff_dap_rank(const struct ff_dap *d)
 int64_t ff_dap_from(const struct ff_dap *d, int64_t n, int rank);
 int64_t ff_dap_count(const struct ff_dap *d, int64_t n, int rank);
 
-/* This rank's part of a tensor that every rank has whole: a view. */
-struct ff_tensor ff_dap_part(const struct ff_dap *d, struct ff_tensor whole, int axis);
+/* A rank's part of the axis of a tensor that has all of it: a view. */
+struct ff_tensor ff_dap_part_of(const struct ff_dap *d, struct ff_tensor whole, int axis, int rank);
+struct ff_tensor ff_dap_part(const struct ff_dap *d, struct ff_tensor whole, int axis);     /* this rank's */
 
 /* The whole of a tensor that is split on axis (n long in all); pushed on the arena, or part itself on one rank. */
 struct ff_tensor ff_dap_gather(const struct ff_dap *d, struct ff_tensor part, int axis, int64_t n);
 
-/* The same beside other work: whole is room for it (not used on one rank); begin pushes scratch on the arena that is
- * kept until end, which gives the whole. part stays as it is until then. */
-struct ff_dap_gathering {
-    struct ff_tensor whole, recv;
-    int axis;
-    int64_t ticket;
-};
-struct ff_dap_gathering ff_dap_gather_begin(const struct ff_dap *d, struct ff_tensor part, int axis,
-                                            struct ff_tensor whole);
-struct ff_tensor ff_dap_gather_end(const struct ff_dap *d, const struct ff_dap_gathering *g);
-
-/* to[r] goes to rank r, from[r] comes from it; this rank's own entries are left alone. Begins; ff_dap_wait with the
- * ticket ends. Tensors may have padded rows (the padding travels along) and be empty; to may name one tensor several
- * times. Nothing happens on one rank. */
+/* to[r] goes to rank r, from[r] comes from it, as an exchange of comm.h; from ff_dap_wait with the ticket on. Nothing
+ * happens on one rank. */
 int64_t ff_dap_swap(const struct ff_dap *d, const struct ff_tensor *to, const struct ff_tensor *from);
-void ff_dap_wait(const struct ff_dap *d, int64_t ticket);
+/* The same for a tensor of which each rank has made its part: all get the whole. */
+int64_t ff_dap_share(const struct ff_dap *d, struct ff_tensor whole, int axis);
+void ff_dap_wait(const struct ff_dap *d, int64_t ticket);      /* below 0: for nothing */
 
 /* An axis of n in pieces of `most` indices of every rank's part: how many rank has in the piece from its index at. */
 int64_t ff_dap_piece(const struct ff_dap *d, int64_t n, int rank, int64_t at, int64_t most);
@@ -66,28 +56,25 @@ int64_t ff_dap_piece(const struct ff_dap *d, int64_t n, int rank, int64_t at, in
  *     for each k: fetch(k + 1); rows(k), work on them in place; return(k); end(k - 1);
  *     end(n_piece - 1);
  *
- * fetch and return begin, rows and end wait. Pieces that do not exist are no pieces: nothing happens. With `there`
- * [own J, n_split, c] the rows stay there and nothing is returned; without it they lie in a buffer, until the next
- * piece. On one rank there is one piece, x itself transposed. Buffers are pushed on the arena by open. */
+ * fetch and return begin, rows and end wait. Pieces that do not exist are no pieces: nothing happens. A piece lies in
+ * one of three buffers, with its axes in the order in which they lie in x, so that what is sent is made of long rows.
+ * On one rank there is one piece, x itself transposed. Buffers are pushed on the arena by open. */
+enum { FF_DAP_BUFFERS = 3 };
 struct ff_dap_visit {
     const struct ff_dap *dap;
-    struct ff_tensor x, there;
-    bool passing;                    /* there holds one piece */
+    struct ff_tensor x;
     int64_t n_split, rows, n_piece;
-    void *memory[4][2];              /* blocks: fetch out and in, return out and in; of even and odd pieces */
-    struct ff_tensor *blocks[2];     /* [size] each */
-    int64_t ticket[2][2];            /* fetch, return; even, odd */
+    void *memory[FF_DAP_BUFFERS];
+    struct ff_tensor *blocks[2];     /* [size] each: at home, in a buffer */
+    int64_t ticket[2][FF_DAP_BUFFERS];      /* fetch, return */
 };
 void ff_dap_visit_open(const struct ff_dap *d, struct ff_tensor x, int64_t n_split, int64_t rows,
-                       struct ff_tensor there, struct ff_dap_visit *v);
+                       struct ff_dap_visit *v);
 void ff_dap_visit_fetch(struct ff_dap_visit *v, int64_t k);
 struct ff_tensor ff_dap_visit_rows(struct ff_dap_visit *v, int64_t k);   /* [rows, n_split, c]; rows may be 0 */
 void ff_dap_visit_return(struct ff_dap_visit *v, int64_t k);
 void ff_dap_visit_end(struct ff_dap_visit *v, int64_t k);
 void ff_dap_visit_close(struct ff_dap_visit *v);
-
-/* All of x, split on its first axis, to there [own J, n_split, c]. Several ranks only; no overlap. */
-void ff_dap_turn(const struct ff_dap *d, struct ff_tensor x, int64_t n_split, struct ff_tensor there);
 
 /* Rows of a host array [n, row_bytes] from all ranks to rank 0, a piece of `most` rows of every rank's from its row at:
  * part holds this rank's rows of the piece, whole is written on rank 0: all of the array, or packed: the piece alone,

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Times whole passes on the ranks of mpirun: random features, synthetic parameters; on the GPU where there is one.
- * usage: mpirun -np N build/test/bench/ranks LENGTH [fp32|bf16] [model] [passes] [device] [chunk MiB]
+ * usage: mpirun -np N build/test/bench/ranks LENGTH [fp32|bf16] [model] [passes] [device] [chunk MiB] [share]
  *
- * Rank 0 prints the time of every pass, memory, and for each collective the bytes sent, the time, the rate and what of
- * the time was not hidden behind computation. Every rank's features are the same.
+ * share: without mpirun, the part of rank 0 of that many ranks, with zeros for what others would send, and so without
+ * a meaning: what is left of the time on one rank when communication takes none.
+ *
+ * Rank 0 prints the time of every pass, memory, and for each collective the bytes sent, the time, the rate and what
+ * of the time was not hidden behind computation; with $FF_TEST_PROFILE the time of every operation too.
+ * $FF_TEST_TRANSPORT: peer or nccl. Every rank's features are the same.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,10 +17,12 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "model/model.h"
+#include "parallel/dap.h"
 
 struct bench {
     struct ff_config config;
     struct ff_backend *be;
+    struct ff_backend *profile;      /* around be, or NULL */
     struct ff_comm *comm;
     struct ff_model *model;
     struct ff_plan plan;
@@ -72,6 +78,25 @@ static ff_status next(struct ff_source *self, int pass, int member, struct ff_ar
     return FF_OK;
 }
 
+/* --- one rank's share ------------------------------------------------------------------------------------------- */
+
+/* What would come from others is 0, not what is in memory: kernels take their time over NaN. */
+static int64_t no_exchange(struct ff_comm *c, enum ff_collective kind, const struct ff_tensor *to,
+                           const struct ff_tensor *from)
+{
+    const struct bench *b = c->impl;
+    c->stats.calls[kind]++;
+    c->stats.bytes[kind] += ff_comm_sent(c, to);
+    for (int r = 0; r < c->size; r++)
+        if (ff_tensor_count(&from[r]) > 0 && from[r].data != to[r].data) {
+            if (r == c->rank)
+                FF_OP(b->be, copy, .out = from[r], .x = to[r]);
+            else
+                FF_OP(b->be, fill, .out = from[r], .value = 0.0f);
+        }
+    return 0;
+}
+
 /* --- report ----------------------------------------------------------------------------------------------------- */
 
 /* The network's time: the random features above are slower than the ones of a real target. */
@@ -98,7 +123,7 @@ static void note_pass(void *user, const struct ff_pass_report *p)
 
 static void print_collectives(const struct bench *b, int passes)
 {
-    static const char *const names[FF_COLLECTIVE_COUNT] = {"all_gather", "all_to_all", "broadcast"};
+    static const char *const names[FF_COLLECTIVE_COUNT] = {"all_gather", "all_to_all"};
     const struct ff_comm_stats *s = &b->comm->stats;
     for (int k = 0; k < FF_COLLECTIVE_COUNT; k++)
         if (s->calls[k] > 0)
@@ -107,18 +132,35 @@ static void print_collectives(const struct bench *b, int passes)
                    s->seconds[k] > 0 ? s->bytes[k] * 1e-9 / s->seconds[k] : 0.0, s->wait[k] / passes);
 }
 
+/* Of all passes, that to warm up too. */
+static void print_profile(const struct bench *b, int passes)
+{
+    const struct ff_profile *p = ff_backend_profile_read(b->profile);
+    for (int i = 0; i < FF_OP_COUNT; i++)
+        if (p->cost[i].calls > 0)
+            printf("  %-24s %8lld calls %10.3f ms a pass\n", ff_op_name[i], (long long)(p->cost[i].calls / passes),
+                   1e3 * p->seconds[i] / passes);
+}
+
 static ff_status run(struct bench *b, int n_res, enum ff_precision precision, int passes, enum ff_device device,
-                     int64_t chunk)
+                     int64_t chunk, int share)
 {
     FF_TRY(ff_backend_create(device, precision, 0, &b->be));
     FF_TRY(ff_comm_split(b->be, 0, &b->comm));
+    if (share > 1 && b->comm->size == 1) {
+        ff_comm_destroy(b->comm);
+        b->comm = ff_comm_planned(share, 0);
+        b->comm->exchange = no_exchange;
+        b->comm->impl = b;
+    }
     struct ff_source source = {.shape = {.n_res = n_res, .n_seq = 512, .n_extra = 1024, .n_rank = b->comm->size},
                                .next = next, .impl = &b->config.model};
     const struct ff_plan_memory memory = {.overhead = b->be->workspace, .budget = SIZE_MAX};
     FF_TRY(ff_model_plan(&b->config.model, &source.shape, b->be->precision, b->be->activation, &memory, &b->plan));
     if (chunk > 0 && chunk < b->plan.chunk_bytes)
         b->plan.chunk_bytes = chunk;
-    FF_TRY(ff_model_open(&b->config.model, "synthetic", b->be, &b->model));
+    b->profile = getenv("FF_TEST_PROFILE") != NULL ? ff_backend_profile_create(b->be) : NULL;
+    FF_TRY(ff_model_open(&b->config.model, "synthetic", b->profile != NULL ? b->profile : b->be, &b->model));
     if (b->comm->rank == 0)
         printf("%d ranks on %s (%s), %d residues, %s: %.0f MiB of representations and scratch, chunks of %.0f MiB, "
                "%.2f GB to send per pass\n", b->comm->size, b->be->name, b->comm->name, n_res,
@@ -140,6 +182,8 @@ static ff_status run(struct bench *b, int n_res, enum ff_precision precision, in
     b->comm->update_stats(b->comm);
     if (b->comm->rank == 0)
         print_collectives(b, passes);
+    if (b->comm->rank == 0 && b->profile != NULL)
+        print_profile(b, passes + 1);
     return FF_OK;
 }
 
@@ -148,24 +192,29 @@ int main(int argc, char **argv)
     struct bench b = {0};
     struct ff_command_line line;
     if (argc < 2) {
-        fprintf(stderr, "usage: ranks LENGTH [fp32|bf16] [model] [passes] [device] [chunk MiB]\n");
+        fprintf(stderr, "usage: ranks LENGTH [fp32|bf16] [model] [passes] [device] [chunk MiB] [share]\n");
         return 2;
     }
     int n_res = (int)strtol(argv[1], NULL, 10), passes = argc > 4 ? (int)strtol(argv[4], NULL, 10) : 1;
     bool fp32 = argc > 2 && strcmp(argv[2], "fp32") == 0, cpu = argc > 5 && strcmp(argv[5], "cpu") == 0;
     char *options[] = {"--model", argc > 3 ? argv[3] : "model_5_ptm"};
+    const char *transport = getenv("FF_TEST_TRANSPORT");
+    if (transport != NULL && strcmp(transport, "auto") != 0)
+        ff_comm_set_transport(strcmp(transport, "nccl") == 0 ? FF_TRANSPORT_NCCL : FF_TRANSPORT_PEER);
     ff_status st = ff_comm_start(&argc, &argv);
     if (st == FF_OK)
         st = ff_options_parse(2, options, "config", &b.config, &line);
     if (st == FF_OK) {
         st = run(&b, n_res, fp32 || cpu ? FF_PRECISION_FP32 : FF_PRECISION_BF16, passes,
-                 cpu ? FF_DEVICE_CPU : FF_DEVICE_CUDA, argc > 6 ? (int64_t)strtol(argv[6], NULL, 10) << 20 : 0);
+                 cpu ? FF_DEVICE_CPU : FF_DEVICE_CUDA, argc > 6 ? (int64_t)strtol(argv[6], NULL, 10) << 20 : 0,
+                 argc > 7 ? (int)strtol(argv[7], NULL, 10) : 0);
         ff_command_line_free(&line);
     }
     if (st != FF_OK)
         fprintf(stderr, "rank %d: %s\n", ff_comm_world_rank(), ff_status_message());
     ff_model_close(b.model);
     ff_comm_destroy(b.comm);
+    ff_backend_destroy(b.profile);
     ff_backend_destroy(b.be);
     ff_config_free(&b.config);
     ff_comm_stop();

@@ -189,6 +189,7 @@ enum cudaError_t {
     cudaErrorDevicesUnavailable,
     cudaErrorNoKernelImageForDevice,
     cudaErrorInvalidValue,
+    cudaErrorNotReady,
 };
 enum cudaDeviceAttr {
     cudaDevAttrComputeCapabilityMajor,
@@ -235,7 +236,7 @@ static inline cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigne
 static inline cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
 static inline cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t, cudaEvent_t) { return *ms = 1.0f, cudaSuccess; }
 static inline cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
-static inline cudaError_t cudaGetDeviceCount(int *n) { return *n = 1, cudaSuccess; }
+static inline cudaError_t cudaGetDeviceCount(int *n) { return *n = 8, cudaSuccess; } /* one for each rank */
 static inline cudaError_t cudaGetDevice(int *n) { return *n = 0, cudaSuccess; }
 static inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
 static inline cudaError_t cudaDriverGetVersion(int *n) { return *n = 13000, cudaSuccess; }
@@ -250,6 +251,50 @@ template <class F> static inline cudaError_t cudaFuncGetAttributes(cudaFuncAttri
     *a = {emulator_is_sm80() ? 80 : 90, emulator_is_sm80() ? 0u : 4u};
     return cudaSuccess;
 }
+static inline cudaError_t cudaEventQuery(cudaEvent_t) { return cudaSuccess; }
+static inline cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *most)
+{
+    *least = *most = 0;
+    return cudaSuccess;
+}
+static inline cudaError_t cudaStreamCreateWithPriority(cudaStream_t *s, unsigned, int)
+{
+    return *s = NULL, cudaSuccess;
+}
+
+/* Copies of rows and planes of rows. */
+struct cudaPitchedPtr {
+    void *ptr;
+    size_t pitch, xsize, ysize;
+};
+struct cudaExtent {
+    size_t width, height, depth;
+};
+struct cudaMemcpy3DParms {
+    cudaPitchedPtr srcPtr, dstPtr;
+    cudaExtent extent;
+    cudaMemcpyKind kind;
+};
+static inline cudaPitchedPtr make_cudaPitchedPtr(void *p, size_t pitch, size_t x, size_t y) { return {p, pitch, x, y}; }
+static inline cudaExtent make_cudaExtent(size_t w, size_t h, size_t d) { return {w, h, d}; }
+cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t from_pitch, size_t width,
+                              size_t height, cudaMemcpyKind kind, cudaStream_t stream);
+cudaError_t cudaMemcpy3DAsync(const cudaMemcpy3DParms *p, cudaStream_t stream);
+
+/* Memory of other processes of this machine, of what cudaMalloc gave. */
+struct cudaIpcMemHandle_t {
+    char reserved[64];
+};
+enum { cudaIpcMemLazyEnablePeerAccess = 1, cudaEnableDefault = 0 };
+cudaError_t cudaIpcGetMemHandle(cudaIpcMemHandle_t *handle, void *p);
+cudaError_t cudaIpcOpenMemHandle(void **p, cudaIpcMemHandle_t handle, unsigned flags);
+cudaError_t cudaIpcCloseMemHandle(void *p);
+
+#define CUDART_VERSION 13000
+enum cudaDriverEntryPointQueryResult { cudaDriverEntryPointSuccess, cudaDriverEntryPointSymbolNotFound };
+cudaError_t cudaGetDriverEntryPointByVersion(const char *name, void **f, unsigned version, unsigned flags,
+                                             cudaDriverEntryPointQueryResult *found);
+
 /* What a block may have on the GPUs supported that have least is not checked here; 227 KiB is the most anywhere. */
 template <class F> static inline cudaError_t cudaFuncSetAttribute(F, cudaFuncAttribute, int bytes)
 {

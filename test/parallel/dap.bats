@@ -21,6 +21,15 @@ setup() {
     done
 }
 
+@test "two, three and four emulated GPUs write into each other's memory" {
+    [ -x "$build/../emulated/test_exchange" ] || skip "no emulated GPU in this build"
+    for n in 2 3 4; do
+        FF_TEST_DEVICE=cuda FF_TEST_TRANSPORT=peer run ranks "$n" "$build/../emulated/test_exchange"
+        echo "$output"
+        [ "$status" -eq 0 ]
+    done
+}
+
 @test "whole passes on two ranks equal one rank" {
     run ranks 2 "$build/test_dap"
     echo "$output"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Splitting, gathering and exchanging tensors among ranks: every value is known from its index. Run by mpirun on 1 to 4
- * ranks (test/parallel/dap.bats). $FF_TEST_DEVICE=cuda: one GPU per rank, NCCL.
+ * ranks (test/parallel/dap.bats). $FF_TEST_DEVICE=cuda: one GPU per rank, $FF_TEST_TRANSPORT among them.
  */
 #include "unit/testing.h"
 
@@ -17,7 +17,7 @@ struct fixture {
     struct ff_dap dap;
 };
 
-static void open_fixture(struct fixture *f, int64_t chunk_bytes)
+static void open_fixture(struct fixture *f)
 {
     const char *device = getenv("FF_TEST_DEVICE");
     bool cuda = device != NULL && strcmp(device, "cuda") == 0;
@@ -25,11 +25,13 @@ static void open_fixture(struct fixture *f, int64_t chunk_bytes)
     assert_ok(ff_comm_split(f->be, 0, &f->comm));
     assert_ok(f->be->alloc(f->be, ARENA, &f->memory));
     ff_arena_init(&f->arena, f->memory, ARENA);
-    f->dap = (struct ff_dap){.comm = f->comm, .be = f->be, .arena = &f->arena, .chunk_bytes = chunk_bytes};
+    ff_comm_attach(f->comm, f->memory, ARENA);
+    f->dap = (struct ff_dap){.comm = f->comm, .be = f->be, .arena = &f->arena};
 }
 
 static void close_fixture(struct fixture *f)
 {
+    ff_comm_detach(f->comm);
     f->be->release(f->be, f->memory);
     ff_comm_destroy(f->comm);
     ff_backend_destroy(f->be);
@@ -80,7 +82,7 @@ static void test_parts_cover(void **state)
 {
     (void)state;
     struct fixture f;
-    open_fixture(&f, 1 << 20);
+    open_fixture(&f);
     for (int64_t n = 1; n < 20; n++) {
         int64_t at = 0;
         for (int r = 0; r < f.comm->size; r++) {
@@ -97,7 +99,7 @@ static void test_gather(void **state)
 {
     (void)state;
     struct fixture f;
-    open_fixture(&f, 1 << 20);
+    open_fixture(&f);
     for (int axis = 0; axis < 2; axis++) {
         int64_t n[2] = {7, 5}, own = ff_dap_count(&f.dap, n[axis], f.comm->rank);
         int64_t from = ff_dap_from(&f.dap, n[axis], f.comm->rank);
@@ -111,18 +113,24 @@ static void test_gather(void **state)
     close_fixture(&f);
 }
 
-/* Rows change over to columns, where every number is doubled, and back; rows_of_piece at a time. */
-static void visit(int64_t n_row, int64_t n_column, int64_t rows_of_piece)
+/* Rows change over to columns, where every number is doubled, and back; rows_of_piece at a time. turned: the columns
+ * lie where rows otherwise do. */
+static void visit(int64_t n_row, int64_t n_column, int64_t rows_of_piece, bool turned)
 {
     struct fixture f;
-    open_fixture(&f, 1 << 20);
+    open_fixture(&f);
     int rank = f.comm->rank;
     int64_t i0 = ff_dap_from(&f.dap, n_row, rank), rows = ff_dap_count(&f.dap, n_row, rank);
     int64_t j0 = ff_dap_from(&f.dap, n_column, rank);
-    struct ff_tensor x = ff_arena_push(&f.arena, FF_F32, FF_SHAPE(rows, n_column, 3));
-    fill(&f, x, i0, 0);
+    struct ff_tensor filled = ff_arena_push(&f.arena, FF_F32, FF_SHAPE(rows, n_column, 3)), x = filled;
+    fill(&f, filled, i0, 0);
+    if (turned) {
+        x = ff_tensor_transpose(ff_arena_push(&f.arena, FF_F32, FF_SHAPE(n_column, rows, 3)), 0, 1);
+        if (rows > 0)
+            FF_OP(f.be, copy, .out = x, .x = filled);
+    }
     struct ff_dap_visit v;
-    ff_dap_visit_open(&f.dap, x, n_row, rows_of_piece, (struct ff_tensor){0}, &v);
+    ff_dap_visit_open(&f.dap, x, n_row, rows_of_piece, &v);
     int64_t seen = 0;
     ff_dap_visit_fetch(&v, 0);
     for (int64_t k = 0; k < v.n_piece; k++) {
@@ -145,57 +153,73 @@ static void visit(int64_t n_row, int64_t n_column, int64_t rows_of_piece)
 static void test_visit(void **state)
 {
     (void)state;
-    visit(9, 9, 100);
-    visit(9, 11, 1);
-    visit(10, 13, 2);
-    visit(3, 10, 2); /* fewer rows than ranks may be */
-    visit(10, 3, 1);
-}
-
-static void turn(int64_t n_row, int64_t n_column, int64_t chunk_bytes)
-{
-    struct fixture f;
-    open_fixture(&f, chunk_bytes);
-    int rank = f.comm->rank;
-    if (f.comm->size > 1) {
-        int64_t i0 = ff_dap_from(&f.dap, n_row, rank), rows = ff_dap_count(&f.dap, n_row, rank);
-        int64_t j0 = ff_dap_from(&f.dap, n_column, rank), columns = ff_dap_count(&f.dap, n_column, rank);
-        struct ff_tensor x = ff_arena_push(&f.arena, FF_F32, FF_SHAPE(rows, n_column, 3));
-        struct ff_tensor t = ff_arena_push(&f.arena, FF_F32, FF_SHAPE(columns, n_row, 3));
-        fill(&f, x, i0, 0);
-        ff_dap_turn(&f.dap, x, n_row, t);
-        expect(&f, ff_tensor_transpose(t, 0, 1), 0, j0);
+    for (int turned = 0; turned < 2; turned++) {
+        visit(9, 9, 100, turned);
+        visit(9, 11, 1, turned);
+        visit(10, 13, 2, turned);
+        visit(3, 10, 2, turned); /* fewer rows than ranks may be */
+        visit(10, 3, 1, turned);
+        visit(1, 4000, 4000, turned); /* in messages that MPI sends when they are asked for */
     }
-    close_fixture(&f);
 }
 
-static void test_turn(void **state)
-{
-    (void)state;
-    turn(9, 9, 1 << 20);
-    turn(9, 11, 1);
-    turn(3, 10, 2000);
-    turn(1, 4000, 1 << 20); /* in messages that MPI sends when they are asked for */
-}
-
-/* Rank r sends rank q its rows [q, q + q + 1): blocks of different sizes, none for rank 0's neighbour below. */
+/* Rank r sends rank q its rows [q, q + q + 1): blocks of different sizes, none to the last rank. They leave and come in
+ * tensors with other strides: leaving by channels, coming by columns. */
 static void test_swap(void **state)
 {
     (void)state;
     struct fixture f;
-    open_fixture(&f, 1 << 20);
+    open_fixture(&f);
     int size = f.comm->size, rank = f.comm->rank;
     struct ff_tensor own = ff_arena_push(&f.arena, FF_F32, FF_SHAPE(10, 4, 3)), to[8], from[8];
     assert_in_range(size, 1, 4);
     fill(&f, own, rank * 50, 0);
-    for (int r = 0; r < size; r++) {
-        to[r] = ff_tensor_slice(own, 0, r, r == size - 1 ? 0 : r + 1);
-        from[r] = ff_arena_push(&f.arena, FF_F32, FF_SHAPE(rank == size - 1 ? 0 : rank + 1, 4, 3));
-    }
-    ff_dap_wait(&f.dap, ff_dap_swap(&f.dap, to, from));
-    for (int r = 0; r < size; r++)
-        if (r != rank)
+    for (int turned = 0; turned < 2; turned++) {
+        for (int r = 0; r < size; r++) {
+            int64_t come = rank == size - 1 ? 0 : rank + 1;
+            to[r] = ff_tensor_slice(own, 0, r, r == size - 1 ? 0 : r + 1);
+            struct ff_tensor room = ff_arena_push(&f.arena, FF_F32, FF_SHAPE(turned ? 6 : 10, turned ? 10 : 6, 5));
+            room = turned ? ff_tensor_transpose(room, 0, 1) : room;
+            from[r] = ff_tensor_slice(ff_tensor_slice(ff_tensor_slice(room, 0, 1, come), 1, 2, 4), 2, 1, 3);
+        }
+        ff_dap_wait(&f.dap, ff_dap_swap(&f.dap, to, from));
+        for (int r = 0; r < size && size > 1; r++)
             expect(&f, from[r], r * 50 + rank, 0);
+    }
+    close_fixture(&f);
+}
+
+/* Many exchanges that are begun before the first is waited for, again and again, in a ring: what comes is what was sent
+ * in that round, and what follows finds room. */
+static void test_many(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_fixture(&f);
+    enum { FLIGHT = 6, ROUNDS = 40 };
+    int size = f.comm->size, rank = f.comm->rank;
+    struct ff_tensor own[FLIGHT], come[FLIGHT], to[8], from[8];
+    int64_t ticket[FLIGHT] = {0};
+    for (int i = 0; i < FLIGHT; i++) {
+        own[i] = ff_arena_push(&f.arena, FF_F32, FF_SHAPE(7, 5, 3));
+        come[i] = ff_arena_push(&f.arena, FF_F32, FF_SHAPE(7 * size, 5, 3));
+    }
+    for (int k = 0; k < ROUNDS + FLIGHT; k++) {
+        int i = k % FLIGHT;
+        if (k >= FLIGHT) {
+            ff_dap_wait(&f.dap, ticket[i]);
+            for (int r = 0; r < size && size > 1; r++)
+                expect(&f, ff_tensor_slice(come[i], 0, 7 * r, 7), 20 * r + k - FLIGHT, 0);
+        }
+        if (k >= ROUNDS)
+            continue;
+        fill(&f, own[i], 20 * rank + k, 0);
+        for (int r = 0; r < size; r++) {
+            to[r] = own[i];
+            from[r] = ff_tensor_slice(come[i], 0, 7 * r, 7);
+        }
+        ticket[i] = ff_dap_swap(&f.dap, to, from);
+    }
     close_fixture(&f);
 }
 
@@ -204,24 +228,30 @@ static void test_gathers_side_by_side(void **state)
 {
     (void)state;
     struct fixture f;
-    open_fixture(&f, 1 << 20);
-    struct ff_tensor part[2], whole[2];
-    struct ff_dap_gathering g[2];
+    open_fixture(&f);
+    struct ff_tensor whole[2];
+    int64_t ticket[2];
     for (int i = 0; i < 2; i++) {
-        int64_t own = ff_dap_count(&f.dap, 9, f.comm->rank), from = ff_dap_from(&f.dap, 9, f.comm->rank);
-        part[i] = ff_arena_push(&f.arena, FF_F32, FF_SHAPE(2, own, 3));
-        fill(&f, part[i], 100 * i, from);
         whole[i] = ff_arena_push(&f.arena, FF_F32, FF_SHAPE(2, 9, 3));
+        struct ff_tensor own = ff_dap_part(&f.dap, whole[i], 1);
+        struct ff_tensor part = ff_arena_push(&f.arena, FF_F32, 3, own.shape);
+        fill(&f, part, 100 * i, ff_dap_from(&f.dap, 9, f.comm->rank));
+        FF_OP(f.be, copy, .out = own, .x = part);
     }
     for (int i = 0; i < 2; i++)
-        g[i] = ff_dap_gather_begin(&f.dap, part[i], 1, whole[i]);
-    for (int i = 1; i >= 0; i--)
-        expect(&f, ff_dap_gather_end(&f.dap, &g[i]), 100 * i, 0);
+        ticket[i] = ff_dap_share(&f.dap, whole[i], 1);
+    for (int i = 1; i >= 0; i--) {
+        ff_dap_wait(&f.dap, ticket[i]);
+        expect(&f, whole[i], 100 * i, 0);
+    }
     close_fixture(&f);
 }
 
 int main(int argc, char **argv)
 {
+    const char *transport = getenv("FF_TEST_TRANSPORT");
+    if (transport != NULL && strcmp(transport, "auto") != 0)
+        ff_comm_set_transport(strcmp(transport, "nccl") == 0 ? FF_TRANSPORT_NCCL : FF_TRANSPORT_PEER);
     if (ff_comm_start(&argc, &argv) != FF_OK) {
         fprintf(stderr, "%s\n", ff_status_message());
         return 1;
@@ -231,8 +261,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_gather),
         cmocka_unit_test(test_gathers_side_by_side),
         cmocka_unit_test(test_visit),
-        cmocka_unit_test(test_turn),
         cmocka_unit_test(test_swap),
+        cmocka_unit_test(test_many),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     ff_comm_stop();
