@@ -48,7 +48,7 @@ void ff_cpu_pair_bias(struct ff_backend *be, const struct ff_pair_bias_args *a)
  *
  * A row of qkvg is read from end to end, once, and handed out to the heads: one head of one row alone is a few cache
  * lines in every page, which no prefetcher expects. For the same reason results leave as whole rows. */
-enum { QUERIES = 256, KEYS = 512, MAX_GROUP = 4, PAD = 32 };
+enum { QUERIES = 256, KEYS = 512, MAX_GROUP = 8, PAD = 32 };
 
 struct attention {
     const struct ff_attention_args *a;
