@@ -208,15 +208,11 @@ static void linear_piece(void *user, struct ff_scratch *s, int64_t from, int64_t
     /* Straight into the output where nothing stands between the product and it. */
     bool direct = !(a->accumulate && (a->relu || masked));
     float *out = direct ? (float *)ff_tile_rows_at(&a->out, from, count, &ld) : NULL;
-    if (out && !a->accumulate) {
-        ff_tile_affine(out, ld, x, ldx, count, &a->w,
-                       &(struct ff_tile_affine){.b = b, .relu = a->relu, .factor = factor,
-                                                .stream = ff_tensor_bytes(&a->out) >= LARGE, .ahead = ahead});
-        return;
-    }
     if (out) {
-        ff_tile_gemm(false, false, count, n, k, 1.0f, x, ldx, a->w.data, n, 1.0f, out, ld);
-        ff_tile_bias(out, ld, count, n, b);
+        bool stream = !a->accumulate && ff_tensor_bytes(&a->out) >= LARGE;
+        ff_tile_affine(out, ld, x, ldx, count, &a->w,
+                       &(struct ff_tile_affine){.b = b, .relu = a->relu, .factor = factor, .accumulate = a->accumulate,
+                                                .stream = stream, .ahead = ahead});
         return;
     }
     float *tile = ff_scratch_floats(s, count * n);

@@ -94,9 +94,7 @@ static void pairs_piece(void *user, struct ff_scratch *s, int64_t from, int64_t 
         ff_tile_linear(kv, x, ld, count, &a->v_w);
         add_weighted(q, logits + k * n, kv, count, n_head, d, k == 0);
     }
-    ff_tile_linear(z, q, hd, count, &a->o_w);
-    ff_tile_put(&a->out, from, count, z, c,
-                &(struct ff_tile_store){.b = ff_weights(&a->o_b), .accumulate = true});
+    ff_tile_add_linear(&a->out, from, count, q, hd, &a->o_w, ff_weights(&a->o_b), z);
 }
 
 void ff_cpu_template_attention(struct ff_backend *be, const struct ff_template_attention_args *a)

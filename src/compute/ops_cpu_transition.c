@@ -15,10 +15,8 @@ static void piece(void *user, struct ff_scratch *s, int64_t from, int64_t count)
     float *hidden = ff_scratch_floats(s, count * n);             /* [count, n] */
 
     ff_tile_load_norm(x, c, &a->out, from, count, &a->norm);
-    ff_tile_linear(hidden, x, c, count, &a->w1);
-    ff_tile_bias_relu(hidden, n, count, n, ff_weights(&a->b1));
-    ff_tile_linear(x, hidden, n, count, &a->w2);
-    ff_tile_put(&a->out, from, count, x, c, &(struct ff_tile_store){.b = ff_weights(&a->b2), .accumulate = true});
+    ff_tile_affine(hidden, n, x, c, count, &a->w1, &(struct ff_tile_affine){.b = ff_weights(&a->b1), .relu = true});
+    ff_tile_add_linear(&a->out, from, count, hidden, n, &a->w2, ff_weights(&a->b2), x);
 }
 
 void ff_cpu_transition(struct ff_backend *be, const struct ff_transition_args *a)

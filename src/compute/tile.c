@@ -333,3 +333,16 @@ void ff_tile_put(const struct ff_tensor *out, int64_t row, int64_t rows, const f
         }
     }
 }
+
+void ff_tile_add_linear(const struct ff_tensor *out, int64_t row, int64_t rows, const float *x, int64_t ldx,
+                        const struct ff_tensor *w, const float *b, float *tile)
+{
+    int64_t ld, n = w->shape[1];
+    float *at = (float *)ff_tile_rows_at(out, row, rows, &ld);
+    if (at) {
+        ff_tile_affine(at, ld, x, ldx, rows, w, &(struct ff_tile_affine){.b = b, .accumulate = true});
+        return;
+    }
+    ff_tile_linear(tile, x, ldx, rows, w);
+    ff_tile_put(out, row, rows, tile, n, &(struct ff_tile_store){.b = b, .accumulate = true});
+}

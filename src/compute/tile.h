@@ -87,13 +87,18 @@ struct ff_tile_affine {
     const float *b;                          /* [n]; NULL: none */
     bool relu;
     const float *factor;                     /* [rows] of each row at the end; NULL: none */
+    bool accumulate;                         /* add to c; without relu and factor */
     bool stream;                             /* c is not wanted again soon and too large for the caches anyway: written
                                               * past them where its alignment allows */
     const float *ahead;                      /* [rows, k] fetched into the caches meanwhile; NULL: nothing */
 };
-/* c [rows, n] = factor * act(x W + b), act = relu or none. */
+/* c [rows, n] = factor * act(x W + b), act = relu or none; or c += x W + b. */
 void ff_tile_affine(float *c, int64_t ldc, const float *x, int64_t ldx, int64_t rows, const struct ff_tensor *w,
                     const struct ff_tile_affine *how);
+
+/* out[row + r, :] += x W + b, where the rows of out lie or by way of tile [rows, n]. */
+void ff_tile_add_linear(const struct ff_tensor *out, int64_t row, int64_t rows, const float *x, int64_t ldx,
+                        const struct ff_tensor *w, const float *b, float *tile);
 
 /* --- storing --- */
 struct ff_tile_store {

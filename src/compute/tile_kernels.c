@@ -195,12 +195,14 @@ void ff_tile_affine(float *c, int64_t ldc, const float *x, int64_t ldx, int64_t 
                     const struct ff_tile_affine *how)
 {
     int64_t k = w->shape[0], n = w->shape[1];
+    const float beta = how->accumulate ? 1.0f : 0.0f;
+    FF_ASSERT(!how->accumulate || (!how->relu && !how->factor && !how->stream));
 #ifdef HAVE_X86_VERSIONS
     enum ff_isa isa = ff_isa();
     if (isa != FF_ISA_BASE && k > 0 && k <= DEPTH) {
         struct product p = {.m = rows, .n = n, .k = k, .a = x, .a_row = ldx, .a_step = 1, .b = w->data, .b_step = n,
-                            .b_column = 1, .c = c, .ldc = ldc, .alpha = 1.0f, .bias = how->b, .relu = how->relu,
-                            .factor = how->factor, .ahead = how->ahead};
+                            .b_column = 1, .c = c, .ldc = ldc, .alpha = 1.0f, .beta = beta, .bias = how->b,
+                            .relu = how->relu, .factor = how->factor, .ahead = how->ahead};
         p.stream = how->stream && (uintptr_t)c % 64 == 0 && ldc % 16 == 0;
         if (isa == FF_ISA_V4)
             multiply_v4(&p);
@@ -209,7 +211,7 @@ void ff_tile_affine(float *c, int64_t ldc, const float *x, int64_t ldx, int64_t 
         return;
     }
 #endif
-    ff_tile_gemm(false, false, rows, n, k, 1.0f, x, ldx, w->data, n, 0.0f, c, ldc);
+    ff_tile_gemm(false, false, rows, n, k, 1.0f, x, ldx, w->data, n, beta, c, ldc);
     if (how->relu)
         ff_tile_bias_relu(c, ldc, rows, n, how->b);
     else
