@@ -15,18 +15,20 @@ folder=${2:?usage: lengths.sh path/to/fastfold FOLDER CASE...}
 shift 2
 mkdir -p "$folder"
 
-# make_alignment RESIDUES: an A3M of 1,540 rows of random letters.
+# make_alignment RESIDUES: an A3M of 1,540 rows of random letters, the same ones every time. Some kinds of awk ignore the
+# argument of srand, so the numbers are our own.
 make_alignment() {
-    awk -v n="$1" 'BEGIN {
-        srand(1)
+    awk -v n="$1" 'function random() { return (state = state * 16807 % 2147483647) / 2147483647 }
+    BEGIN {
+        state = 1
         letters = "ARNDCQEGHILKMFPSTWYV"
         for (p = 0; p < 500; p++)
             for (i = 0; i < 64; i++)
-                pool[p] = pool[p] substr(letters, int(rand() * 20) + 1, 1)
+                pool[p] = pool[p] substr(letters, int(random() * 20) + 1, 1)
         for (row = 0; row < 1540; row++) {
             print ">row" row
             for (k = 0; k < n; k += 64)
-                printf "%s", substr(pool[int(rand() * 500)], 1, n - k < 64 ? n - k : 64)
+                printf "%s", substr(pool[int(random() * 500)], 1, n - k < 64 ? n - k : 64)
             print ""
         }
     }'
