@@ -250,11 +250,13 @@ help:
 	@echo '          NCCL_HOME=DIR'
 
 # ---- rules ----------------------------------------------------------------------------------------------------------
-# The flags of the last build: a change of switches rebuilds what they concern.
-$(O)/flags: FORCE
+# The flags of the last build: a change of switches rebuilds what they concern, and not the kernels for those of C.
+$(O)/flags: now = $(CC) $(all_cflags) $(all_ldflags) $(all_libs)
+$(O)/nvcc_flags: now = $(NVCC) $(nvcc_flags)
+$(O)/emulated_flags: now = $(CXX) $(emulated_flags)
+$(O)/flags $(O)/nvcc_flags $(O)/emulated_flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(CC) $(all_cflags) $(all_ldflags) $(all_libs) $(nvcc_flags)' | cmp -s - $@ || \
-	  echo '$(CC) $(all_cflags) $(all_ldflags) $(all_libs) $(nvcc_flags)' >$@
+	@echo '$(now)' | cmp -s - $@ || echo '$(now)' >$@
 
 $(O)/src/%.o: src/%.c $(O)/flags
 	@mkdir -p $(@D)
@@ -277,7 +279,7 @@ $(O)/gen/%.o: $(O)/gen/%.c $(O)/flags
 	$(call say,CC,$<)
 	$(Q)$(CC) $(all_cflags) -MMD -MP -c -o $@ $<
 
-$(O)/cuda/%.o: cuda/%.cu $(O)/flags
+$(O)/cuda/%.o: cuda/%.cu $(O)/nvcc_flags
 	@mkdir -p $(@D)
 	$(call say,NVCC,$<)
 	$(Q)$(NVCC) $(nvcc_flags) -MMD -MP -c -o $@ $<
@@ -293,10 +295,10 @@ emulated_flags = -std=c++17 -O2 -g -U_FORTIFY_SOURCE -Wall -Wno-unknown-pragmas 
   -Wno-unused-variable -Wno-array-bounds \
   -fno-strict-aliasing -DFF_CUDA_TILE_KIB=48 -DFF_CUDA_DENSE_WORK=1e4 -DFF_CUDA_DENSE_SIDE=4 \
   -Itest/emulator -I$(O)/emulated -Isrc -Icuda
-$(O)/emulated/%.o: $(O)/emulated/%.cc $(emulated_headers) $(O)/flags
+$(O)/emulated/%.o: $(O)/emulated/%.cc $(emulated_headers) $(O)/emulated_flags
 	$(call say,CXX,$<)
 	$(Q)$(CXX) $(emulated_flags) -MMD -MP -c -o $@ $<
-$(O)/emulated/emulator.o: test/emulator/emulator.cc $(O)/flags
+$(O)/emulated/emulator.o: test/emulator/emulator.cc $(O)/emulated_flags
 	@mkdir -p $(@D)
 	$(call say,CXX,$<)
 	$(Q)$(CXX) $(emulated_flags) -MMD -MP -c -o $@ $<
