@@ -216,6 +216,10 @@ static void linear_piece(void *user, struct ff_scratch *s, int64_t from, int64_t
         return;
     }
     float *tile = ff_scratch_floats(s, count * n);
+    if (direct && a->accumulate) {
+        ff_tile_add_linear(&a->out, from, count, x, ldx, &a->w, b, tile);
+        return;
+    }
     ff_tile_affine(tile, n, x, ldx, count, &a->w, &(struct ff_tile_affine){.ahead = ahead});
     ff_tile_put(&a->out, from, count, tile, n,
                 &(struct ff_tile_store){.b = b, .mask = &a->mask, .relu = a->relu, .accumulate = a->accumulate});

@@ -343,6 +343,8 @@ void ff_tile_add_linear(const struct ff_tensor *out, int64_t row, int64_t rows, 
         ff_tile_affine(at, ld, x, ldx, rows, w, &(struct ff_tile_affine){.b = b, .accumulate = true});
         return;
     }
-    ff_tile_linear(tile, x, ldx, rows, w);
-    ff_tile_put(out, row, rows, tile, n, &(struct ff_tile_store){.b = b, .accumulate = true});
+    /* In the same order as in place: which rows lie together depends on how many threads share them. */
+    ff_tile_load(tile, n, out, row, rows);
+    ff_tile_affine(tile, n, x, ldx, rows, w, &(struct ff_tile_affine){.b = b, .accumulate = true});
+    ff_tile_put(out, row, rows, tile, n, NULL);
 }
