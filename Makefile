@@ -182,10 +182,12 @@ tests: $(test_bins) $(bench_bins) $(emulated_bins) $(emulated_parallel_bins)
 cuda-objects: $(cuda_objs)
 
 run_tests := scripts/run_tests.sh
+# Whole layers take the emulator too long; check-emulated has them.
+emulated_quick_bins = $(filter-out %/test_layers,$(emulated_bins))
 check-all: $(exe) $(test_bins) $(emulated_bins) $(emulated_parallel_bins)
 	@FASTFOLD=$(exe) FF_TEST_BUILD=$(O) $(run_tests) $(unit_bins) $(op_bins) $(golden_bins) $(parallel_files) \
 	  $(fuzz_bins) $(cli_files)
-	@$(if $(emulated_bins),FF_TEST_DEVICE=cuda FF_TEST_PRECISION=bf16 $(run_tests) $(emulated_bins))
+	@$(if $(emulated_bins),FF_TEST_DEVICE=cuda FF_TEST_PRECISION=bf16 $(run_tests) $(emulated_quick_bins))
 check-unit: $(unit_bins) $(fuzz_bins)
 	@$(run_tests) $(unit_bins) $(fuzz_bins)
 check-op: $(op_bins)
