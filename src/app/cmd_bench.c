@@ -392,10 +392,11 @@ static ff_status bench(const struct ff_config *config, const struct ff_command_l
 {
     if (line->n_operand > 0)
         return ff_fail(FF_EUSAGE, "bench: '%s' was not expected; it takes options only", line->operands[0]);
-    if ((line->pass || line->scaling || ff_comm_world_size() > 1) && config->model.multimer)
+    bool scaling = line->scaling || ff_comm_world_size() > 1;
+    if ((line->pass || scaling) && config->model.multimer)
         return ff_fail(FF_EUSAGE, "bench of a pass: model %s is for complexes; a pass is timed for single chains",
                        config->model.name);
-    if (line->no_ops && line->block == NULL && !line->pass)
+    if (line->no_ops && line->block == NULL && !line->pass && !scaling)
         return ff_fail(FF_EUSAGE, "bench --no-ops leaves nothing to do; add --block or --pass");
     struct bench b = {.config = config};
     FF_TRY(parse_sizes(&b, line));
@@ -407,7 +408,6 @@ static ff_status bench(const struct ff_config *config, const struct ff_command_l
     struct ff_json json;
     ff_json_init(&json, &text, 2);
     b.json = line->json ? &json : NULL;
-    bool scaling = line->scaling || ff_comm_world_size() > 1;
     ff_status st = scaling ? ff_bench_scaling(config, &b.shape, b.be, b.json) : run(&b, line);
     if (st == FF_OK && line->json && ff_comm_world_rank() == 0)
         puts(ff_strbuf_cstr(&text));

@@ -196,7 +196,7 @@ END
 @test "bench on ranks: a pass with its collectives" {
     ready
     options="bench --json --config $config --device cpu --length 40 --msa 8 --extra 8"
-    run_code 0 "$FASTFOLD" $options --scaling --threads 1
+    run_code 0 "$FASTFOLD" $options --scaling --no-ops --threads 1
     said '"ranks": 1' '"collectives": []'
     run_code 0 ranks 2 "$FASTFOLD" $options
     said '"ranks": 2' '"name": "all_to_all"' '"bus_bytes_per_second"'
