@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/subprocess.h"
+#include "compute/blas.h"
 #include "parallel/comm.h"
 
 static const struct command {
@@ -143,6 +144,7 @@ static int run_on_ranks(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    ff_blas_start();
     ff_interrupt_install();
     ff_die_set_hook(leave_nothing_behind, -1);
     int code = run_on_ranks(argc, argv);

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "compute/blas.h"
 
 struct cpu {
     int threads;
@@ -18,24 +19,6 @@ struct cpu {
 };
 
 enum { CACHE_LINE = 64, COPY_STEP = 1 << 20 };
-
-/* BLAS runs on the calling thread, since the callers are threads already. Which library is linked is known only then;
- * the others' symbols stay NULL. */
-void openblas_set_num_threads(int n) __attribute__((weak));
-void bli_thread_set_num_threads(long n) __attribute__((weak));
-void MKL_Set_Num_Threads(int n) __attribute__((weak));
-char *openblas_get_config(void) __attribute__((weak));
-char *openblas_get_corename(void) __attribute__((weak));
-
-static void set_blas_threads(int n)
-{
-    if (openblas_set_num_threads)
-        openblas_set_num_threads(n);
-    if (bli_thread_set_num_threads)
-        bli_thread_set_num_threads(n);
-    if (MKL_Set_Num_Threads)
-        MKL_Set_Num_Threads(n);
-}
 
 /* --- memory --- */
 
@@ -194,7 +177,7 @@ static double best_product(int threads)
     float *m = ff_xcalloc(3 * (size_t)N * N, sizeof *m);
     for (size_t i = 0; i < 2 * (size_t)N * N; i++)
         m[i] = (float)(i % 17) - 8.0f;
-    set_blas_threads(threads);
+    ff_blas_set_threads(threads);
     double begin = ff_clock_now(), best = 0;
     for (int i = 0; i < MEASURED && (i == 0 || ff_clock_now() - begin < enough_seconds); i++) {
         double start = ff_clock_now();
@@ -202,7 +185,7 @@ static double best_product(int threads)
                     m + 2 * (size_t)N * N, N);
         best = fmax(best, 2.0 * N * N * N / (ff_clock_now() - start));
     }
-    set_blas_threads(1);
+    ff_blas_set_threads(1);
     free(m);
     return best;
 }
@@ -286,7 +269,8 @@ ff_status ff_cpu_create(enum ff_precision precision, int threads, struct ff_back
     size_t size = FF_CPU_SHARED + (size_t)threads * FF_CPU_SCRATCH;
     FF_TRY(cpu_alloc(NULL, size, &workspace));
 
-    set_blas_threads(1);
+    ff_blas_start();
+    ff_blas_set_threads(1);
     struct cpu *cpu = FF_NEW(struct cpu);
     *cpu = (struct cpu){.threads = threads, .workspace = workspace};
     struct ff_backend *be = FF_NEW(struct ff_backend);
@@ -317,12 +301,9 @@ ff_status ff_cpu_create(enum ff_precision precision, int threads, struct ff_back
 
 void ff_cpu_describe(void (*line)(void *user, const char *text), void *user)
 {
-    char *text;
-    if (openblas_get_config && openblas_get_corename)
-        text = ff_xasprintf("cpu: %d processors, %s on %s", ff_clock_cpu_count(), openblas_get_config(),
-                            openblas_get_corename());
-    else
-        text = ff_xasprintf("cpu: %d processors, CBLAS", ff_clock_cpu_count());
+    char *blas = ff_blas_describe();
+    char *text = ff_xasprintf("cpu: %d processors, %s; %s", ff_clock_cpu_count(), ff_isa_name(ff_isa()), blas);
     line(user, text);
     free(text);
+    free(blas);
 }

@@ -16,6 +16,7 @@ enum { FF_TILE_ROWS = 192 };
 /* Which versions of the inner loops run: any processor, AVX2 with FMA, AVX-512. */
 enum ff_isa { FF_ISA_BASE, FF_ISA_V3, FF_ISA_V4 };
 enum ff_isa ff_isa(void);
+const char *ff_isa_name(enum ff_isa isa);    /* for people: whose products */
 void ff_isa_limit(enum ff_isa most);         /* not more than this, for tests; before any op runs */
 
 /* --- walking: addresses of consecutive rows (or elements) of a strided tensor --- */

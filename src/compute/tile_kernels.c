@@ -78,6 +78,13 @@ enum ff_isa ff_isa(void)
     return FF_ISA_BASE;
 }
 
+const char *ff_isa_name(enum ff_isa isa)
+{
+    static const char *const names[] = {[FF_ISA_BASE] = "products of CBLAS", [FF_ISA_V3] = "own products with AVX2",
+                                        [FF_ISA_V4] = "own products with AVX-512"};
+    return names[isa];
+}
+
 void ff_tile_transpose(float *y, int64_t ldy, const float *x, int64_t ldx, int64_t rows, int64_t n)
 {
 #ifdef HAVE_X86_VERSIONS

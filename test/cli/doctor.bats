@@ -23,6 +23,19 @@ load common
     has "3 things missing"
 }
 
+@test "OpenBLAS takes kernels that the processor has, unless it is told which" {
+    run "$FASTFOLD" version
+    [[ $output == *DYNAMIC_ARCH* ]] || skip "a CBLAS that does not choose kernels"
+    grep -q '^flags.* avx2' /proc/cpuinfo || skip "a processor without AVX2"
+    [[ $output != *" on Prescott"* && $output != *" on Nehalem"* && $output != *" on Sandybridge"* ]]
+    if grep -q '^flags.* avx512f.* avx512vl' /proc/cpuinfo; then
+        [[ $output == *" on SkylakeX"* || $output == *" on Cooperlake"* || $output == *" on SapphireRapids"* ]]
+    fi
+    OPENBLAS_CORETYPE=Nehalem run "$FASTFOLD" doctor --params synthetic
+    [ "$status" -eq 0 ]
+    has " on Nehalem"
+}
+
 @test "doctor without any database says what to do" {
     run "$FASTFOLD" doctor --params synthetic
     [ "$status" -eq 0 ]

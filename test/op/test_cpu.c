@@ -4,6 +4,7 @@
  */
 #include "unit/testing.h"
 
+#include "compute/blas.h"
 #include "compute/ops_cpu.h"
 #include "op/cases.h"
 
@@ -99,6 +100,24 @@ static void test_isa_limit(void **state)
     assert_int_equal(ff_isa(), best);
 }
 
+/* --- kernels of OpenBLAS --- */
+
+static void test_better_core(void **state)
+{
+    (void)state;
+    assert_string_equal(ff_blas_better_core("Prescott", FF_ISA_V4, false), "SkylakeX");
+    assert_string_equal(ff_blas_better_core("Sandybridge", FF_ISA_V4, true), "SkylakeX");
+    assert_string_equal(ff_blas_better_core("Haswell", FF_ISA_V4, false), "SkylakeX");
+    assert_string_equal(ff_blas_better_core("Prescott", FF_ISA_V3, false), "Haswell");
+    assert_string_equal(ff_blas_better_core("Barcelona", FF_ISA_V3, true), "Zen");
+    assert_null(ff_blas_better_core("Nehalem", FF_ISA_BASE, false));
+    assert_null(ff_blas_better_core("Haswell", FF_ISA_V3, false));
+    assert_null(ff_blas_better_core("Zen", FF_ISA_V3, true));
+    assert_null(ff_blas_better_core("SkylakeX", FF_ISA_V4, false));
+    assert_null(ff_blas_better_core("SapphireRapids", FF_ISA_V4, false));
+    assert_null(ff_blas_better_core("A name of years to come", FF_ISA_V4, true));
+}
+
 /* --- ff_cpu_for -------------------------------------------------------------------------------------------------- */
 
 struct visits {
@@ -184,6 +203,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_threads), cmocka_unit_test(test_isa_limit), cmocka_unit_test(test_base),
         cmocka_unit_test(test_v3),      cmocka_unit_test(test_pieces),    cmocka_unit_test(test_scratch_end),
+        cmocka_unit_test(test_better_core),
     };
     return cmocka_run_group_tests(tests, make_backends, drop_backends);
 }
