@@ -277,6 +277,7 @@ __global__ void __launch_bounds__(threads, 2) point_attention_kernel(const __gri
                 x[lane] = x0;
                 x[lane + 32] = x1;
                 float total = warp_sum(x0 + x1);
+                __syncwarp();                    /* all lanes have read top */
                 if (lane == 0) {
                     float f = expf(before - now);
                     factor[b * H + h] = f;

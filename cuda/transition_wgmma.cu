@@ -152,6 +152,7 @@ __device__ __forceinline__ void multiply(transition_shared<C> &s, const transiti
         load_a<C>(x, row[0], row[1]);
         if (lane < 16)
             at[lane] = row0 + (unsigned)lane < a.n_row ? a.rows.at(row0 + (unsigned)lane) : -1;
+        __syncwarp();
         norm_a<C>(x, S::rows_shared ? a.scale : s.scale, S::rows_shared ? a.offset : s.offset);
         if (own + a.turn < steps)
 #pragma unroll

@@ -59,10 +59,12 @@ read -ra checked <<<"${FF_SANITIZER_OPS:-layer_norm linear pair_bias attention g
 logs=$(mktemp -d) || exit 1
 trap 'rm -rf "$logs"' EXIT
 
-# sanitize TOOL PRECISION: leaves the output in $logs, and the status and seconds as its last line.
+# sanitize TOOL PRECISION: leaves the output in $logs, and the status and seconds as its last line. Kernels of cuBLAS are
+# left out: racecheck does not see how they wait, and they are not ours to mend.
 sanitize() {
     local log=$logs/$1-$2 start=$SECONDS
-    FF_TEST_PRECISION=$2 timeout "${FF_SANITIZER_LIMIT:-180}" "$sanitizer" --tool "$1" --error-exitcode 9 "${ops[0]}" \
+    FF_TEST_PRECISION=$2 timeout "${FF_SANITIZER_LIMIT:-180}" "$sanitizer" --tool "$1" --error-exitcode 9 \
+        --kernel-name-exclude kernel_substring=nvjet --kernel-name-exclude kernel_substring=cutlass "${ops[0]}" \
         "${checked[@]}" >"$log" 2>&1
     echo "$? $((SECONDS - start))" >>"$log"
 }
