@@ -59,7 +59,7 @@ read -ra checked <<<"${FF_SANITIZER_OPS:-layer_norm linear pair_bias attention g
 logs=$(mktemp -d) || exit 1
 trap 'rm -rf "$logs"' EXIT
 
-# sanitize TOOL PRECISION: leaves the output in $logs, and the status and seconds as its last line. Kernels of cuBLAS are
+# sanitize TOOL PRECISION: leaves the output in $logs, and the status and seconds as its last line. cuBLAS's kernels are
 # left out: racecheck does not see how they wait, and they are not ours to mend.
 sanitize() {
     local log=$logs/$1-$2 start=$SECONDS
