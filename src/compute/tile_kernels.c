@@ -37,14 +37,21 @@ struct product {
 #define HAVE_X86_VERSIONS
 #include "compute/vmath_x86.h"
 
+static const int32_t lane_masks[16] = {-1, -1, -1, -1, -1, -1, -1, -1};     /* from 8 - n on: n lanes */
+
 #pragma GCC push_options
 #pragma GCC target("arch=x86-64-v3")
 #define VEC 8
 #define ROWS 6
 #define STREAM(p, v) __builtin_ia32_movntps256(p, v)
+#define FIRST(n) _mm256_loadu_si256((const __m256i *)(const void *)(lane_masks + 8 - (n)))
+#define LOAD_PART(p, n) (vec) _mm256_maskload_ps(p, FIRST(n))
+#define STORE_PART(p, v, n) _mm256_maskstore_ps(p, FIRST(n), (__m256)(v))
 #define SIGMOID(x) (vec) ff_sigmoid_v3((__m256)(x))
+#define INVERSE_ROOT(x) (vec) ff_inverse_root_v3((__m256)(x))
 #define NAME(x) x##_v3
 #include "compute/tile_kernels.inc"
+#undef FIRST
 #pragma GCC pop_options
 
 #pragma GCC push_options
@@ -52,7 +59,10 @@ struct product {
 #define VEC 16
 #define ROWS 12
 #define STREAM(p, v) __builtin_ia32_movntps512(p, v)
+#define LOAD_PART(p, n) (vec) _mm512_maskz_loadu_ps((__mmask16)((1u << (n)) - 1), p)
+#define STORE_PART(p, v, n) _mm512_mask_storeu_ps(p, (__mmask16)((1u << (n)) - 1), (__m512)(v))
 #define SIGMOID(x) (vec) ff_sigmoid_v4((__m512)(x))
+#define INVERSE_ROOT(x) (vec) ff_inverse_root_v4((__m512)(x))
 #define NAME(x) x##_v4
 #include "compute/tile_kernels.inc"
 #pragma GCC pop_options

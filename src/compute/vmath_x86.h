@@ -38,6 +38,12 @@ FF_INLINE __m256 ff_sigmoid_v3(__m256 x)
     const __m256 one = _mm256_set1_ps(1.0f);
     return _mm256_div_ps(one, _mm256_add_ps(one, ff_exp_v3(_mm256_sub_ps(_mm256_setzero_ps(), x))));
 }
+
+/* 1 / sqrt(x) of normal numbers, relative error below 2e-7 */
+FF_INLINE __m256 ff_inverse_root_v3(__m256 x)
+{
+    return _mm256_div_ps(_mm256_set1_ps(1.0f), _mm256_sqrt_ps(x));
+}
 #pragma GCC pop_options
 
 #pragma GCC push_options
@@ -73,6 +79,15 @@ FF_INLINE __m512 ff_sigmoid_v4(__m512 x)
     x = _mm512_min_ps(_mm512_set1_ps(60.0f), _mm512_sub_ps(_mm512_setzero_ps(), x));
     __m512 d = _mm512_add_ps(one, ff_exp_v4(x)), y = _mm512_rcp14_ps(d);
     return _mm512_fmadd_ps(y, _mm512_fnmadd_ps(d, y, one), y);
+}
+
+/* 1 / sqrt(x) of normal numbers, relative error below 2e-7. The estimate y is within 2^-14; one step of Newton's:
+ * y + y / 2 (1 - x y^2). */
+FF_INLINE __m512 ff_inverse_root_v4(__m512 x)
+{
+    __m512 y = _mm512_rsqrt14_ps(x);
+    __m512 rest = _mm512_fnmadd_ps(_mm512_mul_ps(x, y), y, _mm512_set1_ps(1.0f));
+    return _mm512_fmadd_ps(_mm512_mul_ps(y, _mm512_set1_ps(0.5f)), rest, y);
 }
 #pragma GCC pop_options
 
