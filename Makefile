@@ -37,11 +37,10 @@ model_src := config weights weights_view params batch pair embed attention trian
   outer_product evoformer template structure heads confidence forward plan model
 
 app_src := version interrupt suggest options option_table option_value option_file option_help alignment search_tool \
-  search_record search_aligner search_budget search_cache search_job search_shard search_mmseqs search_chain search \
-  chain_features chain_id target user_msa target_features feature_input model_list output_json output output_order \
-  run_key run_record \
-  predictor predictions pipeline search_ahead batch_input estimate plan_ranks batch_ranks batch target_folder \
-  bench_time bench_cases bench_block bench_pass bench_scaling
+  search_record search_aligner search_budget search_cache search_job search_database search_part search_shard \
+  search_mmseqs search_chain search chain_features chain_id target user_msa target_features feature_input model_list \
+  output_json output output_order run_key run_record predictor predictions pipeline search_ahead batch_input estimate \
+  plan_ranks batch_ranks batch target_folder bench_time bench_cases bench_block bench_pass bench_scaling
 
 # Files of app/ that belong to the program alone; everything else goes into the library.
 main_src := main cmd_params cmd_config cmd_doctor cmd_version cmd_predict cmd_features cmd_search cmd_plan \

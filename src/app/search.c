@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/search_database.h"
 #include "app/search_set.h"
 #include "app/search_shard.h"
 #include "base/alloc.h"
@@ -140,7 +141,7 @@ int ff_search_parts(const struct ff_searches *s, const struct ff_search *item, i
     enum { SMALL = 16 << 20 };   /* bytes that one program has searched before several have begun */
     enum { CPUS = 8 };           /* that one program keeps busy, when what it need not see is left out */
     int shards = s->config->search.shards;
-    if (item->tool == FF_TOOL_JACKHMMER && ff_search_shard_compressed(item->database[0]))
+    if (item->tool == FF_TOOL_JACKHMMER && ff_search_database_compressed(item->database[0]))
         return 1;
     if (shards == 1 || (shards == 0 && item->state.bytes < SMALL) || item->tool != FF_TOOL_JACKHMMER)
         return 0;

@@ -11,6 +11,7 @@
 
 #include "app/alignment.h"
 #include "app/search_cache.h"
+#include "app/search_database.h"
 #include "app/search_set.h"
 #include "app/search_shard.h"
 #include "base/alloc.h"
@@ -230,7 +231,7 @@ static ff_status count_sequences(struct task *t, int64_t *ret)
     ff_hash_sha256_hex(text, strlen(text), key);
     free(text);
     if (cache == NULL || !ff_search_cache_get_number(cache, key, ret) || *ret < 1) {
-        FF_TRY(ff_search_shard_count(t->item->database[0], t->ticket.cpus, t->chain->q->stop, ret));
+        FF_TRY(ff_search_database_count(t->item->database[0], t->ticket.cpus, t->chain->q->stop, ret));
         if (cache != NULL)
             ff_search_cache_put_number(cache, key, *ret);
     }

@@ -14,16 +14,9 @@
 
 #include "app/search_job.h"
 
-/* Whether a database is compressed with gzip. jackhmmer, which reads it more than once, does not take it then, but this
- * does, in one part: it is inflated on the way to phmmer, and once more for the records that were hit. */
-bool ff_search_shard_compressed(const char *path);
-
 /* Whether what phmmer would drop at once is left out on this processor. Then one phmmer has enough to do for several
  * processors with what the others, which look for that, hand on. */
 bool ff_search_shard_filters(void);
-
-/* Number of sequences, counted by some threads. FF_EIO, FF_EMISSING; FF_EINTERRUPT when *stop became true. */
-ff_status ff_search_shard_count(const char *path, int threads, const bool *stop, int64_t *ret) FF_MUST_USE;
 
 /* The job's database in job->shards parts; query is its FASTA file. Appends the alignment to text. */
 ff_status ff_search_shard_run(const struct ff_search_job *job, const char *query, struct ff_strbuf *text,
