@@ -97,7 +97,8 @@ lib_objs = $(foreach r,$(rooms),$(addprefix $(O)/src/$(r)/,$($(r)_src:=.o))) $(O
 main_objs := $(addprefix $(O)/src/app/,$(main_src:=.o))
 cuda_objs = $(addprefix $(O)/cuda/,$(addsuffix .o,$(cuda_src) $(if $(have_nccl),$(nccl_src))))
 # The CUDA sources as C++ for an emulated GPU: test/emulator.
-emulated_objs := $(addprefix $(O)/emulated/,$(cuda_src:=.o) emulator.o backend_c.o comm_c.o)
+emulator_src := emulator memory product
+emulated_objs := $(addprefix $(O)/emulated/,$(cuda_src:=.o) $(emulator_src:=.o) backend_c.o comm_c.o)
 emulated_headers := $(addprefix $(O)/emulated/,$(addsuffix .cuh,$(filter-out ptx wgmma,$(cuda_headers))))
 have_cxx := $(shell command -v $(CXX))
 # Not under the address sanitizer, which cannot follow the emulator's coroutines.
@@ -184,12 +185,10 @@ tests: $(test_bins) $(bench_bins) $(emulated_bins) $(emulated_parallel_bins)
 cuda-objects: $(cuda_objs)
 
 run_tests := scripts/run_tests.sh
-# Whole layers take the emulator too long; check-emulated has them.
-emulated_quick_bins = $(filter-out %/test_layers,$(emulated_bins))
 check-all: $(exe) $(test_bins) $(emulated_bins) $(emulated_parallel_bins)
 	@FASTFOLD=$(exe) FF_TEST_BUILD=$(O) $(run_tests) $(unit_bins) $(op_bins) $(golden_bins) $(parallel_files) \
 	  $(fuzz_bins) $(cli_files)
-	@$(if $(emulated_bins),FF_TEST_DEVICE=cuda FF_TEST_PRECISION=bf16 $(run_tests) $(emulated_quick_bins))
+	@$(if $(emulated_bins),FF_TEST_DEVICE=cuda FF_TEST_PRECISION=bf16 $(run_tests) $(emulated_bins))
 check-unit: $(unit_bins) $(fuzz_bins)
 	@$(run_tests) $(unit_bins) $(fuzz_bins)
 check-op: $(op_bins)
@@ -295,14 +294,14 @@ $(O)/emulated/%.cc: cuda/%.cu test/emulator/translate.sh
 $(O)/emulated/%.cuh: cuda/%.cuh test/emulator/translate.sh
 	@mkdir -p $(@D)
 	$(Q)test/emulator/translate.sh $< >$@
-emulated_flags = -std=c++17 -O2 -g -U_FORTIFY_SOURCE -Wall -Wno-unknown-pragmas -Wno-unused-function \
+emulated_flags = -std=c++17 -O2 -g $(FLOAT) -U_FORTIFY_SOURCE -Wall -Wno-unknown-pragmas -Wno-unused-function \
   -Wno-unused-variable -Wno-array-bounds \
   -fno-strict-aliasing -DFF_CUDA_TILE_KIB=48 -DFF_CUDA_DENSE_WORK=1e4 -DFF_CUDA_DENSE_SIDE=4 \
   -Itest/emulator -I$(O)/emulated -Isrc -Icuda
 $(O)/emulated/%.o: $(O)/emulated/%.cc $(emulated_headers) $(O)/emulated_flags
 	$(call say,CXX,$<)
 	$(Q)$(CXX) $(emulated_flags) -MMD -MP -c -o $@ $<
-$(O)/emulated/emulator.o: test/emulator/emulator.cc $(O)/emulated_flags
+$(emulator_src:%=$(O)/emulated/%.o): $(O)/emulated/%.o: test/emulator/%.cc $(O)/emulated_flags
 	@mkdir -p $(@D)
 	$(call say,CXX,$<)
 	$(Q)$(CXX) $(emulated_flags) -MMD -MP -c -o $@ $<

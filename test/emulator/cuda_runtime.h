@@ -77,10 +77,13 @@ void *emulator_shared();                         /* dynamic shared memory of the
 
 enum emulator_meeting { EMULATOR_SHUFFLE = 1, EMULATOR_VOTE, EMULATOR_MATRIX, EMULATOR_PRODUCT, EMULATOR_WARP };
 /* Leaves size bytes for the other threads of the warp, waits for all of them, and returns where they left theirs:
- * 32 slots of EMULATOR_SLOT bytes, valid until this thread's next meeting but one. */
-enum { EMULATOR_SLOT = 64 };
-const char *emulator_meet(enum emulator_meeting what, const void *own, size_t size);
+ * 32 slots of EMULATOR_SLOT bytes, valid until this thread's next meeting but one. nth: how many threads of the warp
+ * have gone on before this one; to be asked for by all or by none. */
+enum { EMULATOR_SLOT = 64, EMULATOR_WARPS = 32 };
+const char *emulator_meet(enum emulator_meeting what, const void *own, size_t size, int *nth = NULL);
 int emulator_lane();
+int emulator_warp();
+[[noreturn]] void emulator_fail(const char *what);
 void emulator_barrier();
 int emulator_barrier_or(int value);
 

@@ -32,77 +32,41 @@ static inline void emulator_ldmatrix(unsigned (&r)[4], unsigned address, bool tr
 static inline void ldmatrix_x4(unsigned (&r)[4], unsigned address) { emulator_ldmatrix(r, address, false); }
 static inline void ldmatrix_x4_trans(unsigned (&r)[4], unsigned address) { emulator_ldmatrix(r, address, true); }
 
-static inline unsigned pack_f16(float x, float y)
+/* float16 by its bits: the processor's own conversions are not in every build, and the library's are slow. */
+static inline unsigned emulator_to_f16(float x)
 {
-    const _Float16 pair[2] = {(_Float16)x, (_Float16)y};
-    unsigned r;
-    memcpy(&r, pair, sizeof r);
-    return r;
+    unsigned u = __float_as_uint(x), sign = u >> 16 & 0x8000u, size = u & 0x7fffffffu;
+    if (size >= 0x47800000u)                     /* 2^16 and more */
+        return sign | (size > 0x7f800000u ? 0x7e00u | (size >> 13 & 0x3ffu) : 0x7c00u);
+    if (size < 0x38800000u)                      /* below the normal numbers: adding 1/2 rounds at 2^-24 */
+        return sign | (__float_as_uint(__uint_as_float(size) + 0.5f) - 0x3f000000u);
+    return sign | ((size + 0xfffu + (size >> 13 & 1)) - (112u << 23)) >> 13;
 }
-static inline float2 unpack_f16(unsigned v)
+static inline float emulator_from_f16(unsigned v)
 {
-    _Float16 pair[2];
-    memcpy(pair, &v, sizeof pair);
-    return {(float)pair[0], (float)pair[1]};
+    unsigned size = (v & 0x7fffu) << 13, sign = (v & 0x8000u) << 16;
+    if (size < 1u << 23)
+        return __uint_as_float(sign | __float_as_uint(__uint_as_float(size + (113u << 23)) - 0x1p-14f));
+    return __uint_as_float(sign | (size >= 31u << 23 ? size | 0x7f800000u : size + (112u << 23)));
 }
+static inline unsigned pack_f16(float x, float y) { return emulator_to_f16(x) | emulator_to_f16(y) << 16; }
+static inline float2 unpack_f16(unsigned v) { return {emulator_from_f16(v & 0xffffu), emulator_from_f16(v >> 16)}; }
 
-static inline float2 emulator_bf16(unsigned v)
-{
-    return {__uint_as_float(v << 16), __uint_as_float(v & 0xffff0000u)};
-}
-
-/* c [16, 8] += a [16, 16] b [16, 8]; numbers: what 4 bytes stand for. */
-static inline void emulator_mma_16(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1,
-                                   float2 (*numbers)(unsigned))
-{
-    struct operands {
-        float2 a[4], b[2];
-    } own = {{numbers(a[0]), numbers(a[1]), numbers(a[2]), numbers(a[3])}, {numbers(b0), numbers(b1)}};
-    const char *slots = emulator_meet(EMULATOR_PRODUCT, &own, sizeof own);
-    int g = emulator_lane() / 4, t = emulator_lane() % 4;
-    double sum[4] = {c[0], c[1], c[2], c[3]};
-    for (int k = 0; k < 4; k++) {
-        operands x = emulator_from_lane<operands>(slots, g * 4 + k);
-        for (int i = 0; i < 4; i++) {
-            operands y = emulator_from_lane<operands>(slots, (2 * t + i % 2) * 4 + k);
-            for (int half = 0; half < 2; half++) {
-                float2 u = x.a[i / 2 + 2 * half], v = y.b[half];
-                sum[i] += (double)u.x * v.x;
-                sum[i] += (double)u.y * v.y;
-            }
-        }
-    }
-    for (int i = 0; i < 4; i++)
-        c[i] = (float)sum[i];
-}
+/* c [16, 8] += a [16, 16] b [16, 8], or [16, 8] and [8, 8] of TF32. */
+enum emulator_type { EMULATOR_BF16, EMULATOR_F16, EMULATOR_TF32 };
+void emulator_mma(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, enum emulator_type type);
 static inline void mma_bf16(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1)
 {
-    emulator_mma_16(c, a, b0, b1, emulator_bf16);
+    emulator_mma(c, a, b0, b1, EMULATOR_BF16);
 }
 static inline void mma_f16(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1)
 {
-    emulator_mma_16(c, a, b0, b1, unpack_f16);
+    emulator_mma(c, a, b0, b1, EMULATOR_F16);
 }
-
 static inline void mma_tf32(float (&c)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1)
 {
-    const unsigned own[6] = {a0, a1, a2, a3, b0, b1};
-    const char *slots = emulator_meet(EMULATOR_PRODUCT, own, sizeof own);
-    struct registers {
-        unsigned v[6];
-    };
-    int g = emulator_lane() / 4, t = emulator_lane() % 4;
-    for (int i = 0; i < 4; i++) {
-        int row = i / 2, column = 2 * t + i % 2;
-        double sum = c[i];
-        for (int k = 0; k < 8; k++) {
-            registers ra = emulator_from_lane<registers>(slots, g * 4 + k % 4);
-            registers rb = emulator_from_lane<registers>(slots, column * 4 + k % 4);
-            sum += (double)__uint_as_float(ra.v[row + k / 4 * 2] & 0xffffe000u) *
-                   __uint_as_float(rb.v[4 + k / 4] & 0xffffe000u);
-        }
-        c[i] = (float)sum;
-    }
+    const unsigned a[4] = {a0, a1, a2, a3};
+    emulator_mma(c, a, b0, b1, EMULATOR_TF32);
 }
 
 static inline unsigned to_tf32(float x)
