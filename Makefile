@@ -34,7 +34,7 @@ feature_src := feature_check raw_features msa_pool jax_random jax_sampling msa_c
   template_features own_template
 
 model_src := config weights weights_view params batch pair embed attention triangle triangle_part triangle_stream \
-  outer_product evoformer template structure heads confidence forward plan model
+  offload outer_product evoformer template structure heads confidence forward plan model
 
 app_src := version interrupt suggest options option_table option_value option_file option_help alignment search_tool \
   search_record search_aligner search_budget search_cache search_job search_database search_part search_shard \

@@ -332,25 +332,31 @@ static void cuda_release_host(struct ff_backend *be, void *p)
     FF_CUDA(cudaFreeHost(p));
 }
 
-static void copy_beside(struct ff_backend *be, void *to, const void *from, size_t bytes, cudaMemcpyKind kind)
+/* All of t, whose rows lie that many bytes apart where they go and where they come from; 0: as in t. */
+static void copy_beside(struct ff_backend *be, const struct ff_tensor *t, void *to, size_t to_pitch, const void *from,
+                        size_t from_pitch, cudaMemcpyKind kind)
 {
+    FF_ASSERT(ff_tensor_contiguous(t));
     struct ff_cuda_device *d = ff_cuda_device_of(be);
+    size_t bytes = ff_tensor_bytes(t), row = bytes / (size_t)t->shape[0];
     FF_CUDA(cudaEventRecord(d->issued, d->stream));
     FF_CUDA(cudaStreamWaitEvent(d->copies, d->issued, 0));
-    FF_CUDA(cudaMemcpyAsync(to, from, bytes, kind, d->copies));
+    if (to_pitch == 0 && from_pitch == 0)
+        FF_CUDA(cudaMemcpyAsync(to, from, bytes, kind, d->copies));
+    else
+        FF_CUDA(cudaMemcpy2DAsync(to, to_pitch > 0 ? to_pitch : row, from, from_pitch > 0 ? from_pitch : row, row,
+                                  (size_t)t->shape[0], kind, d->copies));
     FF_CUDA(cudaEventRecord(d->copied, d->copies));
 }
 
-static void cuda_store(struct ff_backend *be, void *host, const struct ff_tensor *src)
+static void cuda_store(struct ff_backend *be, void *host, size_t pitch, const struct ff_tensor *src)
 {
-    FF_ASSERT(ff_tensor_contiguous(src));
-    copy_beside(be, host, src->data, ff_tensor_bytes(src), cudaMemcpyDeviceToHost);
+    copy_beside(be, src, host, pitch, src->data, 0, cudaMemcpyDeviceToHost);
 }
 
-static void cuda_fetch(struct ff_backend *be, const struct ff_tensor *dst, const void *host)
+static void cuda_fetch(struct ff_backend *be, const struct ff_tensor *dst, const void *host, size_t pitch)
 {
-    FF_ASSERT(ff_tensor_contiguous(dst));
-    copy_beside(be, dst->data, host, ff_tensor_bytes(dst), cudaMemcpyHostToDevice);
+    copy_beside(be, dst, dst->data, 0, host, pitch, cudaMemcpyHostToDevice);
 }
 
 static void cuda_settle(struct ff_backend *be)

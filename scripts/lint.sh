@@ -40,7 +40,7 @@ BEGIN {
     layers = "attention triangle triangle_part triangle_stream outer_product evoformer template structure heads embed"
     split(layers, l, " ")
     for (i in l) layer["src/model/" l[i] ".c"] = 1
-    split("context weights config confidence batch pair " layers, a, " ")
+    split("context weights config confidence batch pair offload " layers, a, " ")
     for (i in a) layer_may["model/" a[i] ".h"] = 1
 }
 FNR == 1 { split(FILENAME, part, "/"); from = part[1] == "src" ? part[2] : "" }

@@ -139,7 +139,8 @@ static void push_representations(struct block *x, const struct ff_bench_block *b
 static void run_block(void *user)
 {
     struct block *x = user;
-    ff_evoformer_block(&x->ctx, &x->weights, &x->config->evoformer, FF_STACK_EVOFORMER, x->m, x->msa_mask, &x->pair);
+    ff_evoformer_block(&x->ctx, &x->weights, &x->config->evoformer, FF_STACK_EVOFORMER,
+                       &(struct ff_offload){.x = x->m}, x->msa_mask, &x->pair);
 }
 
 static struct block block_make(const struct ff_model_config *c, struct ff_backend *be)

@@ -84,6 +84,7 @@ static void print_text(const char *target, const struct ff_config *c, int n_run,
     printf("  chunks       %.1f MiB of scratch for one layer\n", mib((size_t)p->chunk_bytes));
     if (p->host_bytes > 0)
         printf("  on the host  %.1f MiB: weights of the Evoformer%s%s\n", mib(p->host_bytes),
+               p->msa_in_pieces ? ", templates or extra MSA, which comes in pieces" :
                p->spilled_bytes > 0 ? ", templates or extra MSA" : "",
                p->waiting_bytes > 0 ? ", new rows of the pair" : "");
     if (loss->lost > 0.001)
@@ -128,6 +129,8 @@ static void print_json(struct ff_json *j, const char *target, const struct ff_co
     put_bytes(j, "chunk_bytes", (size_t)p->chunk_bytes);
     put_bytes(j, "host_bytes", p->host_bytes);
     put_bytes(j, "waiting_bytes", p->waiting_bytes);
+    ff_json_key(j, "msa_in_pieces");
+    ff_json_bool(j, p->msa_in_pieces);
     ff_json_key(j, "moved_bytes_per_pass");
     ff_json_double(j, p->moved_bytes_per_pass);
     ff_json_key(j, "whole_bytes_per_pass");

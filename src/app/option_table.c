@@ -285,7 +285,8 @@ const struct ff_option ff_option_table[] = {
     {INT("output.pae_json_max_residues", output.pae_json_max_residues, 0, 1000000),
      .help = "above this length the PAE goes to the result file only"},
     {INT("output.arrays_max_residues", output.arrays_max_residues, 0, 1000000),
-     .help = "above this length the result file has no logits, and the PAE in bytes that count eighths of an angstrom"},
+     .help = "above this length the result file has no logits, and the PAE in bytes that count eighths of an angstrom "
+             "(numpy.load(FILE)['predicted_aligned_error/eighths'] / 8.0)"},
     {STRING("params_note", TEXT, params_note), .help = "a line that is shown on the screen and in the PDB file"},
 };
 const int ff_option_count = sizeof ff_option_table / sizeof ff_option_table[0];

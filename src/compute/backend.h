@@ -40,11 +40,12 @@ struct ff_backend {
 
     /* Memory of the host that copies beside the ops can reach, and these copies, of contiguous tensors: store to the
      * host and fetch from there begin when the ops and copies before are done; ops issued after settle begin when the
-     * copies before it are done. What was stored is for fetch alone. */
+     * copies before it are done. What was stored is for fetch alone. On the host indices of axis 0 lie pitch bytes
+     * apart; 0: one behind the other. */
     ff_status (*alloc_host)(struct ff_backend *be, size_t bytes, void **ret);
     void (*release_host)(struct ff_backend *be, void *p);
-    void (*store)(struct ff_backend *be, void *host, const struct ff_tensor *src);
-    void (*fetch)(struct ff_backend *be, const struct ff_tensor *dst, const void *host);
+    void (*store)(struct ff_backend *be, void *host, size_t pitch, const struct ff_tensor *src);
+    void (*fetch)(struct ff_backend *be, const struct ff_tensor *dst, const void *host, size_t pitch);
     void (*settle)(struct ff_backend *be);
     /* What this machine reaches, for the benchmark: a large matrix product of the vendor's library in this precision, a
      * large copy (bytes read plus bytes written), functions as struct ff_cost counts them. 0: not measured. NULL under

@@ -73,18 +73,22 @@ static void cpu_download(struct ff_backend *be, void *dst, const struct ff_tenso
     memcpy(dst, src->data, ff_tensor_bytes(src));
 }
 
-static void cpu_store(struct ff_backend *be, void *host, const struct ff_tensor *src)
+static void cpu_store(struct ff_backend *be, void *host, size_t pitch, const struct ff_tensor *src)
 {
     (void)be;
     FF_ASSERT(ff_tensor_contiguous(src));
-    memcpy(host, src->data, ff_tensor_bytes(src));
+    size_t row = ff_tensor_bytes(src) / (size_t)src->shape[0];
+    for (size_t i = 0; i < (size_t)src->shape[0]; i++)
+        memcpy((char *)host + i * (pitch > 0 ? pitch : row), (const char *)src->data + i * row, row);
 }
 
-static void cpu_fetch(struct ff_backend *be, const struct ff_tensor *dst, const void *host)
+static void cpu_fetch(struct ff_backend *be, const struct ff_tensor *dst, const void *host, size_t pitch)
 {
     (void)be;
     FF_ASSERT(ff_tensor_contiguous(dst));
-    memcpy(dst->data, host, ff_tensor_bytes(dst));
+    size_t row = ff_tensor_bytes(dst) / (size_t)dst->shape[0];
+    for (size_t i = 0; i < (size_t)dst->shape[0]; i++)
+        memcpy((char *)dst->data + i * row, (const char *)host + i * (pitch > 0 ? pitch : row), row);
 }
 
 static void cpu_sync(struct ff_backend *be)

@@ -76,15 +76,17 @@ static ff_status plan_alloc_host(struct ff_backend *be, size_t bytes, void **ret
     return plan_alloc(be, bytes, ret);
 }
 
-static void plan_store(struct ff_backend *be, void *host, const struct ff_tensor *src)
+static void plan_store(struct ff_backend *be, void *host, size_t pitch, const struct ff_tensor *src)
 {
     (void)host;
+    (void)pitch;
     ((struct plan *)be->impl)->stored += (double)ff_tensor_bytes(src);
 }
 
-static void plan_fetch(struct ff_backend *be, const struct ff_tensor *dst, const void *host)
+static void plan_fetch(struct ff_backend *be, const struct ff_tensor *dst, const void *host, size_t pitch)
 {
     (void)host;
+    (void)pitch;
     ((struct plan *)be->impl)->fetched += (double)ff_tensor_bytes(dst);
 }
 

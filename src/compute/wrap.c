@@ -62,16 +62,16 @@ static void wrap_release_host(struct ff_backend *be, void *p)
     inner->release_host(inner, p);
 }
 
-static void wrap_store(struct ff_backend *be, void *host, const struct ff_tensor *src)
+static void wrap_store(struct ff_backend *be, void *host, size_t pitch, const struct ff_tensor *src)
 {
     struct ff_backend *inner = ff_wrap_inner(be);
-    inner->store(inner, host, src);
+    inner->store(inner, host, pitch, src);
 }
 
-static void wrap_fetch(struct ff_backend *be, const struct ff_tensor *dst, const void *host)
+static void wrap_fetch(struct ff_backend *be, const struct ff_tensor *dst, const void *host, size_t pitch)
 {
     struct ff_backend *inner = ff_wrap_inner(be);
-    inner->fetch(inner, dst, host);
+    inner->fetch(inner, dst, host, pitch);
 }
 
 static void wrap_settle(struct ff_backend *be)

@@ -5,6 +5,7 @@
 
 struct bias {
     struct ff_tensor t;              /* [H, L, L] or absent */
+    bool made;
     int64_t ticket;                  /* when it is there */
 };
 
@@ -41,10 +42,13 @@ static struct bias push_bias(const struct ff_context *ctx, const struct ff_atten
     return (struct bias){.t = ff_pair_push(ctx, dtype, w->num_head, n, n), .ticket = -1};
 }
 
-/* Makes this rank's part of the bias, which lies along the axis, and sends it to the others. */
+/* Makes this rank's part of the bias, which lies along the axis, and sends it to the others, unless that is done. */
 static void make_bias(const struct ff_context *ctx, const struct ff_attention_weights *w, struct ff_tensor pair,
                       int axis, struct bias *bias)
 {
+    if (bias->made)
+        return;
+    bias->made = true;
     FF_OP(ctx->be, pair_bias, .out = ff_dap_part(ctx->dap, bias->t, axis), .x = pair, .norm = w->pair_norm,
           .w = w->pair_bias);
     bias->ticket = ff_dap_share(ctx->dap, bias->t, axis);
@@ -54,10 +58,10 @@ static void make_bias(const struct ff_context *ctx, const struct ff_attention_we
  * takes its part: its rows come here a piece at a time, while attention works on the piece before. The bias is made
  * from the pair in the layout that it has (x of pair_bias), and gathered along the axis that this splits. */
 static void visiting_attention(const struct ff_context *ctx, const struct ff_attention_weights *w,
-                               struct ff_tensor x /* [I, B, c] */, int64_t len, struct ff_tensor mask /* [B, L] */,
-                               struct ff_tensor pair, int axis)
+                               struct ff_tensor x /* [I, B, c] */, struct ff_tensor mask /* [B, L] */,
+                               struct ff_tensor pair, int axis, struct bias *bias)
 {
-    int64_t n_row = x.shape[1], most = ff_dap_count(ctx->dap, n_row, 0);
+    int64_t n_row = x.shape[1], len = mask.shape[1], most = ff_dap_count(ctx->dap, n_row, 0);
     struct ff_context pieces = *ctx, part = *ctx;
     pieces.chunk_bytes = ctx->chunk_bytes / 2; /* one piece that is here, two under way */
     if (ff_dap_size(ctx->dap) > 1 && ctx->chunk_bytes < ctx->chunk_most)
@@ -65,17 +69,16 @@ static void visiting_attention(const struct ff_context *ctx, const struct ff_att
     int64_t row_bytes = FF_DAP_BUFFERS * len * x.shape[2] * (int64_t)ff_dtype_size(x.dtype);
     int64_t rows = ff_context_rows(&pieces, most, row_bytes);
     size_t mark = ff_arena_mark(ctx->arena);
-    struct bias bias = push_bias(ctx, w, pair.dtype, len);
     struct ff_dap_visit v;
     ff_dap_visit_open(ctx->dap, x, len, rows, &v);
     ff_dap_visit_fetch(&v, 0);
-    make_bias(ctx, w, pair, axis, &bias);
+    make_bias(ctx, w, pair, axis, bias);
     struct ff_tensor own_mask = ff_dap_part(ctx->dap, mask, 0);
     for (int64_t k = 0; k < v.n_piece; k++) {
         ff_dap_visit_fetch(&v, k + 1);
         struct ff_tensor part_rows = ff_dap_visit_rows(&v, k);
         if (part_rows.shape[0] > 0)
-            gated_attention(&part, w, part_rows, ff_tensor_slice(own_mask, 0, k * rows, part_rows.shape[0]), &bias);
+            gated_attention(&part, w, part_rows, ff_tensor_slice(own_mask, 0, k * rows, part_rows.shape[0]), bias);
         ff_dap_visit_return(&v, k);
         ff_dap_visit_end(&v, k - 1);
     }
@@ -84,10 +87,18 @@ static void visiting_attention(const struct ff_context *ctx, const struct ff_att
     ff_arena_release(ctx->arena, mark);
 }
 
-void ff_attention_msa_row(const struct ff_context *ctx, const struct ff_attention_weights *w, struct ff_tensor m,
-                          struct ff_tensor msa_mask, const struct ff_pair *pair)
+void ff_attention_msa_row(const struct ff_context *ctx, const struct ff_attention_weights *w,
+                          const struct ff_offload *m, struct ff_tensor msa_mask, const struct ff_pair *pair)
 {
-    visiting_attention(ctx, w, ff_tensor_transpose(m, 0, 1), pair->n_res, msa_mask, pair->z, 1);
+    size_t mark = ff_arena_mark(ctx->arena);
+    struct bias bias = push_bias(ctx, w, pair->z.dtype, pair->n_res);
+    struct ff_offload_visit v;
+    struct ff_tensor part;
+    ff_offload_visit_open(ctx, m, 0, 0, m->x.shape[0], ff_offload_size(m, 0, ctx->piece_bytes), FF_OFFLOAD_CHANGE, &v);
+    while (ff_offload_visit_next(&v, &part))
+        visiting_attention(ctx, w, ff_tensor_transpose(part, 0, 1), ff_tensor_slice(msa_mask, 0, v.at, v.count),
+                           pair->z, 1, &bias);
+    ff_arena_release(ctx->arena, mark);
 }
 
 void ff_attention_msa_column(const struct ff_context *ctx, const struct ff_attention_weights *w, struct ff_tensor m,
@@ -114,12 +125,19 @@ static void starting_node(const struct ff_context *ctx, const struct ff_attentio
     ff_arena_release(ctx->arena, mark);
 }
 
+static void ending_node(const struct ff_context *ctx, const struct ff_attention_weights *w, struct ff_pair *p)
+{
+    size_t mark = ff_arena_mark(ctx->arena);
+    struct bias bias = push_bias(ctx, w, p->z.dtype, p->n_res);
+    visiting_attention(ctx, w, p->z, ff_tensor_transpose(p->mask, 0, 1), ff_tensor_transpose(p->z, 0, 1), 2, &bias);
+    ff_arena_release(ctx->arena, mark);
+}
+
 void ff_attention_triangle(const struct ff_context *ctx, const struct ff_attention_weights *w,
                            enum ff_triangle_node node, struct ff_pair *p)
 {
     if (node == FF_STARTING_NODE)
         starting_node(ctx, w, p);
     else
-        visiting_attention(ctx, w, p->z, p->n_res, ff_tensor_transpose(p->mask, 0, 1),
-                           ff_tensor_transpose(p->z, 0, 1), 2);
+        ending_node(ctx, w, p);
 }

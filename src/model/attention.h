@@ -5,6 +5,7 @@
 #ifndef FF_MODEL_ATTENTION_H
 #define FF_MODEL_ATTENTION_H
 
+#include "model/offload.h"
 #include "model/pair.h"
 #include "model/weights.h"
 
@@ -12,7 +13,7 @@
 
 /* m += row attention biased by the pair. Alg. 7. */
 void ff_attention_msa_row(const struct ff_context *ctx, const struct ff_attention_weights *w,
-                          struct ff_tensor m /* [S, R, c_m] */, struct ff_tensor msa_mask /* [S, N] */,
+                          const struct ff_offload *m /* [S, R, c_m] */, struct ff_tensor msa_mask /* [S, N] */,
                           const struct ff_pair *pair);
 
 /* m += column attention. Alg. 8. */

@@ -27,6 +27,8 @@ struct ff_context {
     char *waiting;                   /* there; NULL while planning */
     bool spill;                      /* finished templates, and the extra MSA during pair layers, lie on the host */
     char *spilled;                   /* there; NULL while planning */
+    bool msa_in_pieces;              /* the extra MSA is nowhere but there, and layers have pieces of it here */
+    int64_t piece_bytes;             /* which take this much, besides chunk_bytes */
     bool stream_blocks;              /* the Evoformer's weights come from the host, block by block */
     const char *blocks;              /* there, packed; NULL while planning */
     int64_t triangle_bytes;          /* the same for triangle multiplication, if more: all of one operand is read for

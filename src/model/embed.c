@@ -81,22 +81,27 @@ void ff_embed_msa(const struct ff_context *ctx, const struct ff_weights *w, cons
     ff_arena_release(ctx->arena, mark);
 }
 
-static struct ff_tensor own_columns(const struct ff_context *ctx, struct ff_tensor t)
+/* Rows [from, from + n) of what is known of the extra sequences, [E, N], and of them this rank's columns. */
+static struct ff_tensor extra_rows(const struct ff_context *ctx, const struct ff_batch *b, enum ff_dtype dtype,
+                                   const void *host, int64_t from, int64_t n)
 {
-    return ff_dap_part(ctx->dap, t, 1);
+    const char *rows = host != NULL ? (const char *)host + (size_t)(from * b->n_res) * ff_dtype_size(dtype) : NULL;
+    return ff_dap_part(ctx->dap, ff_batch_upload(ctx, dtype, rows, FF_SHAPE(n, b->n_res)), 1);
 }
 
 void ff_embed_extra_msa(const struct ff_context *ctx, const struct ff_weights *w, const struct ff_batch *b,
-                        struct ff_tensor e)
+                        const struct ff_offload *e)
 {
-    int64_t n_extra = b->n_extra;
-    size_t mark = ff_arena_mark(ctx->arena);
-    struct ff_tensor msa = own_columns(ctx, ff_batch_upload(ctx, FF_I32, b->extra_msa, FF_SHAPE(n_extra, b->n_res)));
-    struct ff_tensor has = own_columns(ctx, ff_batch_upload(ctx, FF_F32, b->extra_has_deletion,
-                                                            FF_SHAPE(n_extra, b->n_res)));
-    struct ff_tensor value = own_columns(ctx, ff_batch_upload(ctx, FF_F32, b->extra_deletion_value,
-                                                              FF_SHAPE(n_extra, b->n_res)));
-    FF_OP(ctx->be, extra_msa_embed, .out = e, .msa = msa, .has_deletion = has, .deletion_value = value,
-          .w = w->extra_msa_activations.w, .b = w->extra_msa_activations.b);
-    ff_arena_release(ctx->arena, mark);
+    struct ff_offload_visit v;
+    struct ff_tensor part;
+    ff_offload_visit_open(ctx, e, 0, 0, b->n_extra, ff_offload_size(e, 0, ctx->chunk_bytes), FF_OFFLOAD_MAKE, &v);
+    while (ff_offload_visit_next(&v, &part)) {
+        size_t mark = ff_arena_mark(ctx->arena);
+        struct ff_tensor msa = extra_rows(ctx, b, FF_I32, b->extra_msa, v.at, v.count);
+        struct ff_tensor has = extra_rows(ctx, b, FF_F32, b->extra_has_deletion, v.at, v.count);
+        struct ff_tensor value = extra_rows(ctx, b, FF_F32, b->extra_deletion_value, v.at, v.count);
+        FF_OP(ctx->be, extra_msa_embed, .out = part, .msa = msa, .has_deletion = has, .deletion_value = value,
+              .w = w->extra_msa_activations.w, .b = w->extra_msa_activations.b);
+        ff_arena_release(ctx->arena, mark);
+    }
 }

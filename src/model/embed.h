@@ -6,6 +6,7 @@
 #define FF_MODEL_EMBED_H
 
 #include "model/batch.h"
+#include "model/offload.h"
 #include "model/weights.h"
 
 /* Rows I of the pair and columns R of the MSA are this rank's. */
@@ -21,6 +22,6 @@ void ff_embed_msa(const struct ff_context *ctx, const struct ff_weights *w, cons
 
 /* e = embedded extra sequences. */
 void ff_embed_extra_msa(const struct ff_context *ctx, const struct ff_weights *w, const struct ff_batch *b,
-                        struct ff_tensor e /* [E, R, c_e] */);
+                        const struct ff_offload *e /* [E, R, c_e] */);
 
 #endif

@@ -14,15 +14,20 @@ static void transition(const struct ff_context *ctx, const struct ff_transition_
 }
 
 static void msa_updates(const struct ff_context *ctx, const struct ff_block_weights *w, enum ff_stack_kind kind,
-                        struct ff_tensor m, struct ff_tensor msa_mask, const struct ff_pair *pair)
+                        const struct ff_offload *m, struct ff_tensor msa_mask, const struct ff_pair *pair)
 {
-    struct ff_tensor own_mask = ff_dap_part(ctx->dap, msa_mask, 1);
+    struct ff_tensor own_mask = ff_dap_part(ctx->dap, msa_mask, 1), part;
     ff_attention_msa_row(ctx, &w->msa_row_attention_with_pair_bias, m, msa_mask, pair);
-    if (kind == FF_STACK_EXTRA_MSA)
-        ff_attention_msa_column_global(ctx, &w->msa_column_global_attention, m, own_mask);
-    else
-        ff_attention_msa_column(ctx, &w->msa_column_attention, m, own_mask);
-    transition(ctx, &w->msa_transition, m);
+    struct ff_offload_visit v;
+    ff_offload_visit_open(ctx, m, 1, 0, m->x.shape[1], ff_offload_size(m, 1, ctx->piece_bytes), FF_OFFLOAD_CHANGE, &v);
+    while (ff_offload_visit_next(&v, &part)) {
+        struct ff_tensor mask = ff_tensor_slice(own_mask, 1, v.at, v.count);
+        if (kind == FF_STACK_EXTRA_MSA)
+            ff_attention_msa_column_global(ctx, &w->msa_column_global_attention, part, mask);
+        else
+            ff_attention_msa_column(ctx, &w->msa_column_attention, part, mask);
+        transition(ctx, &w->msa_transition, part);
+    }
 }
 
 static void triangle_multiplications(const struct ff_context *ctx, const struct ff_block_weights *w,
@@ -50,12 +55,17 @@ static struct ff_context wide_context(const struct ff_context *ctx, const struct
     return ff_pair_context(ctx, pair, bias + held + 4 * FF_ARENA_ALIGN);
 }
 
-/* held: bytes of the MSA that other layers have room for. */
+/* held: bytes of the MSA that other layers have room for. Of one on the host, pieces have that room. */
 static void msa_layers(const struct ff_context *ctx, const struct ff_block_weights *w,
-                       const struct ff_stack_config *config, enum ff_stack_kind kind, struct ff_tensor m,
+                       const struct ff_stack_config *config, enum ff_stack_kind kind, const struct ff_offload *m,
                        struct ff_tensor msa_mask, const struct ff_pair *pair, int64_t held)
 {
     struct ff_context wide = wide_context(ctx, config, kind, pair, held);
+    if (m->away && wide.piece_bytes < wide.chunk_bytes) {
+        int64_t room = wide.piece_bytes + wide.chunk_bytes;
+        wide.chunk_bytes = room / 2;
+        wide.piece_bytes = room - wide.chunk_bytes;
+    }
     if (config->outer_product_mean_first)
         ff_outer_product_mean(&wide, &w->outer_product_mean, m, msa_mask, pair->z);
     msa_updates(&wide, w, kind, m, msa_mask, pair);
@@ -79,7 +89,7 @@ static void pair_layers(const struct ff_context *ctx, const struct ff_block_weig
 }
 
 void ff_evoformer_block(const struct ff_context *ctx, const struct ff_block_weights *w,
-                        const struct ff_stack_config *config, enum ff_stack_kind kind, struct ff_tensor m,
+                        const struct ff_stack_config *config, enum ff_stack_kind kind, const struct ff_offload *m,
                         struct ff_tensor msa_mask, struct ff_pair *pair)
 {
     if (kind != FF_STACK_TEMPLATE)
@@ -90,25 +100,20 @@ void ff_evoformer_block(const struct ff_context *ctx, const struct ff_block_weig
 /* A stack whose MSA, the last tensor pushed, lies on the host during the pair layers. Leaves the arena below it. */
 static void stack_without_msa(const struct ff_context *ctx, const struct ff_block_weights *stack,
                               const struct ff_stack_config *config, enum ff_stack_kind kind, const char *stage,
-                              struct ff_tensor m, struct ff_tensor msa_mask, struct ff_pair *pair)
+                              const struct ff_offload *m, struct ff_tensor msa_mask, struct ff_pair *pair)
 {
-    size_t bytes = ff_tensor_bytes(&m);
-    size_t below = ff_arena_mark(ctx->arena) - (bytes + FF_ARENA_ALIGN - 1) / FF_ARENA_ALIGN * FF_ARENA_ALIGN;
+    int64_t bytes = (int64_t)ff_tensor_bytes(&m->x);
+    struct ff_offload o = *m;
     for (int i = 0; i < config->num_block && !ff_context_stopped(ctx); i++) {
         ff_context_stage(ctx, stage, i, config->num_block);
         struct ff_block_weights w = ff_weights_block(stack, i);
-        if (i > 0) {
-            void *same = ff_arena_push(ctx->arena, m.dtype, m.ndim, m.shape).data;
-            FF_ASSERT(same == m.data);
-            ctx->be->fetch(ctx->be, &m, ctx->spilled);
-            ctx->be->settle(ctx->be);
-        }
-        msa_layers(ctx, &w, config, kind, m, msa_mask, pair, (int64_t)bytes);
-        if (i < config->num_block - 1) {
-            ctx->be->store(ctx->be, ctx->spilled, &m);
-            ctx->be->settle(ctx->be);
-        }
-        ff_arena_release(ctx->arena, below);
+        if (i > 0)
+            ff_offload_return(ctx, &o);
+        msa_layers(ctx, &w, config, kind, &o, msa_mask, pair, bytes);
+        if (i < config->num_block - 1)
+            ff_offload_leave(ctx, &o);
+        else
+            ff_offload_drop(ctx, &o);
         pair_layers(ctx, &w, config, kind, pair);
     }
 }
@@ -127,10 +132,10 @@ static struct ff_block_weights block_weights(const struct ff_context *ctx, const
 
 void ff_evoformer_stack(const struct ff_context *ctx, const struct ff_block_weights *stack,
                         const struct ff_stack_config *config, enum ff_stack_kind kind, const char *stage,
-                        struct ff_tensor m, struct ff_tensor msa_mask, struct ff_pair *pair)
+                        const struct ff_offload *m, struct ff_tensor msa_mask, struct ff_pair *pair)
 {
     const void *data = pair->z.data;
-    if (ctx->spill && kind == FF_STACK_EXTRA_MSA) {
+    if (ctx->spill && kind == FF_STACK_EXTRA_MSA && !m->away) {
         stack_without_msa(ctx, stack, config, kind, stage, m, msa_mask, pair);
         return;
     }

@@ -13,7 +13,7 @@
 /* What lives from pass to pass. In the normal case (one ensemble member) the pair of the pass before is turned into the
  * new one in place; an ensemble needs the old one for every member and a sum, so it has two more. */
 struct ff_forward_state {
-    struct ff_tensor z;              /* [I, N, c_z]: rows of this rank */
+    struct ff_tensor z;              /* [I, N, c_z]: rows of this rank; pushed last, so that it can leave for a while */
     struct ff_tensor prev_z;         /* z itself without an ensemble */
     struct ff_tensor sum_z;          /* absent without an ensemble */
     struct ff_tensor msa_first_row;  /* [N, c_m] float32 */
@@ -23,6 +23,8 @@ struct ff_forward_state {
     struct ff_structure_out structure;
     struct ff_tensor aatype;         /* [N] int32 */
     struct ff_tensor seq_mask;       /* [N] float32 */
+    struct ff_tensor pair_mask;      /* [N, N] float32 */
+    struct ff_tensor member_first_row;      /* [N, c_m] float32, of one ensemble member; msa_first_row itself without */
     struct ff_tensor change;         /* [1] distance change between the last two passes */
 };
 

@@ -535,6 +535,7 @@ static void run_begin(struct run *r)
                                  .stream_blocks = r->plan->stream_blocks, .blocks = r->m->packed,
                                  .stream_bytes = r->plan->stream_bytes, .waiting = r->m->host,
                                  .spill = r->plan->spilled_bytes > 0, .spilled = spilled,
+                                 .msa_in_pieces = r->plan->msa_in_pieces,
                                  .on_stage = on_stage, .user = r,
                                  /* ranks can only stop together */
                                  .stop = ff_dap_size(&r->dap) == 1 ? r->options->stop : NULL};

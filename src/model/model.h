@@ -59,6 +59,7 @@ struct ff_plan {
                                   * the pair wait on the host */
     size_t waiting_bytes;        /* of the host, for these rows */
     size_t spilled_bytes;        /* not 0: of the host, for finished templates, or the extra MSA during pair layers */
+    bool msa_in_pieces;          /* the extra MSA is there all the time, and pieces of it come to the layers */
     size_t host_bytes;           /* of the host, for all that lies there */
     double copied_bytes_per_pass;    /* to and from the host for that */
     double moved_bytes_per_pass;     /* least traffic of all ops (without an ensemble's later members) */

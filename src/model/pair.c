@@ -18,7 +18,8 @@ struct ff_tensor ff_pair_push_rows(const struct ff_context *ctx, int64_t n_res, 
 struct ff_pair ff_pair_make(const struct ff_context *ctx, struct ff_tensor z, struct ff_tensor mask, int64_t c_extra)
 {
     struct ff_pair p = {.z = z, .mask = mask, .n_res = z.shape[1]};
-    int64_t rows = ff_context_part(ctx, c_extra) * p.n_res;
+    /* All ranks come to the same pieces: the last one has the smallest part. */
+    int64_t rows = ff_dap_count(ctx->dap, c_extra, ff_dap_size(ctx->dap) - 1) * p.n_res;
     int64_t operand = rows * ff_pair_padded(p.n_res) * (int64_t)ff_dtype_size(z.dtype);
     p.free_bytes = ctx->stream_bytes > 0 ? ctx->stream_bytes : operand;
     return p;
@@ -44,11 +45,12 @@ static struct ff_tensor row_view(struct ff_tensor wide, int64_t n)
 struct ff_context ff_pair_context(const struct ff_context *ctx, const struct ff_pair *p, int64_t held)
 {
     struct ff_context r = *ctx;
-    int64_t room = ctx->chunk_bytes + p->free_bytes - held;
+    int64_t room = ctx->chunk_bytes + p->free_bytes - held, all = room > r.chunk_bytes ? room : r.chunk_bytes;
     if (room > ctx->chunk_most)
         room = ctx->chunk_most;
     if (room > r.chunk_bytes)
         r.chunk_bytes = room;
+    r.piece_bytes = all - r.chunk_bytes;
     return r;
 }
 

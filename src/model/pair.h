@@ -31,7 +31,7 @@ void ff_pair_transpose(struct ff_pair *p);
 struct ff_tensor ff_pair_mask_rows(const struct ff_context *ctx, const struct ff_pair *p);
 
 /* The context for a layer other than triangle multiplication: its chunks may take the place of the operand, all but
- * `held` bytes that the layer holds besides, up to ctx->chunk_most. */
+ * `held` bytes that the layer holds besides, up to ctx->chunk_most. piece_bytes: the room that is left then. */
 struct ff_context ff_pair_context(const struct ff_context *ctx, const struct ff_pair *p, int64_t held);
 
 /* An operand [c, rows, n] whose rows are padded to multiples of 8 elements: 16 bytes in bf16, as fast kernels want

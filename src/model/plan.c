@@ -18,8 +18,9 @@ enum { CHUNK_LEAST_PER_RESIDUE = 8 << 10 };
 enum { MOST_ROWS = 512 };            /* of all pieces that are worked on: more win nothing */
 enum { FEWEST_ROWS = 256 };          /* of both operands, where neither is there whole */
 
-/* A byte copied to or from the host takes as long as so many of the GPU's own traffic, half of them hidden. */
-enum { COPY_COST = 20 };
+/* A byte copied to or from the host takes as long as so many of the GPU's own traffic, half of them hidden, and one of
+ * these as so many operations of the network. */
+enum { COPY_COST = 20, BYTE_COST_BF16 = 150, BYTE_COST = 30 };
 
 /* A GPU's table of the host's memory that it reaches takes that part of it: 8 bytes for a page of 4 KiB. */
 enum { HOST_PER_TABLE = 512 };
@@ -110,13 +111,10 @@ static int64_t operand_row_bytes(const struct sizes *z, const struct ff_plan *p)
     return most * ff_pair_padded(p->shape.n_res) * (int64_t)ff_dtype_size(z->be->activation);
 }
 
-/* New rows of the pair, or of a template's, that wait on the host. */
+/* New rows of the pair, or while templates are embedded all of it, that wait on the host. */
 static size_t waiting_bytes(const struct sizes *z, const struct ff_plan *p)
 {
-    int64_t c = z->config->pair_channel;
-    if (z->config->templates.enabled && z->config->templates.num_channel > c)
-        c = z->config->templates.num_channel;
-    return (size_t)ff_triangle_stream_bytes(z->be->activation, p->shape.n_res, n_rank(p), c);
+    return (size_t)ff_triangle_stream_bytes(z->be->activation, p->shape.n_res, n_rank(p), z->config->pair_channel);
 }
 
 /* Finished templates or the extra MSA, whichever is more: they are there one after the other. */
@@ -126,7 +124,7 @@ static size_t spilled_bytes(const struct sizes *z, const struct ff_plan *p)
     size_t item = ff_dtype_size(z->be->activation), n = (size_t)s->n_res;
     size_t own = (n + (size_t)n_rank(p) - 1) / (size_t)n_rank(p);
     size_t extra = (size_t)(s->n_extra > 0 ? s->n_extra : 1) * own * (size_t)z->config->extra_msa_channel * item;
-    size_t templates = z->config->multimer || !z->config->templates.enabled ? 0
+    size_t templates = !z->config->templates.enabled ? 0
                        : (size_t)s->n_template * own * n * (size_t)z->config->templates.num_channel * item;
     return extra > templates ? extra : templates;
 }
@@ -149,7 +147,8 @@ static void measure(const struct sizes *z, int64_t chunk_bytes, struct ff_plan *
     struct ff_context ctx = {.be = be, .arena = &arena, .config = c, .dap = &dap, .planning = true,
                              .chunk_bytes = layer, .triangle_bytes = chunk_bytes, .chunk_most = FF_CHUNK_MOST,
                              .on_stage = open_stage, .user = &r, .stream_blocks = ret->stream_blocks,
-                             .stream_bytes = ret->stream_bytes, .spill = ret->spilled_bytes > 0};
+                             .stream_bytes = ret->stream_bytes, .spill = ret->spilled_bytes > 0,
+                             .msa_in_pieces = ret->msa_in_pieces};
     struct ff_batch batch;
     ff_batch_from_shape(&ret->shape, c->multimer, &batch);
     struct ff_forward_state s;
@@ -283,33 +282,67 @@ static bool fit_chunks(const struct sizes *z, size_t host, struct ff_plan *p)
     return p->spilled_bytes > 0 && try_chunks(z, least, p);
 }
 
+/* The extra MSA is never whole on the GPU. */
+static bool fit_pieces(const struct sizes *z, size_t host, struct ff_plan *p)
+{
+    if (host < z->block_bytes + spilled_bytes(z, p))
+        return false;
+    p->stream_blocks = z->config->evoformer.num_block > 1;
+    p->spilled_bytes = spilled_bytes(z, p);
+    p->msa_in_pieces = true;
+    return try_chunks(z, least_chunk(p), p);
+}
+
 /* All that may lie on the host, the new rows of the pair too. */
-static bool fit_stream(const struct sizes *z, size_t host, struct ff_plan *p)
+static bool fit_stream(const struct sizes *z, size_t host, bool pieces, struct ff_plan *p)
 {
     if (host < most_on_host(z, p))
         return false;
     p->stream_blocks = z->config->evoformer.num_block > 1;
     p->spilled_bytes = spilled_bytes(z, p);
+    p->msa_in_pieces = pieces;
     return try_stream(z, p);
 }
 
-/* Bytes of the GPU's memory that would take as long. */
-static double traffic(const struct ff_plan *p)
+/* Operations that would take as long as the pass. */
+static double cost(const struct sizes *z, const struct ff_plan *p)
 {
-    return p->moved_bytes_per_pass + COPY_COST * p->copied_bytes_per_pass;
+    double byte = z->be->activation == FF_BF16 ? BYTE_COST_BF16 : BYTE_COST;
+    double sum = byte * COPY_COST * p->copied_bytes_per_pass;
+    for (int i = 0; i < p->n_stage; i++) {
+        const struct ff_plan_stage *s = &p->stages[i];
+        sum += s->flops > byte * s->bytes ? s->flops : byte * s->bytes;
+    }
+    return sum;
 }
 
+/* next in place of p, where p does not fit, or takes longer and next fits. Of two that do not, next needs less. */
+static void choose(const struct sizes *z, struct ff_plan *p, bool *fitted, const struct ff_plan *next,
+                   bool next_fits)
+{
+    if (*fitted && (!next_fits || cost(z, next) >= cost(z, p)))
+        return;
+    *p = *next;
+    *fitted = next_fits;
+}
+
+/* From fast to slow, as long as more than a twentieth is lost. p is what it would be with enough memory. The work of
+ * all blocks is compared: of the few that the search for chunks is made with, stacks have other shares. */
 static ff_status fit(const struct sizes *z, size_t host, struct ff_plan *p)
 {
-    struct ff_plan whole = *p, stream = *p;
-    fits(z, most_chunk(z, &whole), &whole);
+    const struct ff_plan whole = *p;
     bool fitted = fit_chunks(z, host, p);
-    if (fitted && traffic(p) < 1.25 * traffic(&whole))
-        return FF_OK;
-    bool streamed = fit_stream(z, host, &stream);
-    if (streamed ? !fitted || traffic(&stream) < traffic(p) : !fitted && stream.stream_bytes > 0)
-        *p = stream;
-    return fitted || streamed ? FF_OK : refuse(z, host, p);
+    measure(z, p->chunk_bytes, p);
+    for (int way = 0; way < 3 && !(fitted && cost(z, p) < 1.05 * cost(z, &whole)); way++) {
+        struct ff_plan next = whole;
+        next.arena_bytes = 0;
+        bool next_fits = way == 0 ? fit_pieces(z, host, &next) : fit_stream(z, host, way == 2, &next);
+        if (next.arena_bytes > 0) {
+            measure(z, next.chunk_bytes, &next);
+            choose(z, p, &fitted, &next, next_fits);
+        }
+    }
+    return fitted ? FF_OK : refuse(z, host, p);
 }
 
 ff_status ff_model_plan(const struct ff_model_config *c, const struct ff_input_shape *shape,
@@ -338,8 +371,6 @@ ff_status ff_model_plan(const struct ff_model_config *c, const struct ff_input_s
     measure(&z, most_chunk(&z, ret), ret);
     ret->whole_bytes_per_pass = ret->moved_bytes_per_pass;
     ff_status st = fit(&z, memory->host, ret);
-    if (st == FF_OK)
-        measure(&z, ret->chunk_bytes, ret);
     ff_backend_destroy(z.be);
     return st;
 }

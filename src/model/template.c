@@ -10,6 +10,7 @@
 #include "bio/residue.h"
 #include "bio/torsion.h"
 #include "model/evoformer.h"
+#include "model/offload.h"
 
 /* --- geometry of one template (host) ---------------------------------------------------------------------------- */
 
@@ -94,14 +95,15 @@ static struct ff_tensor own(const struct ff_context *ctx, struct ff_tensor t)
     return ff_tensor_present(&t) ? ff_dap_part(ctx->dap, t, 0) : t;
 }
 
-/* Pair features of template t, through the pair stack, before its final layer norm; pushed, with more below it. */
-static struct ff_tensor embed_one(const struct ff_context *ctx, const struct ff_template_weights *w,
-                                  const struct ff_batch *b, int t, struct ff_tensor z, struct ff_tensor pair_mask)
+/* act = pair features of template t, through the pair stack, before its final layer norm. */
+static void embed_one(const struct ff_context *ctx, const struct ff_template_weights *w, const struct ff_batch *b,
+                      int t, const struct ff_offload *z, struct ff_tensor pair_mask,
+                      struct ff_tensor act /* [I, N, c_t] */)
 {
     const struct ff_template_config *c = &ctx->config->templates;
     bool multimer = ctx->config->multimer;
     int64_t n = b->n_res;
-    size_t offset = (size_t)t * (size_t)n;
+    size_t offset = (size_t)t * (size_t)n, mark = ff_arena_mark(ctx->arena);
 
     struct backbone host = backbone_make(b, t);
     const int32_t *types = b->template_aatype != NULL ? b->template_aatype + offset : NULL;
@@ -118,7 +120,6 @@ static struct ff_tensor embed_one(const struct ff_context *ctx, const struct ff_
 
     struct ff_tensor e = w->pair_embedding.w;
     int64_t bins = c->dgram_num_bins;
-    struct ff_tensor act = ff_pair_push_rows(ctx, n, c->num_channel);
     FF_OP(ctx->be, template_pair_embed, .out = act, .aatype_i = own(ctx, aatype), .aatype_j = aatype,
           .pseudo_beta_i = own(ctx, beta), .pseudo_beta_j = beta, .pseudo_beta_mask_i = own(ctx, beta_mask),
           .pseudo_beta_mask_j = beta_mask, .frame_i = own(ctx, frame), .frame_j = frame,
@@ -129,114 +130,147 @@ static struct ff_tensor embed_one(const struct ff_context *ctx, const struct ff_
           .w_unit = multimer ? ff_tensor_slice(e, 0, bins + 45, 3) : (struct ff_tensor){0},
           .w_bb_mask = ff_tensor_index(e, 0, bins + 48), .b = w->pair_embedding.b, .min_bin = c->dgram_min_bin,
           .max_bin = c->dgram_max_bin, .mask_all = !multimer, .clamp_norm = multimer);
-    if (multimer)
-        FF_OP(ctx->be, linear, .out = act, .x = z, .norm = w->query_embedding_norm, .w = w->query_embedding,
-              .accumulate = true);
+    struct ff_offload_visit v;
+    struct ff_tensor rows;
+    if (multimer) {
+        int64_t n_row = z->x.shape[0];
+        ff_offload_visit_open(ctx, z, 0, 0, n_row, ff_offload_size(z, 0, ctx->chunk_bytes), FF_OFFLOAD_READ, &v);
+        while (ff_offload_visit_next(&v, &rows))
+            FF_OP(ctx->be, linear, .out = ff_tensor_slice(act, 0, v.at, v.count), .x = rows,
+                  .norm = w->query_embedding_norm, .w = w->query_embedding, .accumulate = true);
+    }
     struct ff_pair pair = ff_pair_make(ctx, act, pair_mask, c->stack.triangle_multiplication_channel);
-    ff_evoformer_stack(ctx, &w->stack, &c->stack, FF_STACK_TEMPLATE, "templates", (struct ff_tensor){0},
+    ff_evoformer_stack(ctx, &w->stack, &c->stack, FF_STACK_TEMPLATE, "templates", NULL,
                        (struct ff_tensor){0}, &pair);
-    return act;
+    ff_arena_release(ctx->arena, mark);
 }
 
-/* z += attention over the templates' rows t [T, I, N, c_t]. */
+/* z += attention over the templates' rows t [T, I, N, c_t], whose layer norm is made in place. */
 static void attend(const struct ff_context *ctx, const struct ff_template_weights *w, struct ff_tensor z,
                    struct ff_tensor t)
 {
     size_t mark = ff_arena_mark(ctx->arena);
     struct ff_tensor ones = FF_PUSH(ctx, FF_F32, t.shape[0]);
+    for (int64_t k = 0; k < t.shape[0]; k++) {
+        struct ff_tensor one = ff_tensor_index(t, 0, k);
+        FF_OP(ctx->be, layer_norm, .out = one, .x = one, .norm = w->output_layer_norm);
+    }
     FF_OP(ctx->be, fill, .out = ones, .value = 1.0f);
     FF_OP(ctx->be, template_attention, .out = z, .t = t, .mask = ones, .q_w = w->query, .k_w = w->key, .v_w = w->value,
           .o_w = w->output.w, .o_b = w->output.b, .n_head = ctx->config->templates.attention.num_head);
     ff_arena_release(ctx->arena, mark);
 }
 
-/* Rows [row, row + n) of this rank's n_row of all templates, from the host into t [T, n, N, c_t]. */
-static void fetch_rows(const struct ff_context *ctx, struct ff_tensor t, int64_t n_row, int64_t row)
+/* sum (+)= the layer norm of one template's rows: the first one makes the sum. */
+static void add_to_sum(const struct ff_context *ctx, const struct ff_template_weights *w, struct ff_tensor sum,
+                       struct ff_tensor one, bool first)
 {
-    int64_t line = t.shape[2] * t.shape[3] * (int64_t)ff_dtype_size(t.dtype);
-    for (int64_t k = 0; k < t.shape[0]; k++) {
-        struct ff_tensor one = ff_tensor_index(t, 0, k);
-        ctx->be->fetch(ctx->be, &one, ctx->spilled != NULL ? ctx->spilled + (k * n_row + row) * line : NULL);
-    }
+    FF_OP(ctx->be, layer_norm, .out = sum, .x = one, .norm = w->output_layer_norm, .accumulate = !first);
 }
 
-/* attend() with templates that lie on the host: rows come while those before are worked on. */
-static void attend_from_host(const struct ff_context *ctx, const struct ff_template_weights *w, struct ff_tensor z,
-                             int64_t n_template)
+/* z += one linear of the relu of the mean of n templates, whose sum is there. */
+static void add_mean(const struct ff_context *ctx, const struct ff_template_weights *w, struct ff_tensor z,
+                     struct ff_tensor sum, int64_t n)
 {
-    int64_t n = z.shape[0], c_t = ctx->config->templates.num_channel;
-    int64_t rows = ff_context_rows(ctx, n, 2 * n_template * z.shape[1] * c_t * (int64_t)ff_dtype_size(z.dtype));
-    struct ff_tensor buffer[2];
-    for (int k = 0; k < 2; k++)
-        buffer[k] = FF_PUSH(ctx, z.dtype, n_template, rows, z.shape[1], c_t);
-    fetch_rows(ctx, buffer[0], n, 0);
-    for (int64_t row = 0, k = 0; row < n; row += rows, k++) {
-        int64_t count = row + rows <= n ? rows : n - row, next = row + rows;
-        ctx->be->settle(ctx->be);
-        if (next < n)
-            fetch_rows(ctx, ff_tensor_slice(buffer[(k + 1) % 2], 1, 0, next + rows <= n ? rows : n - next), n, next);
-        attend(ctx, w, ff_tensor_slice(z, 0, row, count), ff_tensor_slice(buffer[k % 2], 1, 0, count));
-    }
-}
-
-/* Pointwise attention gives masked templates no weight at all, so they are not computed. */
-static void embed_monomer(const struct ff_context *ctx, const struct ff_template_weights *w, const struct ff_batch *b,
-                          struct ff_tensor z, struct ff_tensor pair_mask)
-{
-    int64_t n = b->n_res, c_t = ctx->config->templates.num_channel, used = 0;
-    struct ff_tensor t = {0};
-    if (!ctx->spill)
-        t = FF_PUSH(ctx, z.dtype, b->n_template, z.shape[0], n, c_t);
-    for (int i = 0; i < b->n_template; i++) {
-        if (b->template_mask != NULL && b->template_mask[i] == 0.0f)
-            continue;
-        size_t mark = ff_arena_mark(ctx->arena);
-        struct ff_tensor act = embed_one(ctx, w, b, i, z, pair_mask);
-        struct ff_tensor out = ctx->spill ? act : ff_tensor_index(t, 0, used);
-        FF_OP(ctx->be, layer_norm, .out = out, .x = act, .norm = w->output_layer_norm);
-        if (ctx->spill) {
-            ctx->be->store(ctx->be, ctx->spilled != NULL ? ctx->spilled + used * (int64_t)ff_tensor_bytes(&act) : NULL,
-                           &act);
-            ctx->be->settle(ctx->be);
-        }
-        ff_arena_release(ctx->arena, mark);
-        used++;
-    }
-    if (used == 0)
-        return;
-    if (ctx->spill)
-        attend_from_host(ctx, w, z, used);
-    else
-        attend(ctx, w, z, ff_tensor_slice(t, 0, 0, used));
-}
-
-/* Multimer: relu of the mean over templates, then one linear. */
-static void embed_multimer(const struct ff_context *ctx, const struct ff_template_weights *w, const struct ff_batch *b,
-                           struct ff_tensor z, struct ff_tensor pair_mask)
-{
-    int64_t n = b->n_res;
-    struct ff_tensor sum = FF_PUSH(ctx, z.dtype, z.shape[0], n, ctx->config->templates.num_channel);
-    for (int i = 0; i < b->n_template; i++) {
-        size_t mark = ff_arena_mark(ctx->arena);
-        struct ff_tensor act = embed_one(ctx, w, b, i, z, pair_mask);
-        FF_OP(ctx->be, layer_norm, .out = sum, .x = act, .norm = w->output_layer_norm, .accumulate = i > 0);
-        ff_arena_release(ctx->arena, mark);
-    }
-    FF_OP(ctx->be, scale_add, .out = sum, .alpha = 1.0f / (float)b->n_template);
+    FF_OP(ctx->be, scale_add, .out = sum, .alpha = 1.0f / (float)n);
     FF_OP(ctx->be, linear, .out = z, .x = sum, .w = w->output.w, .b = w->output.b, .relu_input = true,
           .accumulate = true);
 }
 
+/* The templates that count. Single chains: pointwise attention gives masked templates no weight at all, so they are not
+ * computed. */
+static bool counts(const struct ff_context *ctx, const struct ff_batch *b, int t)
+{
+    return ctx->config->multimer || b->template_mask == NULL || b->template_mask[t] != 0.0f;
+}
+
+/* Where finished templates are. Single chains need all of them at the end, complexes their sum alone; on the host all
+ * wait until their rows are asked for. */
+struct finished {
+    struct ff_offload t;             /* [T, I, N, c_t]; complexes: on the host only */
+    struct ff_tensor sum;            /* [I, N, c_t] of complexes, if not on the host */
+    int64_t n;
+};
+
+static void embed_next(const struct ff_context *ctx, const struct ff_template_weights *w, const struct ff_batch *b,
+                       int t, const struct ff_offload *z, struct ff_tensor pair_mask, struct finished *f)
+{
+    bool in_place = !f->t.away && !ctx->config->multimer;
+    size_t mark = ff_arena_mark(ctx->arena);
+    struct ff_tensor act = in_place ? ff_tensor_index(f->t.x, 0, f->n)
+                                    : ff_pair_push_rows(ctx, b->n_res, ctx->config->templates.num_channel);
+    embed_one(ctx, w, b, t, z, pair_mask, act);
+    if (f->t.away) {
+        size_t bytes = ff_tensor_bytes(&act);
+        ctx->be->store(ctx->be, f->t.host != NULL ? f->t.host + (size_t)f->n * bytes : NULL, 0, &act);
+        ctx->be->settle(ctx->be);
+    } else if (ctx->config->multimer) {
+        add_to_sum(ctx, w, f->sum, act, f->n == 0);
+    }
+    ff_arena_release(ctx->arena, mark);
+    f->n++;
+}
+
+static void add_finished(const struct ff_context *ctx, const struct ff_template_weights *w, struct ff_tensor z,
+                         struct finished *f)
+{
+    bool multimer = ctx->config->multimer;
+    if (multimer && !f->t.away) {
+        add_mean(ctx, w, z, f->sum, f->n);
+        return;
+    }
+    struct ff_offload_visit v;
+    struct ff_tensor t, sum = {0};
+    f->t.x.shape[0] = f->n;
+    int64_t n = z.shape[0], size = ff_offload_size(&f->t, 1, ctx->chunk_bytes);
+    size_t mark = ff_arena_mark(ctx->arena);
+    if (multimer)
+        sum = FF_PUSH(ctx, z.dtype, size, z.shape[1], ctx->config->templates.num_channel);
+    ff_offload_visit_open(ctx, &f->t, 1, 0, n, size, FF_OFFLOAD_READ, &v);
+    while (ff_offload_visit_next(&v, &t)) {
+        struct ff_tensor rows = ff_tensor_slice(z, 0, v.at, v.count);
+        if (!multimer) {
+            attend(ctx, w, rows, t);
+            continue;
+        }
+        struct ff_tensor sum_rows = ff_tensor_slice(sum, 0, 0, v.count);
+        for (int64_t k = 0; k < f->n; k++)
+            add_to_sum(ctx, w, sum_rows, ff_tensor_index(t, 0, k), k == 0);
+        add_mean(ctx, w, rows, sum_rows, f->n);
+    }
+    ff_arena_release(ctx->arena, mark);
+}
+
+/* Where triangle multiplication has no room for an operand, the pair itself, the tensor pushed last, waits on the host
+ * until the templates are finished: a template's pair and its operand fit into its place. */
 void ff_template_embed(const struct ff_context *ctx, const struct ff_template_weights *w, const struct ff_batch *b,
                        struct ff_tensor z, struct ff_tensor pair_mask)
 {
-    if (!ctx->config->templates.enabled || b->n_template == 0)
+    int64_t c_t = ctx->config->templates.num_channel, n_used = 0;
+    for (int t = 0; t < b->n_template && ctx->config->templates.enabled; t++)
+        n_used += counts(ctx, b, t);
+    if (n_used == 0)
         return;
     size_t mark = ff_arena_mark(ctx->arena);
-    if (ctx->config->multimer)
-        embed_multimer(ctx, w, b, z, pair_mask);
-    else
-        embed_monomer(ctx, w, b, z, pair_mask);
+    struct ff_context roomy = *ctx;
+    struct ff_offload pair = {.x = z, .host = ctx->waiting};
+    struct finished f = {.t = {.away = ctx->spill, .host = ctx->spilled}};
+    if (ctx->spill && ctx->stream_bytes > 0) {
+        ff_offload_leave(ctx, &pair);
+        roomy.triangle_bytes = ctx->stream_bytes;
+        roomy.stream_bytes = 0;
+    }
+    const int64_t shape[4] = {n_used, z.shape[0], b->n_res, c_t};
+    f.t.x = f.t.away || ctx->config->multimer ? ff_tensor_make(NULL, z.dtype, 4, shape)
+                                              : ff_arena_push(ctx->arena, z.dtype, 4, shape);
+    if (!f.t.away && ctx->config->multimer)
+        f.sum = FF_PUSH(ctx, z.dtype, z.shape[0], b->n_res, c_t);
+    for (int t = 0; t < b->n_template; t++)
+        if (counts(ctx, b, t))
+            embed_next(&roomy, w, b, t, &pair, pair_mask, &f);
+    if (pair.away)
+        ff_offload_return(ctx, &pair);
+    add_finished(ctx, w, z, &f);
     ff_arena_release(ctx->arena, mark);
 }
 

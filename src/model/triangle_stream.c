@@ -140,7 +140,7 @@ static void finish(struct stream *s, struct product *p)
     be->settle(be); /* the piece before has left `out` */
     ff_triangle_copy(&s->t, out, old);
     ff_triangle_output(&s->t, out, p->x);
-    be->store(be, next_place(s, out), &out);
+    be->store(be, next_place(s, out), 0, &out);
 }
 
 /* All columns of the rows of the left part. */
@@ -186,7 +186,7 @@ static void fetch(struct stream *s, struct fetched *f, struct ff_tensor piece, i
     if (ff_tensor_count(&piece) > 0) {
         this->piece = piece;
         struct ff_tensor x = in(this->buffer, piece);
-        be->fetch(be, &x, next_place(s, x));
+        be->fetch(be, &x, next_place(s, x), 0);
     }
     if (*n > 0)
         ff_triangle_copy(&s->t, last->piece, in(last->buffer, last->piece));

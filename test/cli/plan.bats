@@ -56,6 +56,15 @@ value() {
     said "residues fit"
 }
 
+@test "long chains on one GPU, with templates: the pair and pieces of the extra MSA take turns" {
+    gpu="--model model_1_ptm --device cuda --precision bf16 --json"
+    run_code 0 "$FASTFOLD" plan "$(fasta long "$(printf 'ACDEFGHIKL%.0s' {1..1600})")" $gpu --memory-limit 78GiB
+    [ "$(value n_template)" = 4 ]
+    [ "$(value waiting_bytes)" -ge $((16000 * 16000 * 256)) ]
+    run_code 0 "$FASTFOLD" plan "$(fasta q "$(printf 'ACDEFGHIKL%.0s' {1..120})")" $gpu --memory-limit 1800MiB
+    said '"msa_in_pieces": true'
+}
+
 @test "what is planned is what a run takes" {
     run_code 0 "$FASTFOLD" plan --features $demo/golden_4ot.npz --config $config --json
     total=$(value total_bytes)

@@ -39,7 +39,7 @@ static void row_attention(const char *file, const char *scope, struct ff_attenti
     WEIGHTS(g, ff_weights_walk_row_attention(k, scope, 0, c_m, 128, a, &w));
     struct ff_tensor m = golden_input(g, "msa");
     struct ff_pair pair = ff_pair_make(&g->ctx, golden_input(g, "pair"), (struct ff_tensor){0}, 0);
-    ff_attention_msa_row(&g->ctx, &w, m, golden_input(g, "msa_mask"), &pair);
+    ff_attention_msa_row(&g->ctx, &w, &(struct ff_offload){.x = m}, golden_input(g, "msa_mask"), &pair);
     golden_compare(g, "act", m, "msa");
     golden_close(g);
 }
@@ -161,7 +161,8 @@ static void test_outer_product_mean(void **state)
     WEIGHTS(g, ff_weights_walk_outer_product(k, "outer_product_mean", 0, 256, 128, 32, &w));
     struct ff_tensor z = ff_arena_push(&g->arena, FF_F32, FF_SHAPE(21, 21, 128));
     FF_OP(g->be, fill, .out = z, .value = 0.0f);
-    ff_outer_product_mean(&g->ctx, &w, golden_input(g, "msa"), golden_input(g, "msa_mask"), z);
+    const struct ff_offload m = {.x = golden_input(g, "msa")};
+    ff_outer_product_mean(&g->ctx, &w, &m, golden_input(g, "msa_mask"), z);
     golden_compare(g, "act", z, NULL);
     golden_close(g);
 }
@@ -203,7 +204,7 @@ static void block(const char *file, const char *model, enum ff_stack_kind kind)
                                      c->pair_channel, s, &w));
     struct ff_tensor m = golden_input(g, "msa");
     struct ff_pair pair = ff_pair_make(&g->ctx, golden_input(g, "pair"), golden_input(g, "pair_mask"), 128);
-    ff_evoformer_block(&g->ctx, &w, s, kind, m, golden_input(g, "msa_mask"), &pair);
+    ff_evoformer_block(&g->ctx, &w, s, kind, &(struct ff_offload){.x = m}, golden_input(g, "msa_mask"), &pair);
     golden_compare(g, "msa", m, NULL);
     golden_compare(g, "pair", pair.z, NULL);
     golden_close(g);

@@ -81,9 +81,17 @@ static void little_memory(const char *file, const char *model, const char *const
         spill.spilled_bytes = ENOUGH;
         spill.arena_bytes += ENOUGH;
     }
-    const struct ff_plan *const plans[] = {&stream, &least, &spill, &most};
+    /* Operands in parts too; the pair leaves while templates are embedded. */
+    struct ff_plan all = spill;
+    all.stream_bytes = 512 << 10;
+    all.waiting_bytes = ENOUGH;
+    all.arena_bytes += ENOUGH;
+    /* The extra MSA comes in pieces: with large chunks, and with small ones. */
+    struct ff_plan pieces = spill, small_pieces = all;
+    pieces.msa_in_pieces = small_pieces.msa_in_pieces = true;
+    const struct ff_plan *const plans[] = {&stream, &least, &spill, &all, &pieces, &small_pieces, &most};
     assert_ok(ff_model_run(m, source, &most, &run, &want));
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 7; i++) {
         assert_ok(ff_model_run(m, source, plans[i], &run, &got));
         compare(&want, &got, plans[i] == &stream || plans[i] == &most);
         ff_prediction_free(&got);

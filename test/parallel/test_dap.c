@@ -33,6 +33,7 @@ static void least_plan(const struct golden *g, const struct ff_source *source, s
     p->arena_bytes += ENOUGH;
     p->spilled_bytes = p->waiting_bytes = ENOUGH;
     p->stream_bytes = 512 << 10;
+    p->msa_in_pieces = true;
 }
 
 /* The same target on `comm`, or on this rank alone. */
