@@ -15,12 +15,11 @@ enum { HELP_COLUMN = 30, HELP_WIDTH = 100, MAX_SECTION_DEPTH = 8 };
 /* "  left            text", the text broken at blanks and continued under itself. */
 static void print_entry(const char *left, const char *text, struct ff_strbuf *out)
 {
-    ff_strbuf_printf(out, "  %-*s", HELP_COLUMN - 2, left);
     int column = HELP_COLUMN;
-    if (strlen(left) > HELP_COLUMN - 4) {
-        ff_strbuf_printf(out, "\n%*s", HELP_COLUMN, "");
-        column = HELP_COLUMN;
-    }
+    if (strlen(left) > HELP_COLUMN - 4)
+        ff_strbuf_printf(out, "  %s\n%*s", left, HELP_COLUMN, "");
+    else
+        ff_strbuf_printf(out, "  %-*s", HELP_COLUMN - 2, left);
     bool first = true;
     while (*text != '\0') {
         int n = (int)strcspn(text, " ");

@@ -255,7 +255,7 @@ const struct ff_option ff_option_table[] = {
     {STRING("databases.template_mmcif_dir", PATH, databases.template_mmcif_dir),
      .help = "folder of the PDB's mmCIF files"},
     {STRING("databases.obsolete_pdbs", PATH, databases.obsolete_pdbs), .help = "table of replaced PDB entries"},
-    {STRING("databases.max_template_date", TEXT, databases.max_template_date), .flag = "--max-template-date",
+    {STRING("databases.max_template_date", DATE, databases.max_template_date), .flag = "--max-template-date",
      .metavar = "YYYY-MM-DD", .help = "templates released later are left out; null: none is too new"},
     {INT("databases.uniref90_max_hits", databases.uniref90_max_hits, 0, 100000000),
      .help = "rows kept, query included; 0: all"},

@@ -20,6 +20,7 @@ enum ff_option_type {
     FF_OPTION_CHOICE,            /* enum or bool, by size; one of the names in choices */
     FF_OPTION_NAME,              /* char[size] inside the struct */
     FF_OPTION_TEXT,              /* char *, owned; NULL allowed */
+    FF_OPTION_DATE,              /* char *: a day, YYYY-MM-DD */
     FF_OPTION_PROGRAM,           /* char *: a name for PATH, or a path: relative to the file that names it */
     FF_OPTION_PATH,              /* char *: something read; relative to the file that names it */
     FF_OPTION_PARAMS,            /* FF_OPTION_PATH, or the word "synthetic" */

@@ -13,6 +13,7 @@
 #include "app/suggest.h"
 #include "base/alloc.h"
 #include "base/file.h"
+#include "feature/template_hits.h"
 
 static void *field_of(const struct ff_option *o, struct ff_config *config) { return (char *)config + o->offset; }
 
@@ -23,8 +24,8 @@ static const void *const_field_of(const struct ff_option *o, const struct ff_con
 
 static bool is_text(const struct ff_option *o)
 {
-    return o->type == FF_OPTION_TEXT || o->type == FF_OPTION_PROGRAM || o->type == FF_OPTION_PATH ||
-           o->type == FF_OPTION_PARAMS || o->type == FF_OPTION_OUTPUT;
+    return o->type == FF_OPTION_TEXT || o->type == FF_OPTION_DATE || o->type == FF_OPTION_PROGRAM ||
+           o->type == FF_OPTION_PATH || o->type == FF_OPTION_PARAMS || o->type == FF_OPTION_OUTPUT;
 }
 
 char **ff_option_text(const struct ff_option *o, struct ff_config *config)
@@ -109,6 +110,9 @@ void ff_option_describe(const struct ff_option *o, struct ff_strbuf *out)
         return;
     case FF_OPTION_TEXT:
         ff_strbuf_puts(out, "a text");
+        return;
+    case FF_OPTION_DATE:
+        ff_strbuf_puts(out, "a day such as 2021-09-30");
         return;
     case FF_OPTION_PROGRAM:
         ff_strbuf_puts(out, "a program");
@@ -248,7 +252,10 @@ static bool read_value(const struct ff_option *o, const struct ff_yaml *value, c
     default: {
         char **text = field;
         bool empty = !value->quoted && ff_yaml_is_null(value);
+        int date;
         if (!empty && value->text[0] == '\0')
+            return false;
+        if (!empty && o->type == FF_OPTION_DATE && !ff_template_date_parse(value->text, strlen(value->text), &date))
             return false;
         free(*text);
         *text = empty ? NULL : place_path(o, value->text, dir);

@@ -216,9 +216,9 @@ static ff_status check_target(const struct ff_pipeline *p, const struct ff_targe
     if (p->o.last == FF_STAGE_SEARCH || p->o.features != NULL)
         return FF_OK;
     if (t->complex && !p->config->model.multimer)
-        return ff_fail(FF_EUSAGE, "%s: '%s' is a complex (%d chains joined by ':' or --complex), but model %s predicts "
-                       "single chains; leave the model out, or give a multimer one such as --models multimer", t->file,
-                       t->name, t->n_chain, model);
+        return ff_fail(FF_EUSAGE, "%s: '%s' is a complex (%d chain%s, joined by ':' or --complex), but model %s "
+                       "predicts single chains; leave the model out, or give a multimer one such as --models multimer",
+                       t->file, t->name, t->n_chain, t->n_chain > 1 ? "s" : "", model);
     if (p->o.templates != NULL && t->n_entity > 1)
         return ff_fail(FF_EUSAGE, "%s: --template is for one sequence, but '%s' has %d different ones", t->file,
                        t->name, t->n_entity);

@@ -209,11 +209,6 @@ ff_status ff_search_look(struct ff_searches *s, struct ff_search *item)
 static ff_status check_templates(const struct ff_config *c)
 {
     const struct ff_database_config *d = &c->databases;
-    int date;
-    if (d->max_template_date != NULL &&
-        !ff_template_date_parse(d->max_template_date, strlen(d->max_template_date), &date))
-        return ff_fail(FF_EUSAGE, "databases.max_template_date: found '%s'; expected a day such as 2021-09-30",
-                       d->max_template_date);
     if (d->template_mmcif_dir == NULL)
         return ff_fail(FF_EUSAGE, "databases.template_mmcif_dir is not set, but templates are searched for; name the "
                        "folder of the PDB's mmCIF files, or give --no-templates");

@@ -244,8 +244,8 @@ void ff_fasta_log_changes(const char *name, const struct ff_fasta *f)
         if (r->n_star)
             ff_warn("%s:%d: record '%s': '*' at the end of the sequence left out", name, r->line, r->name);
         if (r->n_unknown)
-            ff_warn("%s:%d: record '%s': %d letters outside the 20 amino acids are predicted as unknown (X): %s", name,
-                    r->line, r->name, r->n_unknown, r->unknown);
+            ff_warn("%s:%d: record '%s': letters outside the 20 amino acids are predicted as unknown (X): %s", name,
+                    r->line, r->name, r->unknown);
     }
 }
 

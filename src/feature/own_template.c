@@ -115,6 +115,12 @@ static bool is_mmcif(const char *text, size_t len)
     return false;
 }
 
+static bool is_named_mmcif(const char *path)
+{
+    const char *dot = strstr(ff_path_base(path), ".cif");
+    return dot != NULL && (dot[4] == '\0' || strcmp(dot + 4, ".gz") == 0);
+}
+
 static ff_status read_chains(const char *path, struct own_chains *ret)
 {
     char *text;
@@ -122,7 +128,14 @@ static ff_status read_chains(const char *path, struct own_chains *ret)
 
     *ret = (struct own_chains){0};
     FF_TRY(ff_gzip_read_file(path, &text, &len));
-    ff_status st = is_mmcif(text, len) ? read_mmcif(path, text, len, ret) : read_pdb(path, text, len, ret);
+    ff_status st;
+    if (is_mmcif(text, len))
+        st = read_mmcif(path, text, len, ret);
+    else if (is_named_mmcif(path))
+        st = ff_fail(FF_EINPUT, "%s: not mmCIF, which starts with 'data_'; fetch the file again, or give a PDB file "
+                     "another ending", path);
+    else
+        st = read_pdb(path, text, len, ret);
     free(text);
     if (st != FF_OK) {
         chains_free(ret);

@@ -247,13 +247,13 @@ static size_t most_on_host(const struct sizes *z, const struct ff_plan *p)
 
 static ff_status refuse(const struct sizes *z, size_t host, const struct ff_plan *p)
 {
-    const double gib = 1024.0 * 1024.0 * 1024.0;
+    const double mib = 1024.0 * 1024.0, gib = 1024.0 * mib;
     int most = longest_that_fits(z, p);
     if (most == 0)
         return ff_fail(FF_EMEMORY,
-                       "%s: %.2f GiB for parameters and workspace alone, %.2f GiB are there; give more memory",
-                       z->config->name, (double)(p->weight_bytes + p->workspace_bytes) / gib,
-                       (double)p->budget_bytes / gib);
+                       "%s: %.1f MiB for parameters and workspace alone, %.1f MiB are there; give more memory",
+                       z->config->name, (double)(p->weight_bytes + p->workspace_bytes) / mib,
+                       (double)p->budget_bytes / mib);
     char more[160] = "";
     if (host > 0 && host < most_on_host(z, p))
         snprintf(more, sizeof more, "; with %.2f GiB of the host they would need less, and it can spare %.2f",

@@ -209,3 +209,15 @@ good() {
     [ "$status" -eq 8 ]
     nothing_half_written "$out"
 }
+
+@test "a template that is not what its name says, and a day that is none" {
+    printf '>q\nACDEFGHIKL\n' >"$tmp/q.fasta"
+    echo hello >"$tmp/t.cif"
+    run_code 3 quick predict "$tmp/q.fasta" --template "$tmp/t.cif"
+    said "t.cif" "not mmCIF" "data_"
+    # Also where no template is looked for.
+    for day in yesterday 2020-02-30; do
+        run_code 2 quick predict "$tmp/q.fasta" --max-template-date $day
+        said "--max-template-date" "databases.max_template_date" "$day" "a day such as"
+    done
+}
