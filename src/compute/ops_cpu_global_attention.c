@@ -1,43 +1,69 @@
 /* SPDX-License-Identifier: Apache-2.0
- * global_attention on the cpu (Alg. 19). A piece is a few columns of the MSA; all rows stream past it three times in
- * tiles of (row, column) pairs: the mean of LN(m), which gives the queries; the softmax over the rows with its weighted
- * values (online, so nothing of length S is kept); gate, output projection and residual. Layer norm is done again each
- * time, which is cheaper than writing it down.
+ * global_attention on the cpu (Alg. 19). A piece is a few columns of the MSA; all rows stream past it in tiles of (row,
+ * column) pairs: for the mean of LN(m), which gives the queries, and for keys and values, which are few and are kept as
+ * far as there is room; then the softmax over the rows with its weighted values (online, so nothing else of length S
+ * is kept); then gate, output projection and residual. Layer norm is done again for these, which is cheaper than
+ * writing it down.
  */
 #include <math.h>
 
 #include "compute/ops_cpu.h"
 
-/* Tiles of STEP rows whatever the number of columns, so that sums do not depend on how the columns are shared out. */
-enum { COLUMNS = 16, STEP = 16 };
+/* Tiles of STEP rows whatever the number of columns, so that sums do not depend on how the columns are shared out. At
+ * most KEPT floats of keys and values. */
+enum { COLUMNS = 12, STEP = 16, KEPT = 1 << 19 };
 
 struct columns {
     const struct ff_global_attention_args *a;
     int64_t c, n_head, d;
     int64_t n_row;              /* S */
     int64_t n_col;              /* columns of this piece */
+    int64_t n_kept;             /* rows whose keys and values are kept, whole tiles */
     struct ff_tensor m;         /* [S, n_col, c] view */
     struct ff_tensor mask;      /* [S, n_col] view */
     float *x;                   /* [STEP * n_col, c] LN(m) */
-    float *wide;                /* [STEP * n_col, max(2 d, H d)] */
-    float *out;                 /* [STEP * n_col, c] */
+    float *kv;                  /* [n_kept * n_col, 2 d], and of one more tile */
+    float *wide;                /* [STEP * n_col, H d] */
     float *weight;              /* [STEP * n_col, H] */
     float *alive;               /* [STEP * n_col] mask */
     float *q;                   /* [n_col, d, H] */
     float *top, *sum;           /* [n_col, H] */
-    float *value, *part;        /* [n_col, d, H] */
+    float *value;               /* [n_col, d, H] */
     float *result;              /* [n_col, H, d] */
 };
 
-/* LN(m) and mask of MSA rows [s, s + count). */
+/* Asks for row s of m: a few columns are a few lines in a page of their own, which no prefetcher expects. */
+static void ask_for(const struct columns *w, int64_t s)
+{
+    for (int64_t r = 0; r < w->n_col; r++)
+        for (int64_t i = 0; i < w->c; i += 16)
+            __builtin_prefetch(FF_AT(float, &w->m, s, r) + i);
+}
+
+/* LN(m) of MSA rows [s, s + count). */
 static void load_rows(const struct columns *w, int64_t s, int64_t count)
 {
-    struct ff_tensor rows = ff_tensor_slice(w->m, 0, s, count), mask = ff_tensor_slice(w->mask, 0, s, count);
-    ff_tile_load_norm(w->x, w->c, &rows, 0, count * w->n_col, &w->a->norm);
-    struct ff_walk walk;
-    ff_walk_begin(&walk, &mask, 2, 0);
-    for (int64_t r = 0; r < count * w->n_col; r++, ff_walk_next(&walk))
-        w->alive[r] = ((const float *)mask.data)[walk.at];
+    enum { AHEAD = 3 };
+    for (int64_t k = 0; k < count; k++) {
+        if (s + k + AHEAD < w->n_row)
+            ask_for(w, s + k + AHEAD);
+        ff_tile_load_norm(w->x + k * w->n_col * w->c, w->c, &w->m, (s + k) * w->n_col, w->n_col, &w->a->norm);
+    }
+}
+
+static void load_mask(const struct columns *w, int64_t s, int64_t count)
+{
+    for (int64_t k = 0; k < count; k++)
+        for (int64_t r = 0; r < w->n_col; r++)
+            w->alive[k * w->n_col + r] = *FF_AT(float, &w->mask, s + k, r);
+}
+
+/* Keys and values of rows [s, s + count), whose LN(m) is in x. */
+static float *make_kv(const struct columns *w, int64_t s, int64_t count)
+{
+    float *kv = w->kv + (s < w->n_kept ? s : w->n_kept) * w->n_col * 2 * w->d;
+    ff_tile_linear(kv, w->x, w->c, count * w->n_col, &w->a->kv_w);
+    return kv;
 }
 
 /* --- queries --- */
@@ -58,7 +84,8 @@ FF_CLONES static void add_masked(float *restrict part, const float *x, const flo
     }
 }
 
-/* q[r] = (mean of the unmasked LN(m)[:, r]) Wq / sqrt(d). The sums over S are kept in double. */
+/* q[r] = (mean of the unmasked LN(m)[:, r]) Wq / sqrt(d). The sums over S are kept in double. Makes keys and values on
+ * the way. */
 static void make_queries(const struct columns *w, struct ff_scratch s)
 {
     int64_t c = w->c, hd = w->n_head * w->d, n = w->n_col * c;
@@ -70,11 +97,15 @@ static void make_queries(const struct columns *w, struct ff_scratch s)
     for (int64_t row = 0; row < w->n_row; row += STEP) {
         int64_t rows = w->n_row - row < STEP ? w->n_row - row : STEP;
         load_rows(w, row, rows);
+        load_mask(w, row, rows);
+        if (row < w->n_kept)
+            make_kv(w, row, rows);
         add_masked(part, w->x, w->alive, rows, w->n_col, c);
         for (int64_t i = 0; i < n; i++)
             total[i] += part[i];
-        for (int64_t i = 0; i < rows * w->n_col; i++)
-            count[i % w->n_col] += w->alive[i];
+        for (int64_t k = 0; k < rows; k++)
+            for (int64_t r = 0; r < w->n_col; r++)
+                count[r] += w->alive[k * w->n_col + r];
     }
     for (int64_t i = 0; i < n; i++)
         part[i] = (float)(total[i] / (count[i / c] + 1e-10));
@@ -88,11 +119,12 @@ static void make_queries(const struct columns *w, struct ff_scratch s)
 
 /* --- softmax over the rows --- */
 
-/* weight[row, h] = q[h] . k[row], -1e9 where masked; kv is [rows, 2 d]. */
-FF_INLINE void logits_of(float *weight, const float *q, const float *kv, const float *alive, int64_t rows,
-                         int64_t n_col, int64_t n_head, int64_t d)
+/* A tile has n rows of n_col columns. weight[s, r, h] = q[r, h] . k[s, r], -1e9 where masked; kv is
+ * [n, n_col, 2 d]. */
+FF_CLONES static void find_logits(float *weight, const float *q, const float *kv, const float *alive, int64_t n,
+                                  int64_t n_col, int64_t n_head, int64_t d)
 {
-    for (int64_t row = 0; row < rows; row++) {
+    for (int64_t row = 0; row < n * n_col; row++) {
         const float *restrict k = kv + row * 2 * d, *restrict at = q + row % n_col * d * n_head;
         float *restrict to = weight + row * n_head;
         for (int64_t h = 0; h < n_head; h++)
@@ -106,38 +138,61 @@ FF_INLINE void logits_of(float *weight, const float *q, const float *kv, const f
     }
 }
 
-/* part[r] = sum over the tile's rows of weight[row, h] v[row]. */
-FF_INLINE void values_of(float *part, const float *weight, const float *kv, int64_t rows, int64_t n_col,
-                         int64_t n_head, int64_t d)
+/* value[r] = fade[r, h] value[r] + sum over the tile's rows of weight[s, r, h] v[s, r]. */
+FF_CLONES static void add_values(float *value, const float *fade, const float *weight, const float *kv, int64_t n,
+                                 int64_t n_col, int64_t n_head, int64_t d)
 {
-    for (int64_t i = 0; i < n_col * d * n_head; i++)
-        part[i] = 0.0f;
-    for (int64_t row = 0; row < rows; row++) {
+    for (int64_t r = 0; r < n_col; r++)
+        for (int64_t e = 0; e < d; e++) {
+            float *restrict to = value + (r * d + e) * n_head;
+            const float *restrict f = fade + r * n_head;
+            for (int64_t h = 0; h < n_head; h++)
+                to[h] *= f[h];
+        }
+    for (int64_t row = 0; row < n * n_col; row++) {
         const float *restrict v = kv + row * 2 * d + d, *restrict p = weight + row * n_head;
-        float *restrict to = part + row % n_col * d * n_head;
+        float *restrict to = value + row % n_col * d * n_head;
         for (int64_t e = 0; e < d; e++)
             for (int64_t h = 0; h < n_head; h++)
                 to[e * n_head + h] += v[e] * p[h];
     }
 }
 
-/* The published sizes as constants, so that the short loops become straight code. */
-FF_CLONES static void find_logits(float *weight, const float *q, const float *kv, const float *alive, int64_t rows,
-                                  int64_t n_col, int64_t n_head, int64_t d)
+/* The same two at the published sizes, 8 heads of 8 channels: heads side by side in a vector, the queries or values of
+ * a column in registers. */
+typedef float eight __attribute__((vector_size(32), aligned(4)));
+
+FF_CLONES static void find_logits_8(float *weight, const float *q, const float *kv, const float *alive, int64_t n,
+                                    int64_t n_col)
 {
-    if (n_head == 8 && d == 8)
-        logits_of(weight, q, kv, alive, rows, n_col, 8, 8);
-    else
-        logits_of(weight, q, kv, alive, rows, n_col, n_head, d);
+    for (int64_t r = 0; r < n_col; r++) {
+        const eight *at = (const eight *)(q + r * 64);
+        eight q0 = at[0], q1 = at[1], q2 = at[2], q3 = at[3], q4 = at[4], q5 = at[5], q6 = at[6], q7 = at[7];
+        for (int64_t row = r; row < n * n_col; row += n_col) {
+            const float *k = kv + row * 16;
+            eight even = q0 * k[0] + q2 * k[2] + q4 * k[4] + q6 * k[6];
+            eight odd = q1 * k[1] + q3 * k[3] + q5 * k[5] + q7 * k[7];
+            *(eight *)(weight + row * 8) = alive[row] == 0.0f ? (eight){0} - 1e9f : even + odd;
+        }
+    }
 }
 
-FF_CLONES static void find_values(float *part, const float *weight, const float *kv, int64_t rows, int64_t n_col,
-                                  int64_t n_head, int64_t d)
+FF_CLONES static void add_values_8(float *value, const float *fade, const float *weight, const float *kv, int64_t n,
+                                   int64_t n_col)
 {
-    if (n_head == 8 && d == 8)
-        values_of(part, weight, kv, rows, n_col, 8, 8);
-    else
-        values_of(part, weight, kv, rows, n_col, n_head, d);
+    for (int64_t r = 0; r < n_col; r++) {
+        eight *to = (eight *)(value + r * 64), f = *(const eight *)(fade + r * 8), sum[8] = {{0}};
+        for (int64_t row = r; row < n * n_col; row += n_col) {
+            eight p = *(const eight *)(weight + row * 8);
+            const float *v = kv + row * 16 + 8;
+#pragma GCC unroll 8
+            for (int e = 0; e < 8; e++)
+                sum[e] += p * v[e];
+        }
+#pragma GCC unroll 8
+        for (int e = 0; e < 8; e++)
+            to[e] = to[e] * f + sum[e];
+    }
 }
 
 /* Logits [n, lanes] to weights exp(logit - top) with the new top, and what the old sums are worth now into fade. */
@@ -164,22 +219,10 @@ FF_CLONES static void online_softmax(float *weight, float *restrict top, float *
     }
 }
 
-/* value[r, e, h] = fade[r, h] value + part */
-FF_CLONES static void add_part(float *value, const float *part, const float *fade, int64_t n_col, int64_t d,
-                               int64_t n_head)
-{
-    for (int64_t r = 0; r < n_col; r++)
-        for (int64_t e = 0; e < d; e++)
-#pragma omp simd
-            for (int64_t h = 0; h < n_head; h++) {
-                int64_t at = (r * d + e) * n_head + h;
-                value[at] = value[at] * fade[r * n_head + h] + part[at];
-            }
-}
-
 static void attend_rows(const struct columns *w, struct ff_scratch s)
 {
     int64_t n_head = w->n_head, d = w->d, lanes = w->n_col * n_head;
+    const bool published = n_head == 8 && d == 8;
     float *fade = ff_scratch_floats(&s, lanes);
     for (int64_t i = 0; i < lanes; i++) {
         w->top[i] = -3e38f;
@@ -188,13 +231,22 @@ static void attend_rows(const struct columns *w, struct ff_scratch s)
     for (int64_t i = 0; i < lanes * d; i++)
         w->value[i] = 0.0f;
     for (int64_t row = 0; row < w->n_row; row += STEP) {
-        int64_t n = w->n_row - row < STEP ? w->n_row - row : STEP, rows = n * w->n_col;
-        load_rows(w, row, n);
-        ff_tile_linear(w->wide, w->x, w->c, rows, &w->a->kv_w);
-        find_logits(w->weight, w->q, w->wide, w->alive, rows, w->n_col, n_head, d);
+        int64_t n = w->n_row - row < STEP ? w->n_row - row : STEP;
+        const float *kv = w->kv + row * w->n_col * 2 * d;
+        if (row >= w->n_kept) {
+            load_rows(w, row, n);
+            kv = make_kv(w, row, n);
+        }
+        load_mask(w, row, n);
+        if (published)
+            find_logits_8(w->weight, w->q, kv, w->alive, n, w->n_col);
+        else
+            find_logits(w->weight, w->q, kv, w->alive, n, w->n_col, n_head, d);
         online_softmax(w->weight, w->top, w->sum, fade, n, lanes);
-        find_values(w->part, w->weight, w->wide, rows, w->n_col, n_head, d);
-        add_part(w->value, w->part, fade, w->n_col, d, n_head);
+        if (published)
+            add_values_8(w->value, fade, w->weight, kv, n, w->n_col);
+        else
+            add_values(w->value, fade, w->weight, kv, n, w->n_col, n_head, d);
     }
     for (int64_t r = 0; r < w->n_col; r++)
         for (int64_t h = 0; h < n_head; h++)
@@ -208,17 +260,16 @@ static void attend_rows(const struct columns *w, struct ff_scratch s)
 static void add_output(const struct columns *w)
 {
     int64_t hd = w->n_head * w->d;
-    struct ff_tile_store store = {.b = ff_weights(&w->a->o_b), .accumulate = true};
+    const struct ff_tile_affine how = {.b = ff_weights(&w->a->o_b), .accumulate = true};
     for (int64_t row = 0; row < w->n_row; row += STEP) {
-        int64_t n = w->n_row - row < STEP ? w->n_row - row : STEP, rows = n * w->n_col;
+        int64_t n = w->n_row - row < STEP ? w->n_row - row : STEP;
         load_rows(w, row, n);
-        ff_tile_linear(w->wide, w->x, w->c, rows, &w->a->gate_w);
-        for (int64_t k = 0; k < rows; k += w->n_col)
-            ff_tile_gate(w->wide + k * hd, hd, w->result, hd, w->wide + k * hd, hd, w->n_col, hd, NULL,
-                         w->a->gate_b.data);
-        ff_tile_linear(w->out, w->wide, hd, rows, &w->a->o_w);
-        struct ff_tensor out = ff_tensor_slice(w->m, 0, row, n);
-        ff_tile_put(&out, 0, rows, w->out, w->c, &store);
+        ff_tile_linear(w->wide, w->x, w->c, n * w->n_col, &w->a->gate_w);
+        for (int64_t k = 0; k < n; k++) {
+            float *x = w->wide + k * w->n_col * hd;
+            ff_tile_gate(x, hd, w->result, hd, x, hd, w->n_col, hd, NULL, w->a->gate_b.data);
+            ff_tile_affine(FF_AT(float, &w->m, row + k), w->m.stride[1], x, hd, w->n_col, &w->a->o_w, &how);
+        }
     }
 }
 
@@ -228,17 +279,18 @@ static void columns_piece(void *user, struct ff_scratch *s, int64_t from, int64_
     int64_t c = a->out.shape[2], d = a->kv_w.shape[1] / 2, n_head = a->n_head, hd = n_head * d;
     struct columns w = {.a = a, .c = c, .n_head = n_head, .d = d, .n_row = a->out.shape[0], .n_col = count,
                         .m = ff_tensor_slice(a->out, 1, from, count), .mask = ff_tensor_slice(a->mask, 1, from, count)};
-    int64_t rows = STEP * count, state = count * hd, width = hd > 2 * d ? hd : 2 * d;
+    int64_t rows = STEP * count, state = count * hd;
+    w.n_kept = KEPT / (count * 2 * d) / STEP * STEP;
+    w.n_kept = w.n_kept < w.n_row ? w.n_kept : w.n_row;
     w.x = ff_scratch_floats(s, rows * c);
-    w.wide = ff_scratch_floats(s, rows * width);
-    w.out = ff_scratch_floats(s, rows * c);
+    w.kv = ff_scratch_floats(s, (w.n_kept + STEP) * count * 2 * d);
+    w.wide = ff_scratch_floats(s, rows * hd);
     w.weight = ff_scratch_floats(s, rows * n_head);
     w.alive = ff_scratch_floats(s, rows);
     w.q = ff_scratch_floats(s, state);
     w.top = ff_scratch_floats(s, count * n_head);
     w.sum = ff_scratch_floats(s, count * n_head);
     w.value = ff_scratch_floats(s, state);
-    w.part = ff_scratch_floats(s, state);
     w.result = ff_scratch_floats(s, state);
     make_queries(&w, *s);
     attend_rows(&w, *s);
@@ -253,9 +305,13 @@ void ff_cpu_global_attention(struct ff_backend *be, const struct ff_global_atten
     FF_ASSERT(a->q_w.shape[0] == c && a->q_w.shape[1] == hd && a->kv_w.shape[0] == c);
     FF_ASSERT(a->gate_w.shape[0] == c && a->gate_w.shape[1] == hd && ff_tensor_count(&a->gate_b) == hd);
     FF_ASSERT(a->o_w.shape[0] == hd && a->o_w.shape[1] == c && ff_tensor_count(&a->o_b) == c);
-    /* Few enough columns for every thread to get some, and for the tiles to fit into the scratch. */
-    int64_t width = hd > 2 * d ? hd : 2 * d, per_column = STEP * (2 * c + width + a->n_head + 1) + 4 * hd + 3 * c;
-    int64_t most = (FF_CPU_SCRATCH / (int64_t)sizeof(float) - 2048) / per_column;
+    /* Few enough columns for every thread to get some, for all keys and values to be kept if that leaves some, and for
+     * the tiles to fit into the scratch. */
+    int64_t per_column = STEP * (c + 2 * d + hd + a->n_head + 1) + 4 * hd + 3 * c + 3 * a->n_head;
+    int64_t most = (FF_CPU_SCRATCH / (int64_t)sizeof(float) - KEPT - 2048) / per_column;
+    int64_t whole = KEPT / (2 * d * (a->out.shape[0] + STEP));
+    if (whole >= COLUMNS / 4 && whole < most)
+        most = whole;
     int64_t share = (a->out.shape[1] + ff_cpu_threads(be) - 1) / ff_cpu_threads(be);
     int64_t columns = share < COLUMNS ? share : COLUMNS;
     columns = columns < most ? columns : most;

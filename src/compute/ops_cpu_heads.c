@@ -5,6 +5,8 @@
  * Source: Jumper et al. 2021, Suppl. 1.9.7 and 1.9.8; AlphaFold model/modules.py DistogramHead and
  * PredictedAlignedErrorHead, common/confidence.py.
  */
+#include <string.h>
+
 #include "base/status.h"
 #include "compute/ops_cpu.h"
 
@@ -34,13 +36,43 @@ static void symmetric_piece(void *user, struct ff_scratch *s, int64_t from, int6
     ff_tile_put(&a->out, from, count, y, n, &(struct ff_tile_store){.b = b2});
 }
 
+/* Of z and its transpose the result is symmetric too: rows [from, from + count) of out from the diagonal on, and what
+ * they are on the other side of it. */
+static void symmetric_rows(void *user, struct ff_scratch *s, int64_t from, int64_t count)
+{
+    const struct ff_symmetric_linear_args *a = user;
+    int64_t c = a->w.shape[0], n = a->w.shape[1], n_j = a->z.shape[1];
+    float *x = ff_scratch_floats(s, FF_TILE_ROWS * c);   /* [FF_TILE_ROWS, c] */
+    float *b2 = ff_scratch_floats(s, n);
+    for (int64_t k = 0; k < n; k++)
+        b2[k] = 2.0f * ((const float *)a->b.data)[k];
+    for (int64_t i = from; i < from + count; i++)
+        for (int64_t j = i; j < n_j; j += FF_TILE_ROWS) {
+            int64_t rows = n_j - j < FF_TILE_ROWS ? n_j - j : FF_TILE_ROWS;
+            float *out = FF_AT(float, &a->out, i, j);
+            ff_tile_load_sum(x, c, &a->z, &a->zt, i * n_j + j, rows);
+            ff_tile_affine(out, a->out.stride[1], x, c, rows, &a->w, &(struct ff_tile_affine){.b = b2});
+            for (int64_t r = 0; r < rows; r++)
+                memcpy(FF_AT(float, &a->out, j + r, i), out + r * a->out.stride[1], (size_t)n * sizeof *out);
+        }
+}
+
+static bool is_transpose(const struct ff_tensor *a, const struct ff_tensor *b)
+{
+    return a->data == b->data && a->shape[0] == a->shape[1] && a->stride[0] == b->stride[1] &&
+           a->stride[1] == b->stride[0];
+}
+
 void ff_cpu_symmetric_linear(struct ff_backend *be, const struct ff_symmetric_linear_args *a)
 {
     int64_t c = a->w.shape[0], n = a->w.shape[1];
     FF_ASSERT(a->out.ndim == 3 && a->out.shape[2] == n && a->b.shape[0] == n);
     FF_ASSERT(a->z.ndim == 3 && a->z.shape[2] == c && ff_tensor_same_shape(&a->z, &a->zt));
     FF_ASSERT(a->out.shape[0] == a->z.shape[0] && a->out.shape[1] == a->z.shape[1]);
-    ff_cpu_rows(be, ff_tile_row_count(&a->z), c + n, n + 64, symmetric_piece, (void *)a);
+    if (is_transpose(&a->z, &a->zt))
+        ff_cpu_for(be, a->z.shape[0], 1, symmetric_rows, (void *)a);
+    else
+        ff_cpu_rows(be, ff_tile_row_count(&a->z), c + n, n + 64, symmetric_piece, (void *)a);
 }
 
 /* --- aligned error --- */
