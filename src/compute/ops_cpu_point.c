@@ -16,7 +16,8 @@
 #include "base/status.h"
 #include "compute/ops_cpu.h"
 
-enum { QUERIES = 16, KEYS = 128, MAX_HEAD = 64 };
+/* Heads of all queries of a piece: 48 queries at the published 12 heads. */
+enum { HEADS = 576, KEYS = 128, MAX_HEAD = 64 };
 
 struct point {
     const struct ff_point_attention_args *a;
@@ -35,11 +36,11 @@ struct tile {
 };
 
 struct state {                               /* of a block of queries */
-    float *q;                                /* [QUERIES, H, c + 3 * P], as k, times its scale */
-    float *p;                                /* [QUERIES, H, KEYS] logits, then weights of the tile */
-    float *top, *sum;                        /* [QUERIES, H] */
-    float *value;                            /* [QUERIES, H, n_value] */
-    float *pair;                             /* [QUERIES, H, c_z] */
+    float *q;                                /* [queries, H, c + 3 * P], as k, times its scale */
+    float *p;                                /* [queries, H, KEYS] logits, then weights of the tile */
+    float *top, *sum;                        /* [queries, H] */
+    float *value;                            /* [queries, H, n_value] */
+    float *pair;                             /* [queries, H, c_z] */
 };
 
 /* y = R x + t for n points side by side; frame is [12] rows of which each holds n numbers. */
@@ -308,6 +309,7 @@ void ff_cpu_point_attention(struct ff_backend *be, const struct ff_point_attenti
             t.penalty = 1e5f;
 
     int64_t step = n_i / (2 * ff_cpu_threads(be));
-    step = step < 1 ? 1 : step > QUERIES ? QUERIES : step;
+    step = step > HEADS / t.H ? HEADS / t.H : step;
+    step = step < 1 ? 1 : step;
     ff_cpu_for(be, n_i, step, piece, &t);
 }

@@ -99,11 +99,12 @@ void ff_tile_transpose(float *y, int64_t ldy, const float *x, int64_t ldx, int64
 {
 #ifdef HAVE_X86_VERSIONS
     enum ff_isa isa = ff_isa();
-    if (isa == FF_ISA_V4) {
+    if (isa == FF_ISA_V4 && rows % 16 < 8 && n % 16 < 8) {
         transpose_v4(y, ldy, x, ldx, rows, n);
         return;
     }
-    if (isa == FF_ISA_V3) {
+    /* Smaller blocks leave less over. */
+    if (isa >= FF_ISA_V3) {
         transpose_v3(y, ldy, x, ldx, rows, n);
         return;
     }
