@@ -150,17 +150,11 @@ static bool next_field(const char **p, const char *end, char separator, const ch
         return false;
     const char *from = *p, *to = memchr(from, separator, (size_t)(end - from));
     *p = to != NULL ? to + 1 : NULL;
-    to = to != NULL ? to : end;
-    while (from < to && ff_lines_is_space(*from))
-        from++;
-    while (to > from && ff_lines_is_space(to[-1]))
-        to--;
-    if (to - from >= 2 && *from == '"' && to[-1] == '"') {
-        from++;
-        to--;
-    }
-    *ret = from;
-    *ret_len = (size_t)(to - from);
+    size_t len = (size_t)((to != NULL ? to : end) - from);
+    ff_lines_trim(&from, &len);
+    bool quoted = len >= 2 && from[0] == '"' && from[len - 1] == '"';
+    *ret = from + quoted;
+    *ret_len = quoted ? len - 2 : len;
     return true;
 }
 

@@ -114,11 +114,7 @@ ff_status ff_a3m_parse(const char *name, const char *text, size_t len, int max_r
     while (ff_lines_next(&it)) {
         const char *line = it.line;
         size_t n = it.len;
-        ff_lines_trim_end(line, &n);
-        while (n > 0 && ff_lines_is_space(*line)) {
-            line++;
-            n--;
-        }
+        ff_lines_trim(&line, &n);
         if (n == 0)
             continue;
         if (*line == '>') {

@@ -196,11 +196,7 @@ static ff_status parse(struct builder b, const char *name, const char *text, siz
     while (ff_lines_next(&it)) {
         const char *line = it.line;
         size_t n = it.len;
-        ff_lines_trim_end(line, &n);
-        while (n > 0 && ff_lines_is_space(*line)) {
-            line++;
-            n--;
-        }
+        ff_lines_trim(&line, &n);
         if (n == 0)
             continue;
         if (*line == '>') {

@@ -72,6 +72,15 @@ void ff_lines_trim_end(const char *line, size_t *len)
         --*len;
 }
 
+void ff_lines_trim(const char **line, size_t *len)
+{
+    while (*len > 0 && ff_lines_is_space(**line)) {
+        ++*line;
+        --*len;
+    }
+    ff_lines_trim_end(*line, len);
+}
+
 bool ff_lines_word(const char **p, const char *end, const char **ret_word, size_t *ret_len)
 {
     const char *s = *p;

@@ -27,7 +27,8 @@ bool ff_lines_next(struct ff_lines *it);              /* false at the end of the
 bool ff_lines_is_space(char c);                       /* space, tab, LF, CR, VT, FF, whatever the locale */
 bool ff_lines_is_blank(const char *line, size_t len);
 bool ff_lines_starts_with(const char *line, size_t len, const char *prefix);
-/* Shortens *len by trailing white space. */
+/* Takes off white space: at both ends, or trailing alone. */
+void ff_lines_trim(const char **line, size_t *len);
 void ff_lines_trim_end(const char *line, size_t *len);
 /* Next word of [*p, end): returns its start and length and moves *p behind it; false when only white space is left. */
 bool ff_lines_word(const char **p, const char *end, const char **ret_word, size_t *ret_len);

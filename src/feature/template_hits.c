@@ -50,15 +50,6 @@ bool ff_template_date_parse(const char *text, size_t len, int *ret)
     return true;
 }
 
-static void trim(const char **s, size_t *len)
-{
-    while (*len > 0 && ff_lines_is_space(**s)) {
-        ++*s;
-        --*len;
-    }
-    ff_lines_trim_end(*s, len);
-}
-
 ff_status ff_release_dates_parse(const char *name, const char *text, size_t len, struct ff_release_dates *ret)
 {
     struct ff_lines it;
@@ -75,8 +66,8 @@ ff_status ff_release_dates_parse(const char *name, const char *text, size_t len,
         size_t date_len = colon ? it.len - id_len - 1 : 0;
         int value = 0;
         if (colon) {
-            trim(&id, &id_len);
-            trim(&date, &date_len);
+            ff_lines_trim(&id, &id_len);
+            ff_lines_trim(&date, &date_len);
         }
         if (!colon || id_len == 0 || !ff_template_date_parse(date, date_len, &value)) {
             ff_release_dates_free(ret);
@@ -140,7 +131,7 @@ void ff_obsolete_parse(const char *text, size_t len, struct ff_obsolete *ret)
     while (ff_lines_next(&it)) {
         const char *line = it.line;
         size_t n = it.len;
-        trim(&line, &n);
+        ff_lines_trim(&line, &n);
         /* "OBSLTE    31-JUL-94 116L     216L", with nothing behind the first id when the entry was removed. */
         if (!ff_lines_starts_with(line, n, "OBSLTE") || (n <= 30 && n != 24))
             continue;
