@@ -102,7 +102,7 @@ emulated_objs := $(addprefix $(O)/emulated/,$(cuda_src:=.o) $(emulator_src:=.o) 
 emulated_headers := $(addprefix $(O)/emulated/,$(addsuffix .cuh,$(filter-out ptx wgmma,$(cuda_headers))))
 have_cxx := $(shell command -v $(CXX))
 # Not under the address sanitizer, which cannot follow the emulator's coroutines.
-emulated_tests := $(if $(and $(cuda_src),$(have_cxx)),$(if $(asan),,test_ops test_edges test_layers))
+emulated_tests := $(if $(and $(cuda_src),$(have_cxx)),$(if $(asan),,test_ops test_edges test_layers test_emulator))
 emulated_bins := $(addprefix $(O)/test/emulated/,$(emulated_tests))
 # Run by mpirun.
 emulated_parallel_bins = $(if $(have_mpi),$(addprefix $(O)/test/emulated/,$(if $(emulated_tests),test_exchange)))
@@ -301,7 +301,7 @@ emulated_flags = -std=c++17 -O2 -g $(FLOAT) -U_FORTIFY_SOURCE -Wall -Wno-unknown
 $(O)/emulated/%.o: $(O)/emulated/%.cc $(emulated_headers) $(O)/emulated_flags
 	$(call say,CXX,$<)
 	$(Q)$(CXX) $(emulated_flags) -MMD -MP -c -o $@ $<
-$(emulator_src:%=$(O)/emulated/%.o): $(O)/emulated/%.o: test/emulator/%.cc $(O)/emulated_flags
+$(patsubst %,$(O)/emulated/%.o,$(emulator_src) test_emulator): $(O)/emulated/%.o: test/emulator/%.cc $(O)/emulated_flags
 	@mkdir -p $(@D)
 	$(call say,CXX,$<)
 	$(Q)$(CXX) $(emulated_flags) -MMD -MP -c -o $@ $<
@@ -315,6 +315,7 @@ $(O)/test/emulated/test_ops: $(O)/test/op/test_ops.o
 $(O)/test/emulated/test_edges: $(O)/test/op/test_edges.o
 $(O)/test/emulated/test_layers: $(O)/test/golden/test_layers.o
 $(O)/test/emulated/test_exchange: $(O)/test/parallel/test_exchange.o
+$(O)/test/emulated/test_emulator: $(O)/emulated/test_emulator.o
 $(O)/test/emulated/%: $(emulated_objs) $(test_lib) $(lib)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
@@ -342,5 +343,5 @@ $(O)/test/%: $(O)/test/%.o $(test_lib) $(lib)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(all_ldflags) -o $@ $< $(test_lib) $(lib) -lcmocka $(all_libs)
 
--include $(lib_objs:.o=.d) $(main_objs:.o=.d) $(cuda_objs:.o=.d) $(emulated_objs:.o=.d) $(test_objs:.o=.d) \
-         $(addsuffix .d,$(test_bins) $(bench_bins))
+-include $(lib_objs:.o=.d) $(main_objs:.o=.d) $(cuda_objs:.o=.d) $(emulated_objs:.o=.d) \
+         $(O)/emulated/test_emulator.d $(test_objs:.o=.d) $(addsuffix .d,$(test_bins) $(bench_bins))
