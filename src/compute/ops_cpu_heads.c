@@ -77,27 +77,37 @@ void ff_cpu_symmetric_linear(struct ff_backend *be, const struct ff_symmetric_li
 
 /* --- aligned error --- */
 
-/* error[r] = sum_k softmax(x[r, :])[k] centre[k], tm[r] the same with weight[k]. */
+/* Rows side by side in a vector, so that no sum goes across one. */
+enum { LANES = 16 };
+typedef float lanes __attribute__((vector_size(4 * LANES)));
+
+/* error[r] = sum_k softmax(x[:, r])[k] centre[k], tm[r] the same with weight[k]; x [n, LANES] is lost. */
 FF_CLONES
-static void expectations(float *error, float *tm, const float *x, int64_t ld, int64_t rows, int64_t n,
-                         const float *centre, const float *weight)
+static void expectations(float *restrict error, float *restrict tm, float *restrict x, int64_t n,
+                         const float *restrict centre, const float *restrict weight)
 {
-    for (int64_t r = 0; r < rows; r++) {
-        const float *l = x + r * ld;
-        float top = l[0], sum = 0.0f, sum_error = 0.0f, sum_tm = 0.0f;
-#pragma omp simd reduction(max : top)
-        for (int64_t k = 0; k < n; k++)
-            top = l[k] > top ? l[k] : top;
-#pragma omp simd reduction(+ : sum, sum_error, sum_tm)
-        for (int64_t k = 0; k < n; k++) {
-            float e = ff_expf_below(l[k] - top);
-            sum += e;
-            sum_error += e * centre[k];
-            sum_tm += e * weight[k];
-        }
-        error[r] = sum_error / sum;
-        tm[r] = sum_tm / sum;
+    float top[LANES];
+    for (int r = 0; r < LANES; r++)
+        top[r] = x[r];
+    for (int64_t k = 1; k < n; k++)
+#pragma omp simd
+        for (int r = 0; r < LANES; r++)
+            top[r] = x[k * LANES + r] > top[r] ? x[k * LANES + r] : top[r];
+    for (int64_t k = 0; k < n; k++)
+#pragma omp simd
+        for (int r = 0; r < LANES; r++)
+            x[k * LANES + r] = ff_expf_below(x[k * LANES + r] - top[r]);
+    lanes sum = {0}, sum_error = {0}, sum_tm = {0};
+    for (int64_t k = 0; k < n; k++) {
+        lanes e = *(const lanes *)(const void *)(x + k * LANES);
+        sum += e;
+        sum_error += e * centre[k];
+        sum_tm += e * weight[k];
     }
+    sum_error /= sum;
+    sum_tm /= sum;
+    memcpy(error, &sum_error, sizeof sum_error);
+    memcpy(tm, &sum_tm, sizeof sum_tm);
 }
 
 /* out[row + r] = x[r] for elements of a tensor [..] of any strides. */
@@ -113,7 +123,9 @@ static void error_piece(void *user, struct ff_scratch *s, int64_t from, int64_t 
 {
     const struct ff_aligned_error_args *a = user;
     int64_t c = a->w.shape[0], n = a->w.shape[1];
-    float *error = ff_scratch_floats(s, count), *tm = ff_scratch_floats(s, count);
+    /* Room for a last block of rows that is not full. */
+    float *error = ff_scratch_floats(s, count + LANES), *tm = ff_scratch_floats(s, count + LANES);
+    float *block = ff_scratch_floats(s, n * LANES);      /* [n, LANES] */
     float *centre = ff_scratch_floats(s, n), *weight = ff_scratch_floats(s, n);
 
     for (int64_t k = 0; k < n; k++) {
@@ -134,7 +146,11 @@ static void error_piece(void *user, struct ff_scratch *s, int64_t from, int64_t 
     float *y = there ? there : ff_scratch_floats(s, count * n);
     ff_tile_affine(y, ld, z, ldz, count, &a->w,
                    &(struct ff_tile_affine){.b = a->b.data, .ahead = ff_tile_ahead(&a->z, from + count, count)});
-    expectations(error, tm, y, ld, count, n, centre, weight);
+    memset(block, 0, (size_t)(n * LANES) * sizeof *block);
+    for (int64_t r = 0; r < count; r += LANES) {
+        ff_tile_transpose(block, LANES, y + r * ld, ld, count - r < LANES ? count - r : LANES, n);
+        expectations(error + r, tm + r, block, n, centre, weight);
+    }
     if (wanted && !there)
         ff_tile_put(&a->logits, from, count, y, ld, NULL);
     put_elements(&a->out, from, count, error);
@@ -149,5 +165,5 @@ void ff_cpu_aligned_error(struct ff_backend *be, const struct ff_aligned_error_a
     FF_ASSERT(a->out.ndim == 2 && a->out.shape[0] == a->z.shape[0] && a->out.shape[1] == a->z.shape[1]);
     FF_ASSERT(a->tm.ndim == 0 || (ff_tensor_same_shape(&a->tm, &a->out) && a->d0 > 0.0f));
     FF_ASSERT(a->logits.ndim == 0 || (a->logits.ndim == 3 && a->logits.shape[2] == n));
-    ff_cpu_rows(be, ff_tile_row_count(&a->z), c + n + 2, 2 * n + 96, error_piece, (void *)a);
+    ff_cpu_rows(be, ff_tile_row_count(&a->z), c + n + 2, (2 + LANES) * n + 2 * LANES + 96, error_piece, (void *)a);
 }
