@@ -3,8 +3,8 @@
  *
  * For a tile, one product over the sequences gives all outer products p[i, c, j, e] = sum_s a[s, i, c] b[s, j, e]; they
  * are put into the order q[(i, j), (c, e)] that the weights want, and a second product gives the update. Both stay in
- * the second-level cache. The operands are packed, a block of sequences at a time: their rows lie a power of two apart
- * and would push each other out of the caches, and so the scratch does not grow with the alignment.
+ * the second-level cache. The first operand is packed, a block of sequences at a time: its rows lie a power of two apart
+ * and would push each other out of the caches (hence also PAD), and so the scratch does not grow with the alignment.
  *
  * Source: Jumper et al. 2021, Suppl. Alg. 10; AlphaFold model/modules.py OuterProductMean.
  */
@@ -13,7 +13,8 @@
 #include "base/status.h"
 #include "compute/ops_cpu.h"
 
-enum { TILE_ROWS = 256, TILE_COLUMNS = 512, BLOCK = 128 };       /* of p; sequences per packed block */
+enum { TILE_ROWS = 256, TILE_COLUMNS = 512 };        /* of p */
+enum { BLOCK = 128, PAD = 16 };                      /* sequences per packed block; floats between packed rows */
 
 struct opm {
     const struct ff_outer_product_mean_args *a;
@@ -21,17 +22,17 @@ struct opm {
     int64_t n_tj;                            /* tiles along j */
 };
 
-/* y[s, r, :] = x[s0 + s, r0 + r, :], contiguous. */
-static void pack(float *y, const struct ff_tensor *x, int64_t s0, int64_t n_s, int64_t r0, int64_t n_r)
+/* y[s, r, :] = x[s0 + s, r0 + r, :], sequences ld apart. */
+static void pack(float *y, int64_t ld, const struct ff_tensor *x, int64_t s0, int64_t n_s, int64_t r0, int64_t n_r)
 {
     int64_t n = x->shape[2];
     if (x->stride[1] == n) {                 /* residues one after the other: copy them together */
         n *= n_r;
         n_r = 1;
     }
-    for (int64_t s = 0; s < n_s; s++)
-        for (int64_t r = 0; r < n_r; r++, y += n)
-            memcpy(y, FF_AT(float, x, s0 + s, r0 + r), (size_t)n * sizeof(float));
+    for (int64_t s = 0; s < n_s; s++, y += ld)
+        for (int64_t r = 0; r < n_r; r++)
+            memcpy(y + r * n, FF_AT(float, x, s0 + s, r0 + r), (size_t)n * sizeof(float));
 }
 
 /* y[s, r] = mask[s0 + s, r0 + r] */
@@ -46,12 +47,12 @@ static void pack_mask(float *y, const struct ff_tensor *mask, int64_t s0, int64_
 
 /* q[i, j, c, e] = p[i, c, j, e] */
 FF_CLONES
-static void reorder(float *q, const float *p, int64_t n_i, int64_t n_j, int64_t n_c)
+static void reorder(float *q, int64_t ld, const float *p, int64_t n_i, int64_t n_j, int64_t n_c)
 {
     for (int64_t i = 0; i < n_i; i++)
         for (int64_t c = 0; c < n_c; c++)
             for (int64_t j = 0; j < n_j; j++) {
-                float *to = q + ((i * n_j + j) * n_c + c) * n_c;
+                float *to = q + (i * n_j + j) * ld + c * n_c;
                 const float *from = p + ((i * n_c + c) * n_j + j) * n_c;
 #pragma omp simd
                 for (int64_t e = 0; e < n_c; e++)
@@ -79,27 +80,35 @@ static void tile(const struct opm *t, struct ff_scratch *s, int64_t i0, int64_t 
     int64_t ni = a->out.shape[0] - i0 < t->ti ? a->out.shape[0] - i0 : t->ti;
     int64_t nj = a->out.shape[1] - j0 < t->tj ? a->out.shape[1] - j0 : t->tj;
     int64_t block = n_s < BLOCK ? n_s : BLOCK;
+    int64_t ld_a = ni * n_c + PAD, ld_q = n_c * n_c + PAD;
     float *p = ff_scratch_floats(s, ni * nj * n_c * n_c);        /* [ni, C, nj, C], later y [ni, nj, c_z] */
-    float *q = ff_scratch_floats(s, ni * nj * n_c * n_c);        /* [ni, nj, C, C] */
+    float *q = ff_scratch_floats(s, ni * nj * ld_q);             /* [ni, nj, C, C], ld_q apart */
     float *y = ff_scratch_floats(s, ni * nj * c_z);
     float *norm = ff_scratch_floats(s, ni * nj);                 /* [ni, nj] */
     float *mask_a = ff_scratch_floats(s, block * ni);            /* [block, ni] */
     float *mask_b = ff_scratch_floats(s, block * nj);
-    float *pa = ff_scratch_floats(s, block * ni * n_c);          /* [block, ni, C] */
+    float *pa = ff_scratch_floats(s, block * ld_a);          /* [block, ni, C], ld_a apart */
     float *pb = ff_scratch_floats(s, block * nj * n_c);          /* [block, nj, C] */
 
     for (int64_t s0 = 0; s0 < n_s; s0 += block) {
         int64_t ns = n_s - s0 < block ? n_s - s0 : block;
         float beta = s0 > 0 ? 1.0f : 0.0f;
-        pack(pa, &a->a, s0, ns, i0, ni);
-        pack(pb, &a->b, s0, ns, j0, nj);
-        ff_tile_gemm(true, false, ni * n_c, nj * n_c, ns, 1.0f, pa, ni * n_c, pb, nj * n_c, beta, p, nj * n_c);
+        pack(pa, ld_a, &a->a, s0, ns, i0, ni);
+        /* The product packs its second operand by itself. */
+        const float *b = FF_AT(float, &a->b, s0, j0);
+        int64_t ld_b = a->b.stride[0];
+        if (a->b.stride[1] != n_c) {
+            b = pb;
+            ld_b = nj * n_c;
+            pack(pb, ld_b, &a->b, s0, ns, j0, nj);
+        }
+        ff_tile_gemm(true, false, ni * n_c, nj * n_c, ns, 1.0f, pa, ld_a, b, ld_b, beta, p, nj * n_c);
         pack_mask(mask_a, &a->mask_a, s0, ns, i0, ni);
         pack_mask(mask_b, &a->mask_b, s0, ns, j0, nj);
         ff_tile_gemm(true, false, ni, nj, ns, 1.0f, mask_a, ni, mask_b, nj, beta, norm, nj);
     }
-    reorder(q, p, ni, nj, n_c);
-    ff_tile_linear(y, q, n_c * n_c, ni * nj, &a->w);
+    reorder(q, ld_q, p, ni, nj, n_c);
+    ff_tile_linear(y, q, ld_q, ni * nj, &a->w);
     for (int64_t i = 0; i < ni; i++)
         put_mean(FF_AT(float, &a->out, i0 + i, j0), a->out.stride[1], y + i * nj * c_z, a->bias.data, norm + i * nj,
                  nj, c_z);
