@@ -3,8 +3,9 @@
  *
  * For a tile, one product over the sequences gives all outer products p[i, c, j, e] = sum_s a[s, i, c] b[s, j, e]; they
  * are put into the order q[(i, j), (c, e)] that the weights want, and a second product gives the update. Both stay in
- * the second-level cache. The first operand is packed, a block of sequences at a time: its rows lie a power of two apart
- * and would push each other out of the caches (hence also PAD), and so the scratch does not grow with the alignment.
+ * the second-level cache. The first operand is packed, a block of sequences at a time: its rows lie a power of two
+ * apart and would push each other out of the caches (hence also PAD), and so the scratch does not grow with the
+ * alignment.
  *
  * Source: Jumper et al. 2021, Suppl. Alg. 10; AlphaFold model/modules.py OuterProductMean.
  */
