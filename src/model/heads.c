@@ -99,8 +99,7 @@ void ff_heads_distogram(const struct ff_context *ctx, const struct ff_heads_weig
     const struct ff_dap *d = ctx->dap;
     int64_t n = z.shape[1], n_out = w->distogram.w.shape[1], most = ff_dap_count(d, n, 0);
     /* Rows of the transposed pair are a view, or come from the other ranks. */
-    int64_t row_bytes = n * z.shape[2] * (int64_t)ff_dtype_size(z.dtype);
-    int64_t visiting = ff_dap_size(d) > 1 ? FF_DAP_BUFFERS * row_bytes : 0;
+    int64_t visiting = FF_DAP_BUFFERS * ff_dap_visit_away(d, n) * z.shape[2] * (int64_t)ff_dtype_size(z.dtype);
     int64_t rows = ff_context_rows(ctx, most, n * n_out * (int64_t)sizeof(float) + visiting);
     size_t mark = ff_arena_mark(ctx->arena);
     struct ff_dap_visit v;
@@ -110,12 +109,16 @@ void ff_heads_distogram(const struct ff_context *ctx, const struct ff_heads_weig
     for (int64_t at = 0, k = 0; at < most; at += rows, k++) {
         ff_dap_visit_fetch(&v, k + 1);
         int64_t count = ff_dap_piece(d, n, ff_dap_rank(d), at, rows);
-        struct ff_tensor out = FF_PUSH(ctx, FF_F32, count, n, n_out), zt = ff_dap_visit_rows(&v, k);
-        if (ff_dap_size(d) == 1)
-            zt = ff_tensor_slice(zt, 0, at, count);
-        if (count > 0)
-            FF_OP(ctx->be, symmetric_linear, .out = out, .z = ff_tensor_slice(z, 0, at, count), .zt = zt,
-                  .w = w->distogram.w, .b = w->distogram.b);
+        struct ff_tensor out = FF_PUSH(ctx, FF_F32, count, n, n_out);
+        struct ff_tensor own = ff_tensor_slice(z, 0, count > 0 ? at : 0, count);
+        struct ff_dap_rows part[1 + FF_DAP_OTHERS] = {ff_dap_visit_own(&v, k)};
+        int n_part = 1 + ff_dap_visit_others(&v, k, part + 1);
+        for (int i = 0; i < n_part && count > 0; i++) {
+            int64_t n_column = part[i].t.shape[1];
+            FF_OP(ctx->be, symmetric_linear, .out = ff_tensor_slice(out, 1, part[i].from, n_column),
+                  .z = ff_tensor_slice(own, 1, part[i].from, n_column), .zt = part[i].t, .w = w->distogram.w,
+                  .b = w->distogram.b);
+        }
         deliver(ctx, &out, n, at, rows, &logits);
         ff_arena_release(ctx->arena, loop);
     }

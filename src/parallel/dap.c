@@ -86,17 +86,22 @@ int64_t ff_dap_piece(const struct ff_dap *d, int64_t n, int rank, int64_t at, in
     return left < 0 ? 0 : left < most ? left : most;
 }
 
+int64_t ff_dap_visit_away(const struct ff_dap *d, int64_t n_split)
+{
+    return n_split - ff_dap_count(d, n_split, ff_dap_size(d) - 1);
+}
+
 void ff_dap_visit_open(const struct ff_dap *d, struct ff_tensor x, int64_t n_split, int64_t rows,
                        struct ff_dap_visit *v)
 {
     int size = ff_dap_size(d);
     *v = (struct ff_dap_visit){.dap = d, .x = x, .n_split = n_split, .rows = rows};
-    int64_t most = ff_dap_count(d, x.shape[1], 0);
-    v->n_piece = size == 1 ? 1 : (most + rows - 1) / rows;
+    int64_t most = ff_dap_count(d, x.shape[1], 0), away = ff_dap_visit_away(d, n_split);
+    v->n_piece = (most + rows - 1) / rows;
     if (size == 1)
         return;
     for (int i = 0; i < FF_DAP_BUFFERS && i < v->n_piece; i++)
-        v->memory[i] = ff_arena_push(d->arena, x.dtype, FF_SHAPE(rows < most ? rows : most, n_split, x.shape[2])).data;
+        v->memory[i] = ff_arena_push(d->arena, x.dtype, FF_SHAPE(rows < most ? rows : most, away, x.shape[2])).data;
     for (int i = 0; i < 2; i++)
         v->blocks[i] = FF_NEW_ARRAY(struct ff_tensor, (size_t)size);
 }
@@ -114,14 +119,19 @@ static struct ff_tensor at_home(const struct ff_dap_visit *v, int64_t k, int r)
     return ff_tensor_transpose(ff_tensor_slice(v->x, 1, count > 0 ? ff_dap_from(v->dap, n, r) + at : 0, count), 0, 1);
 }
 
-/* This rank's rows of piece k [rows, N, c]; there on several ranks. */
-static struct ff_tensor piece_rows(const struct ff_dap_visit *v, int64_t k)
+/* This rank's rows of piece k [rows, away, c] of what ranks [from, to) have of I, all of them on one side of this one:
+ * the others' parts lie one behind the other. */
+static struct ff_tensor in_buffer(const struct ff_dap_visit *v, int64_t k, int from, int to)
 {
-    int64_t rows = ff_dap_piece(v->dap, v->x.shape[1], ff_dap_rank(v->dap), k * v->rows, v->rows);
+    const struct ff_dap *d = v->dap;
+    int64_t rows = ff_dap_piece(d, v->x.shape[1], ff_dap_rank(d), k * v->rows, v->rows), own = v->x.shape[0];
+    int64_t at = ff_dap_from(d, v->n_split, from), n = ff_dap_from(d, v->n_split, to) - at;
+    int64_t away = v->n_split - own, c = v->x.shape[2];
     void *memory = v->memory[k % FF_DAP_BUFFERS];
-    if (v->x.stride[0] < v->x.stride[1])
-        return ff_tensor_make(memory, v->x.dtype, FF_SHAPE(rows, v->n_split, v->x.shape[2]));
-    return ff_tensor_transpose(ff_tensor_make(memory, v->x.dtype, FF_SHAPE(v->n_split, rows, v->x.shape[2])), 0, 1);
+    struct ff_tensor t = v->x.stride[0] < v->x.stride[1]
+                             ? ff_tensor_make(memory, v->x.dtype, FF_SHAPE(rows, away, c))
+                             : ff_tensor_transpose(ff_tensor_make(memory, v->x.dtype, FF_SHAPE(away, rows, c)), 0, 1);
+    return ff_tensor_slice(t, 1, n == 0 ? 0 : from > ff_dap_rank(d) ? at - own : at, n);
 }
 
 static bool no_piece(const struct ff_dap_visit *v, int64_t k)
@@ -133,7 +143,7 @@ static void set_blocks(struct ff_dap_visit *v, int64_t k)
 {
     for (int r = 0; r < ff_dap_size(v->dap); r++) {
         v->blocks[0][r] = at_home(v, k, r);
-        v->blocks[1][r] = ff_dap_part_of(v->dap, piece_rows(v, k), 1, r);
+        v->blocks[1][r] = r == ff_dap_rank(v->dap) ? v->blocks[0][r] : in_buffer(v, k, r, r + 1);
     }
 }
 
@@ -145,12 +155,25 @@ void ff_dap_visit_fetch(struct ff_dap_visit *v, int64_t k)
     v->ticket[0][k % FF_DAP_BUFFERS] = ff_dap_swap(v->dap, v->blocks[0], v->blocks[1]);
 }
 
-struct ff_tensor ff_dap_visit_rows(struct ff_dap_visit *v, int64_t k)
+struct ff_dap_rows ff_dap_visit_own(const struct ff_dap_visit *v, int64_t k)
 {
-    if (ff_dap_size(v->dap) == 1)
-        return ff_tensor_transpose(v->x, 0, 1);
+    int rank = ff_dap_rank(v->dap);
+    return (struct ff_dap_rows){at_home(v, k, rank), ff_dap_from(v->dap, v->n_split, rank)};
+}
+
+int ff_dap_visit_others(struct ff_dap_visit *v, int64_t k, struct ff_dap_rows *ret)
+{
+    int rank = ff_dap_rank(v->dap), size = ff_dap_size(v->dap), n = 0;
+    if (size == 1)
+        return 0;
     ff_dap_wait(v->dap, v->ticket[0][k % FF_DAP_BUFFERS]);
-    return piece_rows(v, k);
+    const int side[FF_DAP_OTHERS][2] = {{0, rank}, {rank + 1, size}};
+    for (int i = 0; i < FF_DAP_OTHERS; i++) {
+        ret[n].t = in_buffer(v, k, side[i][0], side[i][1]);
+        ret[n].from = ff_dap_from(v->dap, v->n_split, side[i][0]);
+        n += ret[n].t.shape[1] > 0;
+    }
+    return n;
 }
 
 void ff_dap_visit_return(struct ff_dap_visit *v, int64_t k)

@@ -53,13 +53,14 @@ int64_t ff_dap_piece(const struct ff_dap *d, int64_t n, int rank, int64_t at, in
  * I, a piece of rows at a time, while the pieces before and after are on their way:
  *
  *     fetch(0);
- *     for each k: fetch(k + 1); rows(k), work on them in place; return(k); end(k - 1);
+ *     for each k: fetch(k + 1); own(k), then others(k), work on them in place; return(k); end(k - 1);
  *     end(n_piece - 1);
  *
- * fetch and return begin, rows and end wait. Pieces that do not exist are no pieces: nothing happens. A piece lies in
- * one of three buffers, with its axes in the order in which they lie in x, so that what is sent is made of long rows.
- * On one rank there is one piece, x itself transposed. Buffers are pushed on the arena by open. */
-enum { FF_DAP_BUFFERS = 3 };
+ * fetch and return begin, others and end wait. What is on this rank anyway stays in x, where it may be worked on at any
+ * time: own, all there is on one rank. The others' parts lie in one of three buffers, with their axes in the order in
+ * which they lie in x, so that what is sent is made of long rows. Pieces that do not exist are no pieces: nothing
+ * happens. Buffers are pushed on the arena by open. */
+enum { FF_DAP_BUFFERS = 3, FF_DAP_OTHERS = 2 };
 struct ff_dap_visit {
     const struct ff_dap *dap;
     struct ff_tensor x;
@@ -68,13 +69,21 @@ struct ff_dap_visit {
     struct ff_tensor *blocks[2];     /* [size] each: at home, in a buffer */
     int64_t ticket[2][FF_DAP_BUFFERS];      /* fetch, return */
 };
+/* A part of the rows of a piece: indices of I from `from` on. */
+struct ff_dap_rows {
+    struct ff_tensor t;              /* [rows, indices, c]; rows may be 0 */
+    int64_t from;
+};
 void ff_dap_visit_open(const struct ff_dap *d, struct ff_tensor x, int64_t n_split, int64_t rows,
                        struct ff_dap_visit *v);
 void ff_dap_visit_fetch(struct ff_dap_visit *v, int64_t k);
-struct ff_tensor ff_dap_visit_rows(struct ff_dap_visit *v, int64_t k);   /* [rows, n_split, c]; rows may be 0 */
+struct ff_dap_rows ff_dap_visit_own(const struct ff_dap_visit *v, int64_t k);
+int ff_dap_visit_others(struct ff_dap_visit *v, int64_t k, struct ff_dap_rows *ret);   /* [FF_DAP_OTHERS] */
 void ff_dap_visit_return(struct ff_dap_visit *v, int64_t k);
 void ff_dap_visit_end(struct ff_dap_visit *v, int64_t k);
 void ff_dap_visit_close(struct ff_dap_visit *v);
+/* Indices of I that a rank has not, at most: of that many each row of a buffer is made. */
+int64_t ff_dap_visit_away(const struct ff_dap *d, int64_t n_split);
 
 /* Rows of a host array [n, row_bytes] from all ranks to rank 0, a piece of `most` rows of every rank's from its row at:
  * part holds this rank's rows of the piece, whole is written on rank 0: all of the array, or packed: the piece alone,

@@ -135,11 +135,18 @@ static void visit(int64_t n_row, int64_t n_column, int64_t rows_of_piece, bool t
     ff_dap_visit_fetch(&v, 0);
     for (int64_t k = 0; k < v.n_piece; k++) {
         ff_dap_visit_fetch(&v, k + 1);
-        struct ff_tensor t = ff_dap_visit_rows(&v, k);
-        expect(&f, ff_tensor_transpose(t, 0, 1), 0, j0 + k * rows_of_piece);
-        if (t.shape[0] > 0)
-            FF_OP(f.be, scale_add, .out = t, .alpha = 2.0f);
-        seen += t.shape[0];
+        struct ff_dap_rows part[1 + FF_DAP_OTHERS] = {ff_dap_visit_own(&v, k)};
+        int n_part = 1 + ff_dap_visit_others(&v, k, part + 1);
+        int64_t n_seen = 0;
+        for (int i = 0; i < n_part; i++) {
+            struct ff_tensor t = part[i].t;
+            expect(&f, ff_tensor_transpose(t, 0, 1), part[i].from, j0 + k * rows_of_piece);
+            if (ff_tensor_count(&t) > 0)
+                FF_OP(f.be, scale_add, .out = t, .alpha = 2.0f);
+            n_seen += t.shape[1];
+        }
+        assert_int_equal(n_seen, n_row);
+        seen += part[0].t.shape[0];
         ff_dap_visit_return(&v, k);
         ff_dap_visit_end(&v, k - 1);
     }
