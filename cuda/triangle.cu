@@ -20,7 +20,7 @@ constexpr int lines = 8;
 /* out[c, i, k] = mask[i, k] (p[r, c] + b[c]) sigmoid(g[r, c] + bg[c]), r = row + (pairs i * K + k) of this tile; p
  * and g [rows, n_c]. A block turns a square of 32 pairs times 32 channels, 33 floats per line in shared memory. */
 template <class T>
-__global__ void gate_transpose_kernel(T *out, int64_t out_c, int64_t out_i, unsigned n_k, const float *p,
+__global__ void gate_transpose_kernel(const __grid_constant__ triangle_planes<T> out, unsigned n_k, const float *p,
                                       const float *g, const float *mask, ff_cuda_rows mask_rows, const float *b,
                                       const float *bg, unsigned row, unsigned rows, int n_c)
 {
@@ -39,8 +39,9 @@ __global__ void gate_transpose_kernel(T *out, int64_t out_c, int64_t out_i, unsi
     if (r >= rows)
         return;
     unsigned i = (row + r) / n_k, k = (row + r) - i * n_k;
+    const auto at = out.of(i, k);
     for (int line = (int)threadIdx.y; line < side && c0 + line < n_c; line += lines)
-        out[(c0 + line) * out_c + i * out_i + k] = from_float<T>(square[threadIdx.x][line]);
+        *out.channel(at, c0 + line) = from_float<T>(square[threadIdx.x][line]);
 }
 
 struct ff_cuda_gemm_args rows_times(const void *x, enum ff_dtype type, int64_t k, const void *w, int64_t n, float *y)
@@ -65,16 +66,16 @@ struct ff_cuda_gemm_args rows_times(const void *x, enum ff_dtype type, int64_t k
 /* y[r, c] = LN over c of x[c, i, j], r = row + (pairs i * J + j). A block takes 32 pairs: their channels lie in shared
  * memory as [n_c, 33]; a warp then makes the sums of one pair at a time. */
 template <class T>
-__global__ void norm_transpose_kernel(T *y, const T *x, int64_t x_c, int64_t x_i, unsigned n_j, const float *scale,
-                                      const float *offset, unsigned row, unsigned rows, int n_c)
+__global__ void norm_transpose_kernel(T *y, const __grid_constant__ triangle_planes<const T> x, unsigned n_j,
+                                      const float *scale, const float *offset, unsigned row, unsigned rows, int n_c)
 {
     extern __shared__ float column[];            /* [n_c, side + 1] */
     unsigned r0 = blockIdx.x * side, r = r0 + threadIdx.x;
     if (r < rows) {
         unsigned i = (row + r) / n_j, j = (row + r) - i * n_j;
-        const T *from = x + i * x_i + j;
+        const auto from = x.of(i, j);
         for (int c = (int)threadIdx.y; c < n_c; c += lines)
-            column[c * (side + 1) + threadIdx.x] = to_float(from[c * x_c]);
+            column[c * (side + 1) + threadIdx.x] = to_float(*x.channel(from, c));
     }
     __syncthreads();
     int lane = (int)threadIdx.x;
@@ -107,6 +108,14 @@ __global__ void add_gated_kernel(T *out, ff_cuda_rows out_rows, const float *o, 
     *to = from_float<T>(to_float(*to) + (o[at] + b[c]) * sigmoid(g[at] + bg[c]));
 }
 
+bool planes_fit(const struct ff_tensor *all, const struct ff_planes *apart)
+{
+    struct ff_planes runs[FF_PLANES_MOST];
+    if (ff_tensor_present(&apart->t) && apart->t.stride[2] != 1)
+        return false;
+    return ff_planes_of(all, apart, runs) > 0 || all->shape[0] == 0;     /* which looks at the shapes */
+}
+
 /* --- contraction --- */
 
 /* The library's fast kernels want rows that start at multiples of 16 bytes. */
@@ -124,7 +133,7 @@ extern "C" void ff_cuda_triangle_project(struct ff_backend *be, const struct ff_
     FF_ASSERT(a->out.shape[0] == c_i && a->out.shape[1] == a->z.shape[0] && a->out.shape[2] == a->z.shape[1]);
     FF_ASSERT(a->mask.shape[0] == a->z.shape[0] && a->mask.shape[1] == a->z.shape[1]);
     FF_ASSERT(a->z.shape[2] == c_z && a->gate_w.shape[0] == c_z && a->gate_w.shape[1] == c_i);
-    FF_ASSERT(a->b.shape[0] == c_i && a->gate_b.shape[0] == c_i);
+    FF_ASSERT(a->b.shape[0] == c_i && a->gate_b.shape[0] == c_i && planes_fit(&a->out, &a->apart));
     if (ff_cuda_triangle_project_fused(be, a) || ff_cuda_triangle_project_float32(be, a))
         return;
     ff_cuda_mark mark(be);
@@ -148,7 +157,7 @@ extern "C" void ff_cuda_triangle_project(struct ff_backend *be, const struct ff_
         ff_cuda_with_type(type, [&](auto t) {
             using T = decltype(t);
             gate_transpose_kernel<T><<<grid, dim3(side, lines), 0, ff_cuda_stream(be)>>>(
-                (T *)a->out.data, a->out.stride[0], a->out.stride[1], (unsigned)a->out.shape[2], p, g,
+                triangle_planes_of<T>(&a->out, &a->apart), (unsigned)a->out.shape[2], p, g,
                 (const float *)a->mask.data, mask_rows, (const float *)a->b.data, (const float *)a->gate_b.data,
                 (unsigned)row, (unsigned)rows, (int)c_i);
         });
@@ -220,6 +229,7 @@ extern "C" void ff_cuda_triangle_output(struct ff_backend *be, const struct ff_t
     FF_ASSERT(a->gate_w.shape[0] == c_z && a->gate_w.shape[1] == c_z);
     FF_ASSERT(a->o_b.shape[0] == c_z && a->gate_b.shape[0] == c_z);
     FF_ASSERT(ff_tensor_present(&a->center_norm.scale) && a->center_norm.scale.shape[0] == c_i && c_i <= 320);
+    FF_ASSERT(planes_fit(&a->x, &a->apart));
     if (ff_cuda_triangle_output_fused(be, a) || ff_cuda_triangle_output_float32(be, a))
         return;
     ff_cuda_mark mark(be);
@@ -242,7 +252,7 @@ extern "C" void ff_cuda_triangle_output(struct ff_backend *be, const struct ff_t
             using T = decltype(t);
             size_t shared = (size_t)c_i * (side + 1) * sizeof(float);
             norm_transpose_kernel<T><<<ff_blocks(rows, side), dim3(side, lines), shared, ff_cuda_stream(be)>>>(
-                (T *)x, (const T *)a->x.data, a->x.stride[0], a->x.stride[1], (unsigned)a->x.shape[2],
+                (T *)x, triangle_planes_of<const T>(&a->x, &a->apart), (unsigned)a->x.shape[2],
                 (const float *)a->center_norm.scale.data, (const float *)a->center_norm.offset.data, (unsigned)row,
                 (unsigned)rows, (int)c_i);
         });

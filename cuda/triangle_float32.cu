@@ -149,13 +149,13 @@ __global__ void __launch_bounds__(threads, 1) project_kernel(const __grid_consta
         /* channel first: sixteen threads write 64 pairs of one channel */
         int row = (int)threadIdx.x % 16 * 4, i = i0 + a.t.i_of(row), k = k0 + a.t.j_of(row);
         if (i < a.t.n_i && k < a.t.n_j) {
-            float *to = a.out + i * a.out_i + k;
+            const auto at_pair = a.out.of(i, k);
             int left = a.t.n_j - k;
 #pragma unroll
             for (int c = (int)threadIdx.x / 16; c < CI; c += threads / 16) {
                 float4 v = load4(s.out + c * S::out_pitch + row);
-                float *at = to + c * a.out_c;
-                if (a.wide && left >= 4) {
+                float *at = a.out.channel(at_pair, c);
+                if (a.out.wide && left >= 4) {
                     store4(at, v);
                     continue;
                 }
@@ -207,9 +207,9 @@ __global__ void __launch_bounds__(threads, 1) output_kernel(const __grid_constan
         for (int u = warp; u < CI / 2; u += threads / 32) {
             int c = u / 4 * 8 + lane / 4, row = u % 4 * 16 + lane % 4 * 4;
             int i = i0 + a.t.i_of(row), j = j0 + a.t.j_of(row), left = i < a.t.n_i ? a.t.n_j - j : 0;
-            const float *from = a.x + c * a.x_c + i * a.x_i + j;
+            const float *from = a.x.channel(a.x.of(i, j), c);
             float4 v = make_float4(0, 0, 0, 0);
-            if (a.wide && left >= 4) {
+            if (a.x.wide && left >= 4) {
                 v = load4(from);
             } else {
                 v.x = left > 0 ? from[0] : 0.0f;
@@ -242,7 +242,7 @@ __global__ void __launch_bounds__(threads, 1) output_kernel(const __grid_constan
             i += a.t.i_of(row);
             j += a.t.j_of(row);
             if (i < a.t.n_i && j < a.t.n_j)
-                prefetch_line(a.x + threadIdx.x / 2 * a.x_c + i * a.x_i + j);
+                prefetch_line(a.x.channel(a.x.of(i, j), (int)threadIdx.x / 2));
         }
 
         const int row0 = warp % 2 * 32, column0 = warp / 2 * mine;

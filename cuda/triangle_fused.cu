@@ -169,16 +169,17 @@ __global__ void __launch_bounds__(threads, 2) triangle_project_kernel(const __gr
         /* channel first: sixteen threads write 128 pairs of one channel */
         int row = (int)threadIdx.x % 16 * 8, i = i0 + a.t.i_of(row), k = k0 + a.t.j_of(row);
         if (i < a.t.n_i && k < a.t.n_j) {
-            bf16 *to = a.out + i * a.out_i + k;
-            bool whole = a.wide && k + 8 <= a.t.n_j;
+            const auto at_pair = a.out.of(i, k);
+            bool whole = a.out.wide && k + 8 <= a.t.n_j;
             int left = a.t.n_j - k < 8 ? a.t.n_j - k : 8;
             for (int c = (int)threadIdx.x / 16; c < CI; c += threads / 16) {
                 const bf16 *from = s.tile_data + c * S::out_pitch + row;
+                bf16 *to = a.out.channel(at_pair, c);
                 if (whole) {
-                    *(uint4 *)(to + c * a.out_c) = *(const uint4 *)from;
+                    *(uint4 *)to = *(const uint4 *)from;
                 } else {
                     for (int e = 0; e < left; e++)
-                        to[c * a.out_c + e] = from[e];
+                        to[e] = from[e];
                 }
             }
         }
@@ -229,15 +230,15 @@ __global__ void __launch_bounds__(threads, 2) triangle_output_kernel(const __gri
         {
             int row = (int)threadIdx.x % 8 * 8, i = i0 + a.t.i_of(row), j = j0 + a.t.j_of(row);
             int left = i < a.t.n_i ? a.t.n_j - j : 0;
-            const bf16 *from = a.x + i * a.x_i + j;
+            const auto at_pair = a.x.of(i, j);
 #pragma unroll
             for (int p = 0; p < CI * 8 / threads; p++) {
                 int c = (int)threadIdx.x / 8 + p * (threads / 8);
+                const unsigned short *h = (const unsigned short *)a.x.channel(at_pair, c);
                 uint4 v = make_uint4(0, 0, 0, 0);
-                if (a.wide && left >= 8) {
-                    v = *(const uint4 *)(from + c * a.x_c);
+                if (a.x.wide && left >= 8) {
+                    v = *(const uint4 *)h;
                 } else if (left > 0) {
-                    const unsigned short *h = (const unsigned short *)(from + c * a.x_c);
                     unsigned e[8];
 #pragma unroll
                     for (int k = 0; k < 8; k++)

@@ -21,9 +21,29 @@ struct triangle_tiling {
     __device__ __forceinline__ int j_of(int row) const { return row & ((1 << shift) - 1); }
 };
 
+/* A channel-first tensor, some channels of which may lie elsewhere. */
+template <class T> struct triangle_planes {
+    T *all, *apart;
+    int64_t c, i, apart_c, apart_i;
+    unsigned from, count;                /* channels that lie apart */
+    bool wide;                           /* rows may be read and written 16 bytes at a time */
+    /* Channel 0 of a pair in either. */
+    struct pair {
+        T *all, *apart;
+    };
+    __device__ __forceinline__ pair of(int64_t row, int64_t column) const
+    {
+        return {all + row * i + column, apart + row * apart_i + column};
+    }
+    __device__ __forceinline__ T *channel(const pair &p, int k) const
+    {
+        const unsigned n = (unsigned)k - from;
+        return n < count ? p.apart + n * apart_c : p.all + k * c;
+    }
+};
+
 template <class T> struct triangle_project_of {
-    T *out;
-    int64_t out_c, out_i;
+    triangle_planes<T> out;
     const T *z;
     int64_t z_i, z_k;
     const float *mask;
@@ -31,19 +51,16 @@ template <class T> struct triangle_project_of {
     const T *w, *gate_w;
     const float *scale, *offset, *b, *gate_b;
     triangle_tiling t;
-    bool wide;                           /* out may be written 16 bytes at a time */
 };
 typedef triangle_project_of<bf16> triangle_project_job;
 
 template <class T> struct triangle_output_of {
     T *z;
     int64_t z_i, z_j;
-    const T *x;
-    int64_t x_c, x_i;
+    triangle_planes<const T> x;
     const T *o_w, *gate_w;
     const float *center_scale, *center_offset, *scale, *offset, *o_b, *gate_b;
     triangle_tiling t;
-    bool wide;                           /* x may be read 16 bytes at a time */
 };
 typedef triangle_output_of<bf16> triangle_output_job;
 
@@ -55,11 +72,22 @@ static inline bool triangle_fits(const struct ff_tensor *z)
     return z->shape[0] > 0 && z->shape[1] > 0 && z->shape[0] < 1 << 20 && z->shape[1] < 1 << 20;
 }
 
-/* May rows of a channel-first tensor be read and written 16 bytes at a time? */
-template <class T> bool triangle_wide(const struct ff_tensor *t)
+template <class T> triangle_planes<T> triangle_planes_of(const struct ff_tensor *t, const struct ff_planes *apart)
 {
     const int n = 16 / (int)sizeof(T);
-    return ((uintptr_t)t->data & 15) == 0 && t->stride[0] % n == 0 && t->stride[1] % n == 0;
+    auto wide = [](const struct ff_tensor *p) {
+        return ((uintptr_t)p->data & 15) == 0 && p->stride[0] % n == 0 && p->stride[1] % n == 0;
+    };
+    triangle_planes<T> r = {(T *)t->data, (T *)t->data, t->stride[0], t->stride[1], 0, 0, 0, 0, wide(t)};
+    if (ff_tensor_present(&apart->t)) {
+        r.apart = (T *)apart->t.data;
+        r.apart_c = apart->t.stride[0];
+        r.apart_i = apart->t.stride[1];
+        r.from = (unsigned)apart->from;
+        r.count = (unsigned)apart->t.shape[0];
+        r.wide = r.wide && wide(&apart->t);
+    }
+    return r;
 }
 
 template <class T>
@@ -67,13 +95,13 @@ triangle_project_of<T> triangle_project_in(const struct ff_triangle_project_args
                                            int rows)
 {
     return {
-        (T *)a->out.data, a->out.stride[0], a->out.stride[1],
+        triangle_planes_of<T>(&a->out, &a->apart),
         (const T *)a->z.data, a->z.stride[0], a->z.stride[1],
         (const float *)a->mask.data, a->mask.stride[0], a->mask.stride[1],
         w, gate_w,
         (const float *)a->norm.scale.data, (const float *)a->norm.offset.data,
         (const float *)a->b.data, (const float *)a->gate_b.data,
-        ff_cuda_triangle_tiling(&a->z, rows), triangle_wide<T>(&a->out),
+        ff_cuda_triangle_tiling(&a->z, rows),
     };
 }
 
@@ -83,12 +111,12 @@ triangle_output_of<T> triangle_output_in(const struct ff_triangle_output_args *a
 {
     return {
         (T *)a->out.data, a->out.stride[0], a->out.stride[1],
-        (const T *)a->x.data, a->x.stride[0], a->x.stride[1],
+        triangle_planes_of<const T>(&a->x, &a->apart),
         o_w, gate_w,
         (const float *)a->center_norm.scale.data, (const float *)a->center_norm.offset.data,
         (const float *)a->norm.scale.data, (const float *)a->norm.offset.data,
         (const float *)a->o_b.data, (const float *)a->gate_b.data,
-        ff_cuda_triangle_tiling(&a->out, rows), triangle_wide<T>(&a->x),
+        ff_cuda_triangle_tiling(&a->out, rows),
     };
 }
 

@@ -203,13 +203,15 @@ __global__ void __launch_bounds__(threads, 1) project_kernel(const __grid_consta
     for (unsigned tile = first; tile < a.t.tiles; tile += step) {
         split_rows<CZ, TF32> normed;
         float mask[2];
-        float *to[2];
+        bool there[2];
+        triangle_planes<float>::pair to[2];
 #pragma unroll
         for (int r = 0; r < 2; r++) {
             normed.norm(r, x[r], s.scale, s.offset);
             const pair_at at(a.t, tile, row + 8 * r);
             mask[r] = at.there ? a.mask[at.i * a.mask_i + at.j * a.mask_k] : 0.0f;
-            to[r] = at.there ? a.out + 2 * t * a.out_c + at.i * a.out_i + at.j : nullptr;
+            there[r] = at.there;
+            to[r] = a.out.of(at.i, at.j);
         }
         load_pairs<CZ>(x, a.t, tile + step, row, a.z, a.z_i, a.z_k);
 #pragma unroll 1
@@ -233,9 +235,9 @@ __global__ void __launch_bounds__(threads, 1) project_kernel(const __grid_consta
                     const float y0 = mask[r] * (value[at] * factor + b.x) * sigmoid(gate[at] * gate_factor + gate_b.x);
                     const float y1 =
                         mask[r] * (value[at + 1] * factor + b.y) * sigmoid(gate[at + 1] * gate_factor + gate_b.y);
-                    if (to[r]) {
-                        to[r][(h * 64 + 8 * j) * a.out_c] = y0;
-                        to[r][(h * 64 + 8 * j + 1) * a.out_c] = y1;
+                    if (there[r]) {
+                        *a.out.channel(to[r], c) = y0;
+                        *a.out.channel(to[r], c + 1) = y1;
                     }
                 }
             }
@@ -285,10 +287,10 @@ __global__ void __launch_bounds__(threads, 1) output_kernel(const __grid_constan
 #pragma unroll
         for (int r = 0; r < 2; r++) {
             const pair_at at(a.t, tile, row + 8 * r);
-            const float *from = a.x + 4 * t * a.x_c + at.i * a.x_i + at.j;
+            const auto from = a.x.of(at.i, at.j);
 #pragma unroll
             for (int c = 0; c < CI / 4; c++)
-                x[r][c] = at.there ? from[(c / 4 * 16 + c % 4) * a.x_c] : 0.0f;
+                x[r][c] = at.there ? *a.x.channel(from, c / 4 * 16 + 4 * t + c % 4) : 0.0f;
             to[r] = at.there ? a.z + at.i * a.z_i + at.j * a.z_j + 4 * t : nullptr;
             normed.norm(r, z[r], s.scale, s.offset);
         }

@@ -142,6 +142,7 @@ __global__ void __launch_bounds__(threads, 2) project_kernel(const __grid_consta
                 const int pair = q * 32 + t * 8, i = i0 + a.t.i_of(pair), k = k0 + a.t.j_of(pair);
                 const int left = i < a.t.n_i ? a.t.n_j - k : 0;
                 float4 m0 = load4(s.mask[turn] + pair), m1 = load4(s.mask[turn] + pair + 4);
+                const auto at_pair = a.out.of(i, k);
                 const float m[8] = {m0.x, m0.y, m0.z, m0.w, m1.x, m1.y, m1.z, m1.w};
 #pragma unroll
                 for (int e = 0; e < 2; e++) {
@@ -153,8 +154,8 @@ __global__ void __launch_bounds__(threads, 2) project_kernel(const __grid_consta
                         const int at = 16 * q + n / 2 * 4 + e * 2 + n % 2;
                         y[n] = m[n] * (value[h][at] + b) * fast_sigmoid(gate[h][at] + gate_b);
                     }
-                    bf16 *to = a.out + c * a.out_c + i * a.out_i + k;
-                    if (a.wide && left >= 8) {
+                    bf16 *to = a.out.channel(at_pair, c);
+                    if (a.out.wide && left >= 8) {
                         *(uint4 *)to = pack8(y);
                     } else {
 #pragma unroll
@@ -237,13 +238,13 @@ __global__ void __launch_bounds__(threads, 2) output_kernel(const __grid_constan
         int i0, j0, pair = (int)threadIdx.x % 8 * 8, c0 = (int)threadIdx.x / 8;
         a.t.origin(tile, rows, i0, j0);
         int i = i0 + a.t.i_of(pair), j = j0 + a.t.j_of(pair), left = i < a.t.n_i ? a.t.n_j - j : 0;
-        const bf16 *from = left > 0 ? a.x + i * a.x_i + j + c0 * a.x_c : a.x;
+        const auto at_pair = a.x.of(left > 0 ? i : 0, left > 0 ? j : 0);
 #pragma unroll 4
         for (int r = 0; r < CI / (threads / 8); r++) {
             int c = c0 + r * (threads / 8);
             unsigned char *to = s.x + wgmma_swizzled<128>((unsigned)(c * 128 + pair * 2));
-            const unsigned short *h = (const unsigned short *)(from + (left > 0 ? r * (threads / 8) * a.x_c : 0));
-            if (left <= 0 || (a.wide && left >= 8)) {
+            const unsigned short *h = (const unsigned short *)a.x.channel(at_pair, c);
+            if (left <= 0 || (a.x.wide && left >= 8)) {
                 copy16_async(to, left > 0 ? (const void *)h : (const void *)a.z, left > 0);
             } else {
 #pragma unroll

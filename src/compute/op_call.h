@@ -45,6 +45,7 @@ enum ff_op_case_flags {
     FF_CASE_BF16_OUT = 1 << 19,
     FF_CASE_INT = 1 << 20,           /* copy, fill: int32 */
     FF_CASE_LATE = 1 << 21,          /* the first half of the columns of every mask is 0 */
+    FF_CASE_APART = 1 << 22,         /* triangles: some channels lie elsewhere */
 };
 
 /* Sizes by the letters of ops.h; an op uses those that occur in its shapes. B, R and N of ops.h are i, L is j. */

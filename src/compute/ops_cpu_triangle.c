@@ -26,6 +26,8 @@ static int64_t run(const struct ff_tensor *t, int64_t pair, int64_t left, int64_
 struct project {
     const struct ff_triangle_project_args *a;
     float *w;                                /* [2 * c_i, c_z]: weights and gate weights transposed */
+    struct ff_planes planes[FF_PLANES_MOST]; /* of out */
+    int n_planes;
 };
 
 static void project_piece(void *user, struct ff_scratch *s, int64_t from, int64_t count)
@@ -45,11 +47,16 @@ static void project_piece(void *user, struct ff_scratch *s, int64_t from, int64_
     for (int64_t r = 0; r < count; r++, ff_walk_next(&w))
         mask[r] = ((const float *)a->mask.data)[w.at];
 
-    for (int64_t r = 0, n; r < count; r += n) {
-        int64_t offset;
-        n = run(&a->out, from + r, count - r, &offset);
-        ff_tile_gate_channels((float *)a->out.data + offset, a->out.stride[0], p + r, p + c_i * count + r, count, c_i,
-                              n, mask + r, a->b.data, a->gate_b.data);
+    for (int i = 0; i < t->n_planes; i++) {
+        const struct ff_tensor *out = &t->planes[i].t;
+        int64_t c = t->planes[i].from;
+        for (int64_t r = 0, n; r < count; r += n) {
+            int64_t offset;
+            n = run(out, from + r, count - r, &offset);
+            ff_tile_gate_channels((float *)out->data + offset, out->stride[0], p + c * count + r,
+                                  p + (c_i + c) * count + r, count, out->shape[0], n, mask + r,
+                                  (const float *)a->b.data + c, (const float *)a->gate_b.data + c);
+        }
     }
 }
 
@@ -63,6 +70,7 @@ void ff_cpu_triangle_project(struct ff_backend *be, const struct ff_triangle_pro
     FF_ASSERT(a->b.shape[0] == c_i && a->gate_b.shape[0] == c_i);
     /* One product for both, with the weights in the order in which BLAS packs them fastest. */
     struct project t = {.a = a, .w = ff_cpu_shared(be, 2 * c_i * c_z)};
+    t.n_planes = ff_planes_of(&a->out, &a->apart, t.planes);
     ff_tile_transpose(t.w, c_z, a->w.data, c_i, c_z, c_i);
     ff_tile_transpose(t.w + c_i * c_z, c_z, a->gate_w.data, c_i, c_z, c_i);
     ff_cpu_rows(be, a->z.shape[0] * a->z.shape[1], c_z + 2 * c_i + 1, 64, project_piece, &t);
@@ -121,19 +129,30 @@ void ff_cpu_triangle_contract(struct ff_backend *be, const struct ff_triangle_co
 
 /* --- output --- */
 
+struct output {
+    const struct ff_triangle_output_args *a;
+    struct ff_planes planes[FF_PLANES_MOST]; /* of x */
+    int n_planes;
+};
+
 static void output_piece(void *user, struct ff_scratch *s, int64_t from, int64_t count)
 {
-    const struct ff_triangle_output_args *a = user;
+    const struct output *job = user;
+    const struct ff_triangle_output_args *a = job->a;
     int64_t c_i = a->o_w.shape[0], c_z = a->o_w.shape[1];
     float *x = ff_scratch_floats(s, count * c_i);                /* [count, c_i] */
     float *z = ff_scratch_floats(s, count * c_z);                /* [count, c_z] */
     float *o = ff_scratch_floats(s, count * c_z);                /* [count, c_z] */
     float *g = ff_scratch_floats(s, count * c_z);                /* [count, c_z] */
 
-    for (int64_t t = 0, n; t < count; t += n) {
-        int64_t offset;
-        n = run(&a->x, from + t, count - t, &offset);
-        ff_tile_transpose(x + t * c_i, c_i, (const float *)a->x.data + offset, a->x.stride[0], c_i, n);
+    for (int i = 0; i < job->n_planes; i++) {
+        const struct ff_tensor *in = &job->planes[i].t;
+        for (int64_t t = 0, n; t < count; t += n) {
+            int64_t offset;
+            n = run(in, from + t, count - t, &offset);
+            ff_tile_transpose(x + t * c_i + job->planes[i].from, c_i, (const float *)in->data + offset,
+                              in->stride[0], in->shape[0], n);
+        }
     }
     ff_tile_norm(x, c_i, x, c_i, count, c_i, a->center_norm.scale.data, a->center_norm.offset.data);
     ff_tile_linear(o, x, c_i, count, &a->o_w);
@@ -152,5 +171,7 @@ void ff_cpu_triangle_output(struct ff_backend *be, const struct ff_triangle_outp
     FF_ASSERT(a->gate_w.shape[0] == c_z && a->gate_w.shape[1] == c_z);
     FF_ASSERT(a->o_b.shape[0] == c_z && a->gate_b.shape[0] == c_z);
     FF_ASSERT(ff_tensor_present(&a->center_norm.scale) && a->center_norm.scale.shape[0] == c_i);
-    ff_cpu_rows(be, a->out.shape[0] * a->out.shape[1], c_i + 3 * c_z, 64, output_piece, (void *)a);
+    struct output t = {.a = a};
+    t.n_planes = ff_planes_of(&a->x, &a->apart, t.planes);
+    ff_cpu_rows(be, a->out.shape[0] * a->out.shape[1], c_i + 3 * c_z, 64, output_piece, &t);
 }

@@ -8,6 +8,7 @@
 #include "model/forward.h"
 #include "model/model.h"
 #include "model/pair.h"
+#include "model/triangle.h"
 #include "model/triangle_stream.h"
 #include "model/weights.h"
 
@@ -214,6 +215,7 @@ static int64_t most_chunk(const struct sizes *z, const struct ff_plan *p)
 {
     bool several = n_rank(p) > 1;
     int64_t rows = several ? (p->shape.n_res + 5) / 6 : p->shape.n_res;
+    rows = (rows + FF_TRIANGLE_ROWS - 1) / FF_TRIANGLE_ROWS * FF_TRIANGLE_ROWS;
     int64_t bytes = (several ? 4 : 2) * (rows < MOST_ROWS ? rows : MOST_ROWS) / n_rank(p) * operand_row_bytes(z, p);
     return bytes > FF_CHUNK_MOST ? bytes : FF_CHUNK_MOST;
 }

@@ -6,8 +6,9 @@
  * part first, then rows of the left operand, which depend on those rows only, are made, contracted and added a chunk
  * at a time, in place.
  *
- * Several ranks work on two chunks in turn, so that one is under way while the other is computed. One rank has all
- * channels and nothing to send.
+ * What stays on a rank is never copied: own channels of the operands are made where they are contracted, and those of
+ * the products read from there. One rank has all channels and nothing to send. Several work on two chunks in turn, so
+ * that one is under way while the other is computed.
  *
  * Incoming edges are outgoing edges of the transposed pair: with left and right named as in the parameters,
  * z[i, j] += sum_k left[k, j] right[k, i] reads, for t = z transposed, t[j, i] += sum_k left'[j, k] right'[i, k]. Of
@@ -22,12 +23,13 @@
 #include "model/triangle_part.h"
 #include "model/triangle_stream.h"
 
-/* Rows of the view, from at on. Left rows lie in the first memory, by channel in the second, as do in turn their
- * products by channel and by rows. One rank, which sends nothing, has the products in the second. */
+/* Rows of the view, from at on. Left rows leave from the first memory and come together by channel in the second; their
+ * products leave from the first by channel and come to the second by rows. Of what lies by rows own channels are not
+ * there, but in the other memory, by channel. */
 struct chunk {
     int64_t at;
     void *memory[2];
-    struct ff_tensor left, product;  /* [own channels, rows of all ranks, N]; [c_i, own rows, own columns] */
+    struct ff_tensor left, product;  /* [own channels, rows of all ranks, N] */
     int64_t ticket[2];               /* of what comes to or leaves each memory; below 0: nothing yet */
 };
 
@@ -94,13 +96,16 @@ static struct ff_tensor block_of(const struct work *k, struct ff_tensor t, int64
     return ff_tensor_slice(t, 1, n > 0 ? from : 0, n);
 }
 
-/* Blocks of rows with all channels, and of all rows by channel. */
-static void set_blocks(struct work *k, struct ff_tensor by_row, struct ff_tensor by_channel, int64_t at, bool whole)
+/* Blocks of rows with all channels, and of all rows by channel, where this rank's own is in both lists. */
+static struct ff_tensor set_blocks(struct work *k, struct ff_tensor by_row, struct ff_tensor by_channel, int64_t at,
+                                   bool whole)
 {
+    int rank = ff_dap_rank(k->t.ctx->dap);
     for (int r = 0; r < size_of(k); r++) {
         k->by_rank[0][r] = ff_triangle_channels(&k->t, by_row, r);
         k->by_rank[1][r] = block_of(k, by_channel, at, r, whole);
     }
+    return k->by_rank[0][rank] = k->by_rank[1][rank];
 }
 
 static struct ff_tensor own_in(const struct work *k, void *memory, int64_t at)
@@ -113,29 +118,24 @@ static struct ff_tensor all_in(const struct work *k, void *memory, int64_t at)
     return ff_triangle_in(&k->t, memory, ff_context_part(k->t.ctx, k->t.c_i), all_rows(k, at), k->t.n_res);
 }
 
-/* out = an operand's rows from at on. */
-static void project(const struct work *k, struct ff_tensor out, const struct ff_linear_weights *value,
-                    const struct ff_linear_weights *gate, int64_t at)
+/* Makes rows of an operand and sends them; they come together in by_channel when the ticket is waited for. */
+static int64_t project(struct work *k, struct chunk *u, int half, const struct ff_linear_weights *value,
+                       const struct ff_linear_weights *gate, struct ff_tensor by_channel, int64_t at, bool whole)
 {
-    ff_triangle_project(&k->t, out, value, gate, k->t.z, k->t.mask, at);
+    struct ff_tensor rows = own_in(k, u->memory[half], at), own = set_blocks(k, rows, by_channel, at, whole);
+    ff_triangle_project(&k->t, rows, &own, value, gate, k->t.z, k->t.mask, at);
+    return ff_dap_swap(k->t.ctx->dap, k->by_rank[0], k->by_rank[1]);
 }
 
 /* All of the right operand. Its pieces leave from the memory of the chunks, which the first ones wait for. */
 static void make_right(struct work *k)
 {
-    const struct ff_linear_weights *value = &k->t.w->right_projection, *gate = &k->t.w->right_gate;
-    if (size_of(k) == 1) {
-        project(k, k->right, value, gate, 0);
-        return;
-    }
     for (int64_t i = 0, at = 0; at < end(k); i++, at += step(k)) {
         struct chunk *u = &k->chunks[i % k->n_chunk];
         int half = (int)(i / k->n_chunk % 2);
-        struct ff_tensor rows = own_in(k, u->memory[half], at);
         ff_dap_wait(k->t.ctx->dap, u->ticket[half]);
-        project(k, rows, value, gate, at);
-        set_blocks(k, rows, k->right, at, true);
-        u->ticket[half] = ff_dap_swap(k->t.ctx->dap, k->by_rank[0], k->by_rank[1]);
+        u->ticket[half] =
+            project(k, u, half, &k->t.w->right_projection, &k->t.w->right_gate, k->right, at, true);
     }
 }
 
@@ -144,16 +144,11 @@ static void prepare_left(struct work *k, struct chunk *u, int64_t at)
     u->at = at;
     if (at >= end(k))
         return;
-    struct ff_tensor rows = own_in(k, u->memory[0], at);
     for (int i = 0; i < 2; i++)
         ff_dap_wait(k->t.ctx->dap, u->ticket[i]);
-    project(k, rows, &k->t.w->left_projection, &k->t.w->left_gate, at);
-    u->left = rows;
-    if (size_of(k) == 1)
-        return;
     u->left = all_in(k, u->memory[1], at);
-    set_blocks(k, rows, u->left, at, false);
-    u->ticket[0] = u->ticket[1] = ff_dap_swap(k->t.ctx->dap, k->by_rank[0], k->by_rank[1]);
+    u->ticket[0] = u->ticket[1] =
+        project(k, u, 0, &k->t.w->left_projection, &k->t.w->left_gate, u->left, at, false);
 }
 
 /* Products of this rank's channels, sent to the ranks of the rows. */
@@ -162,14 +157,10 @@ static void contract(struct work *k, struct chunk *u)
     if (u->at >= end(k))
         return;
     ff_dap_wait(k->t.ctx->dap, u->ticket[1]);
-    struct ff_tensor product = all_in(k, u->memory[size_of(k) > 1 ? 0 : 1], u->at);
-    if (ff_tensor_count(&product) > 0)
-        FF_OP(k->t.ctx->be, triangle_contract, .out = product, .a = u->left, .b = k->right);
-    u->product = product;
-    if (size_of(k) == 1)
-        return;
-    u->product = own_in(k, u->memory[1], u->at);
-    set_blocks(k, u->product, product, u->at, false);
+    u->product = all_in(k, u->memory[0], u->at);
+    if (ff_tensor_count(&u->product) > 0)
+        FF_OP(k->t.ctx->be, triangle_contract, .out = u->product, .a = u->left, .b = k->right);
+    set_blocks(k, own_in(k, u->memory[1], u->at), u->product, u->at, false);
     u->ticket[0] = u->ticket[1] = ff_dap_swap(k->t.ctx->dap, k->by_rank[1], k->by_rank[0]);
 }
 
@@ -177,8 +168,10 @@ static void finish(struct work *k, struct chunk *u)
 {
     if (u->at >= end(k))
         return;
+    struct ff_tensor rows = own_in(k, u->memory[1], u->at);
+    struct ff_tensor own = block_of(k, u->product, u->at, ff_dap_rank(k->t.ctx->dap), false);
     ff_dap_wait(k->t.ctx->dap, u->ticket[1]);
-    ff_triangle_output(&k->t, ff_tensor_slice(k->t.z, 0, u->at, u->product.shape[1]), u->product);
+    ff_triangle_output(&k->t, ff_tensor_slice(k->t.z, 0, u->at, rows.shape[1]), rows, &own);
 }
 
 /* Two chunks on several ranks: while one's operands or products travel, the other is worked on. */
@@ -204,7 +197,8 @@ static int64_t row_bytes(const struct work *k)
     return (by_row > by_channel ? by_row : by_channel) * (int64_t)ff_dtype_size(k->t.z.dtype);
 }
 
-/* Every rank must come to the same rows, so all reckon with rank 0, which has the largest part. */
+/* Every rank must come to the same rows, so all reckon with rank 0, which has the largest part. The products of a chunk
+ * are made FF_TRIANGLE_ROWS rows at a time: of all ranks' rows together it has a multiple, where there are several. */
 static int64_t chunk_rows(const struct work *k)
 {
     const struct ff_dap *d = k->t.ctx->dap;
@@ -213,7 +207,12 @@ static int64_t chunk_rows(const struct work *k)
     int64_t bytes = (by_row > by_channel ? by_row : by_channel) * (int64_t)ff_dtype_size(k->t.z.dtype);
     struct ff_context wide = *k->t.ctx;
     wide.chunk_bytes = k->t.ctx->triangle_bytes > wide.chunk_bytes ? k->t.ctx->triangle_bytes : wide.chunk_bytes;
-    return ff_context_rows(&wide, ff_dap_count(d, k->t.n_res, 0), 2 * k->n_chunk * bytes);
+    int64_t most = ff_dap_count(d, k->t.n_res, 0), rows = ff_context_rows(&wide, most, 2 * k->n_chunk * bytes);
+    int64_t wanted = (rows * size + FF_TRIANGLE_ROWS - 1) / FF_TRIANGLE_ROWS * FF_TRIANGLE_ROWS / size;
+    int64_t limit = wide.chunk_bytes / (2 * k->n_chunk * bytes) * size / FF_TRIANGLE_ROWS * FF_TRIANGLE_ROWS / size;
+    if (rows < most && limit > 0)
+        rows = wanted < limit ? wanted : limit;
+    return rows;
 }
 
 /* z += triangle multiplication with outgoing edges of the view. */

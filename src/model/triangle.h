@@ -8,6 +8,8 @@
 #include "model/pair.h"
 #include "model/weights.h"
 
+enum { FF_TRIANGLE_ROWS = 128 };     /* of a product that fast kernels make at a time */
+
 enum ff_triangle_edges { FF_OUTGOING, FF_INCOMING };
 void ff_triangle_multiplication(const struct ff_context *ctx, const struct ff_triangle_weights *w,
                                 enum ff_triangle_edges edges, struct ff_pair *p /* z += */);

@@ -41,12 +41,19 @@ void ff_triangle_copy(const struct ff_triangle *k, struct ff_tensor out, struct 
         FF_OP(k->ctx->be, copy, .out = out, .x = x);
 }
 
-void ff_triangle_project(const struct ff_triangle *k, struct ff_tensor out, const struct ff_linear_weights *value,
-                         const struct ff_linear_weights *gate, struct ff_tensor z, struct ff_tensor mask, int64_t at)
+static struct ff_planes own_planes(const struct ff_triangle *k, const struct ff_tensor *own)
+{
+    const struct ff_planes none = {0};
+    return own != NULL ? (struct ff_planes){*own, ff_dap_from(k->ctx->dap, k->c_i, ff_dap_rank(k->ctx->dap))} : none;
+}
+
+void ff_triangle_project(const struct ff_triangle *k, struct ff_tensor out, const struct ff_tensor *own,
+                         const struct ff_linear_weights *value, const struct ff_linear_weights *gate,
+                         struct ff_tensor z, struct ff_tensor mask, int64_t at)
 {
     int64_t n = out.shape[1];
     if (ff_tensor_count(&out) > 0)
-        FF_OP(k->ctx->be, triangle_project, .out = out, .z = ff_tensor_slice(z, 0, at, n),
+        FF_OP(k->ctx->be, triangle_project, .out = out, .apart = own_planes(k, own), .z = ff_tensor_slice(z, 0, at, n),
               .mask = ff_tensor_slice(mask, 0, at, n), .norm = k->w->layer_norm_input, .w = value->w, .b = value->b,
               .gate_w = gate->w, .gate_b = gate->b);
 }
@@ -55,16 +62,18 @@ void ff_triangle_project_columns(const struct ff_triangle *k, struct ff_tensor o
                                  const struct ff_linear_weights *value, const struct ff_linear_weights *gate,
                                  int64_t at)
 {
-    ff_triangle_project(k, out, value, gate, ff_tensor_transpose(k->z, 0, 1), ff_tensor_transpose(k->mask, 0, 1), at);
+    ff_triangle_project(k, out, NULL, value, gate, ff_tensor_transpose(k->z, 0, 1),
+                        ff_tensor_transpose(k->mask, 0, 1), at);
 }
 
-void ff_triangle_output(const struct ff_triangle *k, struct ff_tensor out, struct ff_tensor x)
+void ff_triangle_output(const struct ff_triangle *k, struct ff_tensor out, struct ff_tensor x,
+                        const struct ff_tensor *own)
 {
     const struct ff_triangle_weights *w = k->w;
     if (ff_tensor_count(&out) > 0)
-        FF_OP(k->ctx->be, triangle_output, .out = out, .x = x, .center_norm = w->center_layer_norm,
-              .o_w = w->output_projection.w, .o_b = w->output_projection.b, .norm = w->layer_norm_input,
-              .gate_w = w->gating_linear.w, .gate_b = w->gating_linear.b);
+        FF_OP(k->ctx->be, triangle_output, .out = out, .x = x, .apart = own_planes(k, own),
+              .center_norm = w->center_layer_norm, .o_w = w->output_projection.w, .o_b = w->output_projection.b,
+              .norm = w->layer_norm_input, .gate_w = w->gating_linear.w, .gate_b = w->gating_linear.b);
 }
 
 /* Of rank r comes a block [own channels, .., ..]: its rows, or its columns. */
@@ -90,7 +99,7 @@ void ff_triangle_send_rows(const struct ff_triangle *k, struct ff_triangle_part 
     u->at = at;
     u->n = ff_triangle_rows(k, u, at, ff_dap_rank(k->ctx->dap));
     struct ff_tensor own = ff_triangle_in(k, u->whole, k->c_i, u->n, k->n_res);
-    ff_triangle_project(k, own, value, gate, k->z, k->mask, at);
+    ff_triangle_project(k, own, NULL, value, gate, k->z, k->mask, at);
     ff_triangle_send(k, u, own);
 }
 

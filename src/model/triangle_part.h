@@ -47,16 +47,20 @@ struct ff_tensor ff_triangle_channels(const struct ff_triangle *k, struct ff_ten
 struct ff_tensor ff_triangle_in(const struct ff_triangle *k, void *memory, int64_t c, int64_t rows, int64_t n);
 void ff_triangle_copy(const struct ff_triangle *k, struct ff_tensor out, struct ff_tensor x);
 
-/* out [c_i, .., ..] = rows from at on of an operand, of z [.., .., c_z] or a view of it. */
-void ff_triangle_project(const struct ff_triangle *k, struct ff_tensor out, const struct ff_linear_weights *value,
-                         const struct ff_linear_weights *gate, struct ff_tensor z, struct ff_tensor mask, int64_t at);
+/* out [c_i, .., ..] = rows from at on of an operand, of z [.., .., c_z] or a view of it. own: where this rank's
+ * channels go instead; may be NULL. */
+void ff_triangle_project(const struct ff_triangle *k, struct ff_tensor out, const struct ff_tensor *own,
+                         const struct ff_linear_weights *value, const struct ff_linear_weights *gate,
+                         struct ff_tensor z, struct ff_tensor mask, int64_t at);
 
 /* The same of columns: rows of the transposed pair. */
 void ff_triangle_project_columns(const struct ff_triangle *k, struct ff_tensor out,
                                  const struct ff_linear_weights *value, const struct ff_linear_weights *gate,
                                  int64_t at);
-/* out [.., .., c_z], of the pair, += the gated projection of x [c_i, .., ..]. */
-void ff_triangle_output(const struct ff_triangle *k, struct ff_tensor out, struct ff_tensor x);
+/* out [.., .., c_z], of the pair, += the gated projection of x [c_i, .., ..]. own: where this rank's channels are
+ * instead; may be NULL. */
+void ff_triangle_output(const struct ff_triangle *k, struct ff_tensor out, struct ff_tensor x,
+                        const struct ff_tensor *own);
 
 /* Sends the channels of x, made in u->whole, away; what comes is u->theirs when the ticket is waited for. */
 void ff_triangle_send(const struct ff_triangle *k, struct ff_triangle_part *u, struct ff_tensor x);

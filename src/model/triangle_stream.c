@@ -139,7 +139,7 @@ static void finish(struct stream *s, struct product *p)
         return;
     be->settle(be); /* the piece before has left `out` */
     ff_triangle_copy(&s->t, out, old);
-    ff_triangle_output(&s->t, out, p->x);
+    ff_triangle_output(&s->t, out, p->x, NULL);
     be->store(be, next_place(s, out), 0, &out);
 }
 

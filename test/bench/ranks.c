@@ -5,8 +5,9 @@
  * share: without mpirun, the part of rank 0 of that many ranks, with zeros for what others would send, and so without
  * a meaning: what is left of the time on one rank when communication takes none.
  *
- * Rank 0 prints the time of every pass, memory, and for each collective the bytes sent, the time, the rate and what
- * of the time was not hidden behind computation; with $FF_TEST_PROFILE the time of every operation too.
+ * Rank 0 prints the time of every pass and memory, with $FF_TEST_PROFILE the time of every operation too; every rank
+ * prints for each collective the bytes sent, the time, the rate and what of the time was not hidden behind computation
+ * (a faster GPU waits for a slower one).
  * $FF_TEST_TRANSPORT: peer or nccl. Every rank's features are the same.
  */
 #include <stdio.h>
@@ -127,9 +128,10 @@ static void print_collectives(const struct bench *b, int passes)
     const struct ff_comm_stats *s = &b->comm->stats;
     for (int k = 0; k < FF_COLLECTIVE_COUNT; k++)
         if (s->calls[k] > 0)
-            printf("  %-10s %7lld calls %9.3f GB sent, %7.3f s, %6.1f GB/s, not hidden %7.3f s; per pass\n", names[k],
-                   (long long)(s->calls[k] / passes), s->bytes[k] * 1e-9 / passes, s->seconds[k] / passes,
-                   s->seconds[k] > 0 ? s->bytes[k] * 1e-9 / s->seconds[k] : 0.0, s->wait[k] / passes);
+            printf("  rank %d %-10s %7lld calls %9.3f GB sent, %7.3f s, %6.1f GB/s, not hidden %7.3f s; per pass\n",
+                   b->comm->rank, names[k], (long long)(s->calls[k] / passes), s->bytes[k] * 1e-9 / passes,
+                   s->seconds[k] / passes, s->seconds[k] > 0 ? s->bytes[k] * 1e-9 / s->seconds[k] : 0.0,
+                   s->wait[k] / passes);
 }
 
 /* Of all passes, that to warm up too. */
@@ -180,8 +182,7 @@ static ff_status run(struct bench *b, int n_res, enum ff_precision precision, in
         ff_prediction_free(&p);
     }
     b->comm->update_stats(b->comm);
-    if (b->comm->rank == 0)
-        print_collectives(b, passes);
+    print_collectives(b, passes);
     if (b->comm->rank == 0 && b->profile != NULL)
         print_profile(b, passes + 1);
     return FF_OK;

@@ -135,6 +135,11 @@ const struct ff_op_case op_cases[] = {
     CASE(triangle_project, .i = 5, .k = 264, .c = 128, .n = 128, .flags = EMPTY),
     CASE(triangle_project, .i = 300, .k = 9, .c = 64, .n = 128, .flags = TR | GAPS),
     CASE(triangle_project, .i = 33, .k = 72, .c = 64, .n = 64, .flags = TR),
+    CASE(triangle_project, .i = 21, .k = 40, .c = 128, .n = 128, .flags = FF_CASE_APART),
+    CASE(triangle_project, .i = 11, .k = 37, .c = 128, .n = 128, .flags = FF_CASE_APART | GAPS),
+    CASE(triangle_project, .i = 9, .k = 72, .c = 64, .n = 64, .flags = FF_CASE_APART | TR | GAPS),
+    CASE(triangle_project, .i = 7, .k = 13, .c = 33, .n = 21, .flags = FF_CASE_APART | TR),
+    CASE(triangle_project, .i = 3, .k = 5, .c = 9, .n = 1, .flags = FF_CASE_APART),
 
     CASE(triangle_contract, .n = 16, .i = 20, .j = 20, .k = 20),
     CASE(triangle_contract, .n = 1, .i = 1, .j = 1, .k = 1),
@@ -151,6 +156,11 @@ const struct ff_op_case op_cases[] = {
     CASE(triangle_output, .i = 5, .j = 264, .c = 128, .n = 128),
     CASE(triangle_output, .i = 300, .j = 9, .c = 64, .n = 128, .flags = TR | GAPS),
     CASE(triangle_output, .i = 33, .j = 72, .c = 64, .n = 64, .flags = TR),
+    CASE(triangle_output, .i = 21, .j = 40, .c = 128, .n = 128, .flags = FF_CASE_APART),
+    CASE(triangle_output, .i = 11, .j = 37, .c = 128, .n = 128, .flags = FF_CASE_APART | GAPS),
+    CASE(triangle_output, .i = 9, .j = 72, .c = 64, .n = 64, .flags = FF_CASE_APART | TR | GAPS),
+    CASE(triangle_output, .i = 7, .j = 13, .c = 33, .n = 21, .flags = FF_CASE_APART | TR),
+    CASE(triangle_output, .i = 3, .j = 5, .c = 9, .n = 1, .flags = FF_CASE_APART),
 
     CASE(outer_product_mean, .s = 30, .i = 20, .j = 20, .c = 128, .n = 32),
     CASE(outer_product_mean, .s = 1, .i = 1, .j = 1, .c = 1, .n = 1),
@@ -234,7 +244,7 @@ const char *op_case_text(const struct ff_op_case *c, char *buf, size_t size)
     static const char *const flag[] = {
         "transposed", "gaps", "unmasked", "empty", "norm", "bias", "mask", "relu_input", "relu", "accumulate",
         "in_place", "left", "chains", "unit", "mask_all", "clamp", "more", "x", "bf16_in", "bf16_out", "int",
-        "late",
+        "late", "apart",
     };
     struct ff_strbuf s = {0};
     ff_strbuf_puts(&s, ff_op_name[c->op]);

@@ -36,6 +36,13 @@ void ref_transition(const struct ff_transition_args *a)
     free(hidden);
 }
 
+/* t[c, i, j], which may lie apart. */
+static float *of_channel(const struct ff_tensor *t, const struct ff_planes *apart, int64_t c, int64_t i, int64_t j)
+{
+    bool away = apart->t.ndim > 0 && c >= apart->from && c < apart->from + apart->t.shape[0];
+    return away ? &REF(apart->t, c - apart->from, i, j) : &REF(*t, c, i, j);
+}
+
 void ref_triangle_project(const struct ff_triangle_project_args *a)
 {
     int64_t c_z = a->w.shape[0], c_i = a->w.shape[1];
@@ -44,8 +51,9 @@ void ref_triangle_project(const struct ff_triangle_project_args *a)
         for (int64_t k = 0; k < a->z.shape[1]; k++) {
             ref_norm(x, &REF(a->z, i, k, 0), c_z, &a->norm);
             for (int64_t c = 0; c < c_i; c++)
-                REF(a->out, c, i, k) = (float)(REF(a->mask, i, k) * project(x, &a->w, &a->b, c) *
-                                               ref_sigmoid(project(x, &a->gate_w, &a->gate_b, c)));
+                *of_channel(&a->out, &a->apart, c, i, k) =
+                    (float)(REF(a->mask, i, k) * project(x, &a->w, &a->b, c) *
+                            ref_sigmoid(project(x, &a->gate_w, &a->gate_b, c)));
         }
     }
     free(x);
@@ -73,7 +81,7 @@ void ref_triangle_output(const struct ff_triangle_output_args *a)
     for (int64_t i = 0; i < a->out.shape[0]; i++) {
         for (int64_t j = 0; j < a->out.shape[1]; j++) {
             for (int64_t c = 0; c < c_i; c++)
-                column[c] = REF(a->x, c, i, j);
+                column[c] = *of_channel(&a->x, &a->apart, c, i, j);
             ref_norm(x, column, c_i, &a->center_norm);
             ref_norm(z, &REF(a->out, i, j, 0), c_z, &a->norm);
             for (int64_t c = 0; c < c_z; c++)
