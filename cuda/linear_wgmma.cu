@@ -103,11 +103,16 @@ __device__ __forceinline__ void multiply(linear_shared<K> &s, const linear_job &
                 for (int i = 0; i < 4; i++)
                     x[k][i] = relu2(x[k][i]);
 
+        bf16 *to[4];                     /* this thread's pieces of lines, NULL for none */
+#pragma unroll
+        for (int p = 0; p < 4; p++)
+            to[p] = line_pointer(a.out, at, p);
         for (; step < end; step++) {
             const int column = (int)(step % a.turn) * tile_columns;
+            const bool there = column + lane % 8 * 8 < a.n;
             uint4 old[4];
             if (ACCUMULATE)
-                fetch_lines(old, a.out + column, at, a.n - column);
+                fetch_lines(old, to, column, there);
 
             float d[tile_columns / 2] = {};
             barrier_wait(&s.full[from.slot], from.parity);
@@ -117,36 +122,48 @@ __device__ __forceinline__ void multiply(linear_shared<K> &s, const linear_job &
             for (int k = 0; k < K / 16; k++)
                 wgmma_rs<tile_columns, WGMMA_MN_MAJOR>(d, x[k], wgmma_advance(w, (unsigned)k * 2048u), k > 0);
             wgmma_commit();
-            wgmma_wait<0>();
-            wgmma_use(d);
-            release();
-
+            /* What the result needs is read while the product is under way. */
+            float2 b[tile_columns / 8];
+            unsigned sum[2][tile_columns / 8];
             if (ACCUMULATE) {
                 put_lines(lines, old);
                 __syncwarp();
             }
 #pragma unroll
             for (int j = 0; j < tile_columns / 8; j++) {
-                const float2 b = *(const float2 *)(s.b + column + 8 * j + lane % 4 * 2);
+                b[j] = *(const float2 *)(s.b + column + 8 * j + lane % 4 * 2);
+#pragma unroll
+                for (int r = 0; r < 2; r++)
+                    sum[r][j] = ACCUMULATE ? *line_word(lines, j, r) : 0u;
+            }
+            wgmma_wait<0>();
+            wgmma_use(d);
+            release();
+
+#pragma unroll
+            for (int i = 0; i < tile_columns / 2; i++)
+                d[i] += i % 2 ? b[i / 4].y : b[i / 4].x;
+            if (a.relu)
+#pragma unroll
+                for (int i = 0; i < tile_columns / 2; i++)
+                    d[i] = fmaxf(d[i], 0.0f);
+            if (a.mask)
+#pragma unroll
+                for (int i = 0; i < tile_columns / 2; i++)
+                    d[i] *= mask[i / 2 % 2];
+#pragma unroll
+            for (int j = 0; j < tile_columns / 8; j++)
 #pragma unroll
                 for (int r = 0; r < 2; r++) {
-                    unsigned *word = line_word(lines, j, r);
-                    float v0 = d[4 * j + 2 * r] + b.x, v1 = d[4 * j + 2 * r + 1] + b.y;
-                    if (a.relu) {
-                        v0 = fmaxf(v0, 0.0f);
-                        v1 = fmaxf(v1, 0.0f);
-                    }
-                    v0 *= mask[r];
-                    v1 *= mask[r];
+                    float v0 = d[4 * j + 2 * r], v1 = d[4 * j + 2 * r + 1];
                     if (ACCUMULATE) {
-                        v0 += low_half(*word);
-                        v1 += high_half(*word);
+                        v0 += low_half(sum[r][j]);
+                        v1 += high_half(sum[r][j]);
                     }
-                    *word = pack2(v0, v1);
+                    *line_word(lines, j, r) = pack2(v0, v1);
                 }
-            }
             __syncwarp();
-            send_lines(a.out + column, at, a.n - column, lines);
+            send_lines(to, column, there, lines);
             __syncwarp();
         }
     }

@@ -91,14 +91,17 @@ __device__ __forceinline__ float exp2_fast(float x)
     return y;
 }
 
-/* 16 bytes from global to shared memory behind the program's back; zeros where `there` is false. */
+/* The first `bytes` of 16 from global to shared memory behind the program's back, zeros behind them. */
+__device__ __forceinline__ void copy_async(unsigned to, const void *from, int bytes)
+{
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes) : "memory");
+}
+/* 16 bytes; zeros where `there` is false. */
 __device__ __forceinline__ void copy16_async(void *to, const void *from, bool there)
 {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from),
-                 "r"(there ? 16 : 0)
-                 : "memory");
+    copy_async(shared_address(to), from, there ? 16 : 0);
 }
-/* The same to a shared address, always. */
+/* 16 bytes to a shared address, always. */
 __device__ __forceinline__ void copy16_async(unsigned to, const void *from)
 {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");

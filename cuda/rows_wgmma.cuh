@@ -95,17 +95,21 @@ __device__ __forceinline__ unsigned relu2(unsigned v) { return v & ~((v >> 15 & 
 
 /* Copies rows [0, rows) of 64 columns of w, which has distance ld and `columns` columns from there on, into a tile of
  * swizzled rows of 128 bytes, by a warpgroup; columns that are not there become 0. permute: row k goes to k_place(k).
- */
+ * What it takes are the instructions of those who bring: addresses are not computed anew for each piece. */
 template <int rows, bool permute>
 __device__ __forceinline__ void load_b(char *tile, const bf16 *w, int ld, int columns)
 {
-    const int piece = (int)threadIdx.x % 8;
-    const bool there = 8 * piece < columns;
-    const bf16 *from = w + (there ? 8 * piece : 0);
-#pragma unroll 4
-    for (int k = (int)threadIdx.x % 128 / 8; k < rows; k += 16) {
-        int place = permute ? k_place(k) : k;
-        copy16_async(tile + wgmma_swizzled<128>((unsigned)(place * 128 + piece * 16)), from + (int64_t)k * ld, there);
+    const int piece = (int)threadIdx.x % 8, k = (int)threadIdx.x % 128 / 8;
+    const int bytes = 8 * piece < columns ? 16 : 0;
+    const bf16 *from = w + (bytes > 0 ? 8 * piece : 0) + (int64_t)k * ld;
+    const unsigned first = (unsigned)((permute ? k_place(k) : k) * 128 + piece * 16);
+    /* Row k + 16 of 32 goes four places behind row k, or sixteen. */
+    const unsigned even = shared_address(tile) + wgmma_swizzled<128>(first);
+    const unsigned odd = shared_address(tile) + wgmma_swizzled<128>(first + (permute ? 4 : 16) * 128);
+#pragma unroll
+    for (int i = 0; i < rows / 16; i++) {
+        copy_async((i % 2 == 0 ? even : odd) + (unsigned)(i / 2) * 4096, from, bytes);
+        from += 16 * (int64_t)ld;
     }
 }
 /* The tile as an operand; the next 16 rows are 2048 bytes on. */
@@ -180,17 +184,19 @@ __device__ __forceinline__ uint4 *line_piece(char *lines, int p)
     return (uint4 *)(lines + wgmma_swizzled<128>((unsigned)((4 * p + lane / 8) * 128 + lane % 8 * 16)));
 }
 
-/* Lines of out: at[16] says where they begin, -1 for none; there are `columns` columns from out on. */
-__device__ __forceinline__ void fetch_lines(uint4 (&v)[4], const bf16 *out, const int64_t *at, int columns)
+/* Lines of out: at[16] says where they begin, -1 for none. This thread's piece of a line, NULL for none. */
+__device__ __forceinline__ bf16 *line_pointer(bf16 *out, const int64_t *at, int p)
 {
-    const int lane = (int)threadIdx.x % 32, piece = lane % 8;
+    const int lane = (int)threadIdx.x % 32;
+    const int64_t line = at[4 * p + lane / 8];
+    return line < 0 ? nullptr : out + line + lane % 8 * 8;
+}
+/* Pieces `column` columns on; there: this thread's exist. */
+__device__ __forceinline__ void fetch_lines(uint4 (&v)[4], bf16 *const (&to)[4], int column, bool there)
+{
 #pragma unroll
-    for (int p = 0; p < 4; p++) {
-        int64_t line = at[4 * p + lane / 8];
-        v[p] = make_uint4(0, 0, 0, 0);
-        if (line >= 0 && 8 * piece < columns)
-            v[p] = *(const uint4 *)(out + line + 8 * piece);
-    }
+    for (int p = 0; p < 4; p++)
+        v[p] = there && to[p] ? *(const uint4 *)(to[p] + column) : make_uint4(0, 0, 0, 0);
 }
 __device__ __forceinline__ void put_lines(char *lines, const uint4 (&v)[4])
 {
@@ -198,15 +204,16 @@ __device__ __forceinline__ void put_lines(char *lines, const uint4 (&v)[4])
     for (int p = 0; p < 4; p++)
         *line_piece(lines, p) = v[p];
 }
-__device__ __forceinline__ void send_lines(bf16 *out, const int64_t *at, int columns, char *lines)
+__device__ __forceinline__ void send_lines(bf16 *const (&to)[4], int column, bool there, char *lines)
 {
-    const int lane = (int)threadIdx.x % 32, piece = lane % 8;
+    uint4 v[4];
 #pragma unroll
-    for (int p = 0; p < 4; p++) {
-        int64_t line = at[4 * p + lane / 8];
-        if (line >= 0 && 8 * piece < columns)
-            *(uint4 *)(out + line + 8 * piece) = *line_piece(lines, p);
-    }
+    for (int p = 0; p < 4; p++)
+        v[p] = *line_piece(lines, p);
+#pragma unroll
+    for (int p = 0; p < 4; p++)
+        if (there && to[p])
+            *(uint4 *)(to[p] + column) = v[p];
 }
 
 #endif

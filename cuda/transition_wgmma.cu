@@ -88,11 +88,15 @@ __device__ __forceinline__ void add_result(const transition_job &a, const float 
 {
     const int lane = (int)threadIdx.x % 32;
     uint4 old[2][4];
-    fetch_lines(old[0], a.x, at, 64);
+    bf16 *to[4];
+#pragma unroll
+    for (int p = 0; p < 4; p++)
+        to[p] = line_pointer(a.x, at, p);
+    fetch_lines(old[0], to, 0, true);
 #pragma unroll
     for (int p = 0; p < C / 64; p++) {
         if (p + 1 < C / 64)
-            fetch_lines(old[(p + 1) % 2], a.x + 64 * (p + 1), at, 64);
+            fetch_lines(old[(p + 1) % 2], to, 64 * (p + 1), true);
         put_lines(lines, old[p % 2]);
         __syncwarp();
 #pragma unroll
@@ -106,7 +110,7 @@ __device__ __forceinline__ void add_result(const transition_job &a, const float 
             }
         }
         __syncwarp();
-        send_lines(a.x + 64 * p, at, 64, lines);
+        send_lines(to, 64 * p, true, lines);
         __syncwarp();
     }
 }
@@ -169,6 +173,7 @@ __device__ __forceinline__ void multiply(transition_shared<C> &s, const transiti
         }
         const uint64_t x_shared = wgmma_operand<128>(shared_address(s.x[S::rows_shared ? group : 0]), 1024, 1024);
 
+        const float *b1 = (S::rows_shared ? a.b1 : s.b1) + lane % 4 * 2;
         float result[C / 2] = {};
         unsigned reading = S::tiles;                 /* the tile of W2 of a second product that is under way */
         for (; step < end; step++) {
@@ -186,22 +191,29 @@ __device__ __forceinline__ void multiply(transition_shared<C> &s, const transiti
                 else
                     wgmma_rs<chunk, WGMMA_MN_MAJOR>(hidden, x[k], wgmma_advance(w1, (unsigned)k * 2048u), k > 0);
             wgmma_commit();
+            float2 b[chunk / 8];
+            auto read_bias = [&]() {
+#pragma unroll
+                for (int j = 0; j < chunk / 8; j++)
+                    b[j] = *(const float2 *)(b1 + step % a.turn * chunk + 8 * j);
+            };
+            if (S::rows_shared)                      /* there are the registers to read it beside the product */
+                read_bias();
             wgmma_wait<0>();
             wgmma_use(hidden);
+            if (!S::rows_shared)
+                read_bias();
             if (reading < (unsigned)S::tiles)
                 release(reading);
             release(from.slot);
             from.next();
 
-            const float *b1 = (S::rows_shared ? a.b1 : s.b1) + step % a.turn * chunk + lane % 4 * 2;
 #pragma unroll
-            for (int j = 0; j < chunk / 8; j++) {
-                const float2 b = *(const float2 *)(b1 + 8 * j);
+            for (int j = 0; j < chunk / 8; j++)
 #pragma unroll
                 for (int r = 0; r < 2; r++)
-                    h[j / 2][j % 2 * 2 + r] = pack2(fmaxf(hidden[4 * j + 2 * r] + b.x, 0.0f),
-                                                    fmaxf(hidden[4 * j + 2 * r + 1] + b.y, 0.0f));
-            }
+                    h[j / 2][j % 2 * 2 + r] = pack2(fmaxf(hidden[4 * j + 2 * r] + b[j].x, 0.0f),
+                                                    fmaxf(hidden[4 * j + 2 * r + 1] + b[j].y, 0.0f));
             barrier_wait(&s.full[from.slot], from.parity);
             const uint64_t w2 = wgmma_operand<128>(shared_address(s.w[from.slot]), S::block_bytes, 1024);
             wgmma_fence();

@@ -41,11 +41,14 @@ template <int ROW> __device__ __forceinline__ uint64_t wgmma_operand(unsigned ad
 {
     static_assert(ROW == 128 || ROW == 64 || ROW == 32 || ROW == 16, "bytes of a row");
     constexpr uint64_t swizzle = ROW == 128 ? 1 : ROW == 64 ? 2 : ROW == 32 ? 3 : 0;
-    return (uint64_t)(address >> 4 & 0x3fff) | (uint64_t)(lead >> 4) << 16 | (uint64_t)(stride >> 4) << 32 |
-           swizzle << 62;
+    return (address >> 4 & 0x3fff) | lead >> 4 << 16 | (uint64_t)(stride >> 4) << 32 | swizzle << 62;
 }
 /* The same operand some bytes further on. */
-__device__ __forceinline__ uint64_t wgmma_advance(uint64_t operand, unsigned bytes) { return operand + (bytes >> 4); }
+__device__ __forceinline__ uint64_t wgmma_advance(uint64_t operand, unsigned bytes)
+{
+    /* Nothing is carried: one addition of 32 bits. */
+    return (operand & 0xffffffff00000000u) | ((unsigned)operand + (bytes >> 4));
+}
 
 __device__ __forceinline__ void shared_fence() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 

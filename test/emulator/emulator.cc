@@ -346,14 +346,13 @@ void emulator_launch(const std::function<void()> &f, dim3 grid, dim3 block, size
 
 /* --- copies behind the program's back --- */
 
-void copy16_async(void *to, const void *from, bool there)
+void emulator_copy(void *to, const void *from, int bytes)
 {
     copy c = {};
     c.to = to;
-    if ((uintptr_t)to % 16 != 0 || (there && (uintptr_t)from % 16 != 0))
+    if ((uintptr_t)to % 16 != 0 || (bytes > 0 && (uintptr_t)from % 16 != 0))
         emulator_fail("misaligned copy");
-    if (there)
-        memcpy(c.data, from, sizeof c.data);
+    memcpy(c.data, from, (size_t)bytes);
     threads[current].groups.back().push_back(c);
     memset(to, 0xff, 16);                    /* until it is waited for, its contents are not known */
 }

@@ -77,11 +77,13 @@ static inline unsigned to_tf32(float x)
 
 static inline float exp2_fast(float x) { return exp2f(x); }
 
-void copy16_async(void *to, const void *from, bool there);
-static inline void copy16_async(unsigned to, const void *from)
+void emulator_copy(void *to, const void *from, int bytes);
+static inline void copy_async(unsigned to, const void *from, int bytes)
 {
-    copy16_async((void *)emulator_shared_at(to), from, true);
+    emulator_copy((void *)emulator_shared_at(to), from, bytes);
 }
+static inline void copy16_async(void *to, const void *from, bool there) { emulator_copy(to, from, there ? 16 : 0); }
+static inline void copy16_async(unsigned to, const void *from) { copy_async(to, from, 16); }
 void copy_commit();
 void emulator_copy_wait(int n);
 template <int n> static inline void copy_wait() { emulator_copy_wait(n); }
