@@ -198,7 +198,7 @@ static void embed_next(const struct ff_context *ctx, const struct ff_template_we
     bool in_place = !f->t.away && !ctx->config->multimer;
     size_t mark = ff_arena_mark(ctx->arena);
     struct ff_tensor act = in_place ? ff_tensor_index(f->t.x, 0, f->n)
-                                    : ff_pair_push_rows(ctx, b->n_res, ctx->config->templates.num_channel);
+                                    : FF_PUSH(ctx, f->t.x.dtype, z->x.shape[0], b->n_res, f->t.x.shape[3]);
     embed_one(ctx, w, b, t, z, pair_mask, act);
     if (f->t.away) {
         size_t bytes = ff_tensor_bytes(&act);

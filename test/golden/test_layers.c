@@ -207,6 +207,27 @@ static void block(const char *file, const char *model, enum ff_stack_kind kind)
     ff_evoformer_block(&g->ctx, &w, s, kind, &(struct ff_offload){.x = m}, golden_input(g, "msa_mask"), &pair);
     golden_compare(g, "msa", m, NULL);
     golden_compare(g, "pair", pair.z, NULL);
+    if (!extra) {
+        golden_close(g);
+        return;
+    }
+
+    /* The same with an MSA on the host, of which small pieces come. */
+    struct ff_tensor start = golden_input(g, "msa");
+    void *host = NULL;
+    assert_ok(g->be->alloc_host(g->be, ff_tensor_bytes(&start), &host));
+    g->be->store(g->be, host, 0, &start);
+    g->be->settle(g->be);
+    g->ctx.chunk_bytes = g->ctx.chunk_most = 16 << 10;
+    pair = ff_pair_make(&g->ctx, golden_input(g, "pair"), golden_input(g, "pair_mask"), 0);
+    ff_evoformer_block(&g->ctx, &w, s, kind, &(struct ff_offload){.x = start, .away = true, .host = host},
+                       golden_input(g, "msa_mask"), &pair);
+    g->be->fetch(g->be, &m, host, 0);
+    g->be->settle(g->be);
+    golden_compare(g, "msa", m, NULL);
+    golden_compare(g, "pair", pair.z, NULL);
+    g->be->sync(g->be);
+    g->be->release_host(g->be, host);
     golden_close(g);
 }
 
@@ -249,11 +270,26 @@ static void template_embedding(struct golden *g, const struct ff_batch *b)
 {
     struct ff_template_weights w = {0};
     WEIGHTS(g, ff_weights_walk_templates(k, "template_embedding", &w));
-    struct ff_tensor z = golden_input(g, "query_embedding");
     struct ff_tensor pair_mask = ff_arena_push(&g->arena, FF_F32, FF_SHAPE(b->n_res, b->n_res));
     FF_OP(g->be, fill, .out = pair_mask, .value = 1.0f);
+    struct ff_tensor z = golden_input(g, "query_embedding");
     ff_template_embed(&g->ctx, &w, b, z, pair_mask);
     golden_compare(g, "act", z, "query_embedding");
+
+    /* The same while the pair, pushed last, waits on the host, and then the templates do. */
+    z = golden_input(g, "query_embedding");
+    size_t bytes = ff_tensor_bytes(&z);
+    void *host = NULL;
+    assert_ok(g->be->alloc_host(g->be, bytes * (size_t)(1 + b->n_template), &host));
+    g->ctx.waiting = host;
+    g->ctx.spilled = (char *)host + bytes;
+    g->ctx.spill = true;
+    g->ctx.stream_bytes = (int64_t)bytes;
+    g->ctx.chunk_bytes = (int64_t)bytes / 3;
+    ff_template_embed(&g->ctx, &w, b, z, pair_mask);
+    golden_compare(g, "act", z, "query_embedding");
+    g->be->sync(g->be);
+    g->be->release_host(g->be, host);
 }
 
 static void test_template_embedding_monomer(void **state)
