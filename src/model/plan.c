@@ -180,11 +180,18 @@ static void measure(const struct sizes *z, int64_t chunk_bytes, struct ff_plan *
     ret->total_bytes = ret->weight_bytes + ret->arena_bytes + ret->workspace_bytes;
 }
 
-/* Whether a plan with these chunks fits: p then has the memory, but not yet the work, of all blocks. */
+/* Whether a plan with these chunks fits: p then has the memory, but not yet the work, of all blocks. What the pair and
+ * an operand alone are too large for is not measured. */
 static bool fits(const struct sizes *z, int64_t chunk_bytes, struct ff_plan *p)
 {
     struct sizes brief = *z;
     brief.config = z->brief;
+    size_t own = (size_t)(p->shape.n_res / n_rank(p)), n = (size_t)p->shape.n_res;
+    size_t pair = own * n * (size_t)z->config->pair_channel * ff_dtype_size(z->be->activation);
+    size_t operand = p->stream_bytes > 0 ? (size_t)p->stream_bytes : own * (size_t)operand_row_bytes(z, p);
+    p->chunk_bytes = chunk_bytes;
+    if (z->overhead + pair + operand > p->budget_bytes)
+        return false;
     measure(&brief, chunk_bytes, p);
     return p->total_bytes <= p->budget_bytes;
 }
@@ -337,9 +344,9 @@ static ff_status fit(const struct sizes *z, size_t host, struct ff_plan *p)
     measure(z, p->chunk_bytes, p);
     for (int way = 0; way < 3 && !(fitted && cost(z, p) < 1.05 * cost(z, &whole)); way++) {
         struct ff_plan next = whole;
-        next.arena_bytes = 0;
+        next.chunk_bytes = 0;
         bool next_fits = way == 0 ? fit_pieces(z, host, &next) : fit_stream(z, host, way == 2, &next);
-        if (next.arena_bytes > 0) {
+        if (next.chunk_bytes > 0) { /* tried */
             measure(z, next.chunk_bytes, &next);
             choose(z, p, &fitted, &next, next_fits);
         }
