@@ -103,16 +103,16 @@ __device__ __forceinline__ void multiply(linear_shared<K> &s, const linear_job &
                 for (int i = 0; i < 4; i++)
                     x[k][i] = relu2(x[k][i]);
 
-        bf16 *to[4];                     /* this thread's pieces of lines, NULL for none */
-#pragma unroll
-        for (int p = 0; p < 4; p++)
-            to[p] = line_pointer(a.out, at, p);
+        auto column_of = [&](unsigned at_step) { return (int)(at_step % a.turn) * tile_columns; };
+        auto is_there = [&](int column) { return column + lane % 8 * 8 < a.n; };
+        bf16 *to[4];
+        uint4 old[4];                    /* what the tile is added to, asked for a tile ahead */
+        line_pointers(to, a.out, at);
+        if (ACCUMULATE)
+            fetch_lines(old, to, column_of(step), is_there(column_of(step)));
         for (; step < end; step++) {
-            const int column = (int)(step % a.turn) * tile_columns;
-            const bool there = column + lane % 8 * 8 < a.n;
-            uint4 old[4];
-            if (ACCUMULATE)
-                fetch_lines(old, to, column, there);
+            const int column = column_of(step);
+            const bool there = is_there(column);
 
             float d[tile_columns / 2] = {};
             barrier_wait(&s.full[from.slot], from.parity);
@@ -122,20 +122,10 @@ __device__ __forceinline__ void multiply(linear_shared<K> &s, const linear_job &
             for (int k = 0; k < K / 16; k++)
                 wgmma_rs<tile_columns, WGMMA_MN_MAJOR>(d, x[k], wgmma_advance(w, (unsigned)k * 2048u), k > 0);
             wgmma_commit();
-            /* What the result needs is read while the product is under way. */
-            float2 b[tile_columns / 8];
-            unsigned sum[2][tile_columns / 8];
-            if (ACCUMULATE) {
-                put_lines(lines, old);
-                __syncwarp();
-            }
+            float2 b[tile_columns / 8];              /* read while the product is under way */
 #pragma unroll
-            for (int j = 0; j < tile_columns / 8; j++) {
+            for (int j = 0; j < tile_columns / 8; j++)
                 b[j] = *(const float2 *)(s.b + column + 8 * j + lane % 4 * 2);
-#pragma unroll
-                for (int r = 0; r < 2; r++)
-                    sum[r][j] = ACCUMULATE ? *line_word(lines, j, r) : 0u;
-            }
             wgmma_wait<0>();
             wgmma_use(d);
             release();
@@ -143,6 +133,19 @@ __device__ __forceinline__ void multiply(linear_shared<K> &s, const linear_job &
 #pragma unroll
             for (int i = 0; i < tile_columns / 2; i++)
                 d[i] += i % 2 ? b[i / 4].y : b[i / 4].x;
+            unsigned sum[2][tile_columns / 8];
+            if (ACCUMULATE) {
+                put_lines(lines, old);
+                __syncwarp();
+                line_pointers(to, a.out, at);        /* looked up again: registers are few */
+                if (step + 1 < end)
+                    fetch_lines(old, to, column_of(step + 1), is_there(column_of(step + 1)));
+            }
+#pragma unroll
+            for (int j = 0; j < tile_columns / 8; j++)
+#pragma unroll
+                for (int r = 0; r < 2; r++)
+                    sum[r][j] = ACCUMULATE ? *line_word(lines, j, r) : 0u;
             if (a.relu)
 #pragma unroll
                 for (int i = 0; i < tile_columns / 2; i++)
@@ -163,6 +166,8 @@ __device__ __forceinline__ void multiply(linear_shared<K> &s, const linear_job &
                     *line_word(lines, j, r) = pack2(v0, v1);
                 }
             __syncwarp();
+            if (ACCUMULATE)
+                line_pointers(to, a.out, at);
             send_lines(to, column, there, lines);
             __syncwarp();
         }

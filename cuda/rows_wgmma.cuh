@@ -184,12 +184,15 @@ __device__ __forceinline__ uint4 *line_piece(char *lines, int p)
     return (uint4 *)(lines + wgmma_swizzled<128>((unsigned)((4 * p + lane / 8) * 128 + lane % 8 * 16)));
 }
 
-/* Lines of out: at[16] says where they begin, -1 for none. This thread's piece of a line, NULL for none. */
-__device__ __forceinline__ bf16 *line_pointer(bf16 *out, const int64_t *at, int p)
+/* Lines of out: at[16] says where they begin, -1 for none. This thread's pieces of them, NULL for none. */
+__device__ __forceinline__ void line_pointers(bf16 *(&to)[4], bf16 *out, const int64_t *at)
 {
     const int lane = (int)threadIdx.x % 32;
-    const int64_t line = at[4 * p + lane / 8];
-    return line < 0 ? nullptr : out + line + lane % 8 * 8;
+#pragma unroll
+    for (int p = 0; p < 4; p++) {
+        const int64_t line = at[4 * p + lane / 8];
+        to[p] = line < 0 ? nullptr : out + line + lane % 8 * 8;
+    }
 }
 /* Pieces `column` columns on; there: this thread's exist. */
 __device__ __forceinline__ void fetch_lines(uint4 (&v)[4], bf16 *const (&to)[4], int column, bool there)

@@ -89,9 +89,7 @@ __device__ __forceinline__ void add_result(const transition_job &a, const float 
     const int lane = (int)threadIdx.x % 32;
     uint4 old[2][4];
     bf16 *to[4];
-#pragma unroll
-    for (int p = 0; p < 4; p++)
-        to[p] = line_pointer(a.x, at, p);
+    line_pointers(to, a.x, at);
     fetch_lines(old[0], to, 0, true);
 #pragma unroll
     for (int p = 0; p < C / 64; p++) {
