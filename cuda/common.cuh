@@ -34,6 +34,26 @@ typedef __nv_bfloat16 bf16;
 /* After every launch. */
 #define FF_CUDA_LAUNCHED() FF_CUDA(cudaGetLastError())
 
+/* Launches a kernel that may begin before the one before it on the stream is over (sm_90), if early. It must call
+ * after_kernels_before() before it touches anything that others write or read. Not for kernels behind products of the
+ * library: outer product mean took longer so. */
+template <class... P, class... A>
+void ff_cuda_launch_early(void (*kernel)(P...), unsigned blocks, unsigned threads, size_t shared, cudaStream_t stream,
+                          bool early, const A &...a)
+{
+    cudaLaunchAttribute how_early = {};
+    how_early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    how_early.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t how = {};
+    how.gridDim = dim3(blocks);
+    how.blockDim = dim3(threads);
+    how.dynamicSmemBytes = shared;
+    how.stream = stream;
+    how.attrs = &how_early;
+    how.numAttrs = early ? 1 : 0;
+    FF_CUDA(cudaLaunchKernelEx(&how, kernel, a...));
+}
+
 /* --- stream and workspace --- */
 cudaStream_t ff_cuda_stream(struct ff_backend *be);
 int ff_cuda_sm_count(struct ff_backend *be);

@@ -186,6 +186,7 @@ __global__ void __launch_bounds__(threads, 1) linear_wgmma_kernel(const __grid_c
         barrier_start(&s.full[threadIdx.x], 4);
         barrier_start(&s.empty[threadIdx.x], warps);
     }
+    after_kernels_before();
     for (int k = (int)threadIdx.x; a.scale && k < K; k += threads) {
         s.scale[k] = a.scale[k];
         s.offset[k] = a.offset[k];
@@ -228,8 +229,8 @@ void launch(struct ff_backend *be, linear_job &a)
     a.steps = ff_blocks(a.n_row, groups * group_rows) * a.turn;
     a.stays = a.turn <= (unsigned)S::tiles;
     unsigned blocks = min((unsigned)ff_cuda_sm_count(be), a.steps + (groups - 1) * a.lag);
-    linear_wgmma_kernel<K, ACCUMULATE><<<blocks, threads, sizeof(S), ff_cuda_stream(be)>>>(a);
-    FF_CUDA_LAUNCHED();
+    ff_cuda_launch_early(linear_wgmma_kernel<K, ACCUMULATE>, blocks, threads, sizeof(S), ff_cuda_stream(be), true,
+                         a);
 }
 
 } // namespace

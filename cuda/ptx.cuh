@@ -115,6 +115,12 @@ template <int n> __device__ __forceinline__ void copy_wait()
 
 __device__ __forceinline__ void prefetch_line(const void *p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
 
+/* For kernels that ff_cuda_launch_early() begins (sm_90): lets the next one begin, then waits for those before. */
+__device__ __forceinline__ void after_kernels_before()
+{
+    asm volatile("griddepcontrol.launch_dependents; griddepcontrol.wait;" ::: "memory");
+}
+
 /* Barriers in shared memory (sm_90): one thread starts each for so many arrivals, then the block synchronises. A phase
  * ends with the last arrival and the next begins. Waiting for parity 0, 1, 0, .. is waiting for the end of phase 0, 1,
  * 2, ..; whoever waits for parity 1 first passes at once. */

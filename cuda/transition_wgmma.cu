@@ -252,6 +252,7 @@ __global__ void __launch_bounds__(transition_shared<C>::threads, 1)
     }
     if (threadIdx.x < S::groups)
         barrier_start(&s.together[threadIdx.x], 128);
+    after_kernels_before();
     if (!S::rows_shared) {
         for (int k = (int)threadIdx.x; k < C; k += S::threads) {
             s.scale[k] = a.scale[k];
@@ -299,8 +300,7 @@ void launch(struct ff_backend *be, transition_job &a)
     a.lag = C > 128 ? 0 : a.turn / S::groups;
     a.stays = 2 * a.turn <= (unsigned)S::tiles;
     unsigned grid = min((unsigned)ff_cuda_sm_count(be), a.blocks);
-    transition_wgmma_kernel<C><<<grid, S::threads, sizeof(S), ff_cuda_stream(be)>>>(a);
-    FF_CUDA_LAUNCHED();
+    ff_cuda_launch_early(transition_wgmma_kernel<C>, grid, S::threads, sizeof(S), ff_cuda_stream(be), true, a);
 }
 
 } // namespace

@@ -49,6 +49,7 @@ __global__ void __launch_bounds__(threads, 2) project_kernel(const __grid_consta
     S &s = *(S *)((char *)shared_memory + (base - shared_address(shared_memory)));
     const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32, g = lane / 4, t = lane % 4;
 
+    after_kernels_before();
     for (int u = (int)threadIdx.x; u < CZ * CI / 8; u += threads) {
         int k = u / (CI / 8), n = u % (CI / 8);
         unsigned at = wgmma_swizzled<128>((unsigned)(k * 128 + n % 8 * 16));
@@ -204,6 +205,7 @@ __global__ void __launch_bounds__(threads, 2) output_kernel(const __grid_constan
     S &s = *(S *)((char *)shared_memory + (base - shared_address(shared_memory)));
     const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32, g = lane / 4, t = lane % 4;
 
+    after_kernels_before();
     for (int c = (int)threadIdx.x; c < CI; c += threads) {
         s.center_scale[c] = a.center_scale[c];
         s.center_offset[c] = a.center_offset[c];
@@ -366,14 +368,13 @@ __global__ void __launch_bounds__(threads, 2) output_kernel(const __grid_constan
 }
 
 template <class Shared, class Job>
-void launch(struct ff_backend *be, void (*kernel)(Job), const Job *j)
+void launch(struct ff_backend *be, void (*kernel)(Job), const Job *j, bool early)
 {
     constexpr int bytes = (int)sizeof(Shared) + 1024;        /* the operands begin at a multiple of 1024 */
     FF_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
     unsigned blocks = 2 * (unsigned)ff_cuda_sm_count(be);
     blocks = j->t.tiles < blocks ? j->t.tiles : blocks;
-    kernel<<<blocks, threads, bytes, ff_cuda_stream(be)>>>(*j);
-    FF_CUDA_LAUNCHED();
+    ff_cuda_launch_early(kernel, blocks, threads, bytes, ff_cuda_stream(be), early, *j);
 }
 
 }  // namespace
@@ -383,13 +384,13 @@ bool ff_cuda_triangle_project_wgmma(struct ff_backend *be, int c_z, int c_i, con
     if (!ff_cuda_has_wgmma(be))
         return false;
     if (c_z == 128 && c_i == 128)
-        launch<project_shared<128, 128>>(be, project_kernel<128, 128>, j);
+        launch<project_shared<128, 128>>(be, project_kernel<128, 128>, j, true);
     else if (c_z == 128)
-        launch<project_shared<128, 64>>(be, project_kernel<128, 64>, j);
+        launch<project_shared<128, 64>>(be, project_kernel<128, 64>, j, true);
     else if (c_i == 128)
-        launch<project_shared<64, 128>>(be, project_kernel<64, 128>, j);
+        launch<project_shared<64, 128>>(be, project_kernel<64, 128>, j, true);
     else
-        launch<project_shared<64, 64>>(be, project_kernel<64, 64>, j);
+        launch<project_shared<64, 64>>(be, project_kernel<64, 64>, j, true);
     return true;
 }
 
@@ -398,12 +399,12 @@ bool ff_cuda_triangle_output_wgmma(struct ff_backend *be, int c_i, int c_z, cons
     if (!ff_cuda_has_wgmma(be))
         return false;
     if (c_i == 128 && c_z == 128)
-        launch<output_shared<128, 128>>(be, output_kernel<128, 128>, j);
+        launch<output_shared<128, 128>>(be, output_kernel<128, 128>, j, false);
     else if (c_i == 128)
-        launch<output_shared<128, 64>>(be, output_kernel<128, 64>, j);
+        launch<output_shared<128, 64>>(be, output_kernel<128, 64>, j, false);
     else if (c_z == 128)
-        launch<output_shared<64, 128>>(be, output_kernel<64, 128>, j);
+        launch<output_shared<64, 128>>(be, output_kernel<64, 128>, j, false);
     else
-        launch<output_shared<64, 64>>(be, output_kernel<64, 64>, j);
+        launch<output_shared<64, 64>>(be, output_kernel<64, 64>, j, false);
     return true;
 }

@@ -304,4 +304,26 @@ template <class F> static inline cudaError_t cudaFuncSetAttribute(F, cudaFuncAtt
     return bytes <= 227 << 10 ? cudaSuccess : cudaErrorInvalidValue;
 }
 
+/* One kernel after the other, however they are launched. */
+enum cudaLaunchAttributeID { cudaLaunchAttributeProgrammaticStreamSerialization };
+struct cudaLaunchAttribute {
+    enum cudaLaunchAttributeID id;
+    struct {
+        int programmaticStreamSerializationAllowed;
+    } val;
+};
+struct cudaLaunchConfig_t {
+    dim3 gridDim, blockDim;
+    size_t dynamicSmemBytes;
+    cudaStream_t stream;
+    struct cudaLaunchAttribute *attrs;
+    unsigned numAttrs;
+};
+template <class... P, class... A>
+static inline cudaError_t cudaLaunchKernelEx(const struct cudaLaunchConfig_t *how, void (*kernel)(P...), const A &...a)
+{
+    emulator_launch([&] { kernel(a...); }, how->gridDim, how->blockDim, how->dynamicSmemBytes, how->stream);
+    return cudaSuccess;
+}
+
 #endif

@@ -92,9 +92,16 @@ void barrier_start(uint64_t *b, unsigned arrivals);
 void barrier_arrive(uint64_t *b);
 bool barrier_over(uint64_t *b, unsigned parity);
 void barrier_wait(uint64_t *b, unsigned parity);
+static inline void barrier_arrive_copied(uint64_t *b)
+{
+    copy_commit();
+    emulator_copy_wait(0);
+    barrier_arrive(b);
+}
 void barrier_expect(uint64_t *b, unsigned bytes);
 void bulk_copy(void *to, const void *from, unsigned bytes, uint64_t *b);
 
 static inline void prefetch_line(const void *) {}
+static inline void after_kernels_before() {}
 
 #endif
