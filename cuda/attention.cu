@@ -66,6 +66,7 @@ extern "C" void ff_cuda_attention(struct ff_backend *be, const struct ff_attenti
     j.n_row = (int)a->qkvg.shape[0];
     j.length = (int)a->qkvg.shape[1];
     j.n_head = a->n_head;
+    j.n_sm = ff_cuda_sm_count(be);
     j.d = (int)(a->qkvg.shape[2] / 4 / a->n_head);
     FF_ASSERT(j.d * j.n_head * 4 == a->qkvg.shape[2] && a->out.shape[2] == j.d * j.n_head && j.d <= MAX_D);
     FF_ASSERT(a->out.shape[0] == j.n_row && a->out.shape[1] == j.length && a->out.dtype == a->qkvg.dtype);

@@ -16,6 +16,7 @@ struct ff_cuda_attention_job {
     int64_t qkvg_b, qkvg_l, out_b, out_l;        /* strides in elements */
     int64_t mask_b, mask_l, bias_h, bias_i;
     int n_row, length, n_head, d;
+    int n_sm;                                    /* multiprocessors */
     bool bias_aligned;                           /* rows of the bias start at multiples of 16 bytes */
     cudaStream_t stream;
 };

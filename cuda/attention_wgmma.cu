@@ -2,18 +2,25 @@
  * attention_wgmma: gated attention of bf16 activations on the matrix units of sm_90a, without ever writing a logit.
  *
  * Maths: out[b, i, h] = sigmoid(gate) sum_j softmax_j(q.k / sqrt(d) + bias[h, i, j]) v[b, j, h]; d 8, 16 or 32.
- * Work: a block has QUERIES queries of one head in two batch rows, a warpgroup per row, so that a tile of the bias
- *   serves both rows and a tile of keys all queries. Keys pass by in tiles of KEYS, two in flight. Logits are made by
- *   units of 64 queries and UNIT keys, as one product from shared memory, one unit ahead of the exponentials, which are
- *   made in registers, whose layout is that of the second product's left operand. Two blocks per multiprocessor.
+ * Work: an item is QUERIES queries of one head in ROWS batch rows, a warpgroup per row, so that a tile of the bias
+ *   serves all rows and a tile of keys all queries. One block per multiprocessor takes item after item. Four more warps
+ *   bring queries, and keys, values and bias in tiles of KEYS keys, STAGES in flight, the next item's before the last
+ *   one's end. Logits are made by units of 64 queries and KEYS keys, as products from shared memory, a tile ahead
+ *   of the exponentials, which are made in registers, whose layout is that of the second product's left operand: while
+ *   exponentials are made, the matrix units make other logits and add the unit before to the values.
  *   Neighbouring blocks share keys, so that those stay in the second-level cache; the bias of one head does too.
+ * Bias: added by the matrix units, which have time: bias [64, KEYS] times sqrt(d) on a diagonal [KEYS, KEYS]. A number
+ *   that is none spreads over KEYS keys of its query, which it would spoil anyway.
  * Softmax: exponentials are taken as they are, not relative to the largest logit. That does no harm until the sum of a
- *   query leaves the range of numbers, up or down; which shows at the end, and the block then starts again, carefully,
- *   relative to a reference that rises with every unit. In between there is nothing to compare and nothing to rescale.
- * Shared memory: queries 16 KiB, per stage keys and values 8 KiB each and bias 16 KiB, ones 4 KiB (d 32): 84 KiB.
+ *   query leaves the range of numbers, up or down; which shows at the end, and the block then does the item again,
+ *   carefully, relative to a reference that rises with every unit. In between there is nothing to compare and nothing
+ *   to rescale. Warpgroups do not wait for each other at an item's end: they have begun the next when they learn that
+ *   the last must be done again, and then begin it again too.
+ * Shared memory: queries 64 KiB, per stage keys, values and bias 8 KiB each, ones and diagonal 2 KiB each (d 32): 164
+ *   KiB.
  * Cost: 4 d flops and one exponential per logit; bound by the exponentials (16 per clock and multiprocessor).
- * Numerics: logits, sums and values in float32; exponentials rounded to bf16 for the second product, which makes both
- *   the sums and the values.
+ * Numerics: logits, sums and values in float32; sqrt(d) before the bias in bf16, a ten-thousandth too small where it is
+ *   no power of 2; exponentials rounded to bf16 for the second product, which makes both the sums and the values.
  * Reference: ops_cpu_attention.c.
  */
 #include "attention.cuh"
@@ -22,23 +29,47 @@
 
 namespace {
 
-enum { QUERIES = 128, KEYS = 64, ROWS = 2, THREADS = 128 * ROWS, STAGES = 2 };
-/* A tile is worked on in units of 64 queries and UNIT keys. */
-enum { UNIT = 32, PARTS = QUERIES / 64, UNITS = PARTS * (KEYS / UNIT) };
-
-template <int D> struct shape {
-    static constexpr int ROW = D < 16 ? 32 : 2 * D;      /* bytes of a query or key: at least one product deep */
-    static constexpr int V_ROW = 2 * D;
-    static constexpr int Q_BYTES = ROWS * QUERIES * ROW, K_BYTES = ROWS * KEYS * ROW, V_BYTES = ROWS * KEYS * V_ROW;
-    /* What stands for eight more channels of the values: 1 for every key, so that the product sums exponentials too. */
-    static constexpr int ONES_BYTES = KEYS * V_ROW;
-    static constexpr int BIAS_BYTES = QUERIES * KEYS * 2;
-    static constexpr int STAGE[2] = {K_BYTES + V_BYTES, K_BYTES + V_BYTES + BIAS_BYTES};   /* without and with a bias */
-};
+enum { QUERIES = 128, PARTS = QUERIES / 64, KEYS = 32, ROWS = 4, STAGES = 4 };
+enum { WARPS = 4 * ROWS, BRINGERS = 4, THREADS = 32 * (WARPS + BRINGERS) };
+static_assert((int)BRINGERS == (int)ROWS, "a warp brings what a batch row needs");
+/* Tiles of the next item that are brought, and used, before this one is known to be good. */
+enum { AHEAD = 2 };
 
 /* Which keys of 32 there are (inside) and which of these count (valid), one bit each. */
 struct key_bits {
     unsigned valid, inside;
+};
+
+template <int D> struct shape {
+    static constexpr int ROW = D < 16 ? 32 : 2 * D;      /* bytes of a query or key: at least one product deep */
+    static constexpr int V_ROW = 2 * D, BIAS_ROW = 2 * KEYS;
+    static constexpr int Q_BYTES = ROWS * QUERIES * ROW, K_BYTES = ROWS * KEYS * ROW, V_BYTES = ROWS * KEYS * V_ROW;
+    /* What stands for eight more channels of the values: 1 for every key, so that the product sums exponentials too. */
+    static constexpr int ONES_BYTES = KEYS * V_ROW;
+    static constexpr int BIAS_BYTES = QUERIES * BIAS_ROW, EYE_BYTES = KEYS * BIAS_ROW;
+    /* 16 bytes each, of a head, of a row of bias; enumerators, which may go without use on other architectures. */
+    enum { PIECES = D / 8, BIAS_PIECES = KEYS / 8 };
+};
+
+/* What warps tell each other. */
+struct signals {
+    uint64_t full[STAGES], empty[STAGES];
+    uint64_t done[2];                    /* items done, even and odd ones */
+    unsigned again[2];                   /* how many were done with the one that must be done again */
+    key_bits bits[STAGES][ROWS];
+};
+
+/* Where things are: queries of this item and the next, stages, the diagonal, ones. */
+template <int D, bool BIAS> struct layout {
+    using S = shape<D>;
+    static constexpr int AT_KEYS = 2 * S::Q_BYTES, STAGE = S::K_BYTES + S::V_BYTES + (BIAS ? S::BIAS_BYTES : 0);
+    static constexpr int AT_EYE = AT_KEYS + STAGES * STAGE, AT_ONES = AT_EYE + (BIAS ? S::EYE_BYTES : 0);
+    static constexpr int AT_SIGNALS = AT_ONES + S::ONES_BYTES, BYTES = AT_SIGNALS + (int)sizeof(signals);
+};
+
+/* What a block works on at a time: the first of its batch rows and queries. */
+struct item {
+    int row, head, query;
 };
 
 #ifdef FF_HAVE_WGMMA
@@ -47,7 +78,7 @@ struct key_bits {
 constexpr float LEAST = 1e-18f, MOST = 1e30f;
 
 /* 64 queries and what has been summed of them. A thread has two of them. */
-template <int D, bool BIAS> struct queries {
+template <int D> struct queries {
     /* [64, D + 8] as the products leave it: behind the values the sum of the exponentials, eight times. */
     float value[D / 2 + 4], minus_top[2];
 
@@ -64,36 +95,21 @@ template <int D, bool BIAS> struct queries {
         return bits.valid >> key & 1 ? x : bits.inside >> key & 1 ? masked : -INFINITY;
     }
 
-    /* f(k, i, x, y, b) for every pair of neighbouring logits of a unit: k its sixteen of keys, i & 1 the thread's
-     * query, i >> 1 the half of the sixteen, b the pair's bias. */
-    template <class F> __device__ __forceinline__ static void each(const float (&s)[UNIT / 2], unsigned bias, F &&f)
+    /* f(i, r, key) for every logit s[i] of a unit: r the thread's query, key of the unit. */
+    template <class F> __device__ __forceinline__ static void each(F &&f)
     {
 #pragma unroll
-        for (int k = 0; k < UNIT / 16; k++) {
-            unsigned b[4] = {0, 0, 0, 0};
-            if (BIAS)
-                ldmatrix_x4(b, bias ^ k * 32u);
-#pragma unroll
-            for (int i = 0; i < 4; i++) {
-                const int at = 4 * (2 * k + (i >> 1)) + 2 * (i & 1);
-                f(k, i, s[at], s[at + 1], b[i]);
-            }
-        }
+        for (int i = 0; i < KEYS / 2; i++)
+            f(i, i / 2 % 2, i / 4 * 8 + i % 2 + 2 * ((int)threadIdx.x % 4));
     }
 
     /* Raises the reference to the largest logit of this unit and brings what was summed to it. */
-    __device__ __forceinline__ void raise(const float (&s)[UNIT / 2], unsigned bias, key_bits bits)
+    __device__ __forceinline__ void raise(const float (&s)[KEYS / 2], key_bits bits)
     {
         const float scale = FF_LOG2E * rsqrtf((float)D);
         float top[2] = {-INFINITY, -INFINITY};
-        each(s, bias, [&](int k, int i, float x, float y, unsigned b) {
-            const int key = 8 * (2 * k + (i >> 1)) + 2 * ((int)threadIdx.x % 4);
-            x = fmaf(x, scale, BIAS ? low_half(b) * FF_LOG2E : 0.0f);
-            y = fmaf(y, scale, BIAS ? high_half(b) * FF_LOG2E : 0.0f);
-            x = pick(x, FF_MASKED, bits, key);
-            y = pick(y, FF_MASKED, bits, key + 1);
-            top[i & 1] = fmaxf(top[i & 1], fmaxf(x, y));
-        });
+        each([&](int i, int r, int key) { top[r] = fmaxf(top[r], pick(s[i] * scale, FF_MASKED, bits, key)); });
+        wgmma_wait<0>();
         wgmma_use(value);
 #pragma unroll
         for (int r = 0; r < 2; r++) {
@@ -110,41 +126,29 @@ template <int D, bool BIAS> struct queries {
         }
     }
 
-    /* Exponentials relative to the reference, packed for the next product. */
-    template <bool MASKED>
-    __device__ __forceinline__ void exponentials(unsigned (&p)[UNIT / 16][4], const float (&s)[UNIT / 2], unsigned bias,
-                                                 key_bits bits)
+    /* Logits, in place, to exponentials relative to the reference. plain: no key is masked, and nothing is done
+     * carefully. */
+    __device__ __forceinline__ void exponentials(float (&s)[KEYS / 2], const key_bits &bits, bool plain, bool careful)
     {
         const float scale = FF_LOG2E * rsqrtf((float)D);
-        each(s, bias, [&](int k, int i, float x, float y, unsigned b) {
-            const int r = i & 1, key = 8 * (2 * k + (i >> 1)) + 2 * ((int)threadIdx.x % 4);
-            x = fmaf(x, scale, BIAS ? fmaf(low_half(b), FF_LOG2E, minus_top[r]) : minus_top[r]);
-            y = fmaf(y, scale, BIAS ? fmaf(high_half(b), FF_LOG2E, minus_top[r]) : minus_top[r]);
-            if (MASKED) {
-                x = pick(x, FF_MASKED + minus_top[r], bits, key);
-                y = pick(y, FF_MASKED + minus_top[r], bits, key + 1);
-            }
-            p[k][i] = pack2(exp2_fast(x), exp2_fast(y));
-        });
-    }
-
-    /* Adds a unit whose logits are there; v: its values. The product is under way on return. plain: no key is masked,
-     * and nothing is done carefully. */
-    __device__ __forceinline__ void add(const float (&s)[UNIT / 2], uint64_t v, unsigned bias, const key_bits &bits,
-                                        bool plain, bool careful)
-    {
-        unsigned p[UNIT / 16][4];
         if (plain) {
-            exponentials<false>(p, s, bias, key_bits());
+            each([&](int i, int r, int) { s[i] = exp2_fast(fmaf(s[i], scale, minus_top[r])); });
         } else {
             const key_bits masks = bits;
             if (careful)
-                raise(s, bias, masks);
-            exponentials<true>(p, s, bias, masks);
+                raise(s, masks);
+            each([&](int i, int r, int key) {
+                s[i] = exp2_fast(pick(fmaf(s[i], scale, minus_top[r]), FF_MASKED + minus_top[r], masks, key));
+            });
         }
+    }
+
+    /* Adds the values at v of the keys of a unit, times p; under way on return. */
+    __device__ __forceinline__ void add(const unsigned (&p)[KEYS / 16][4], uint64_t v)
+    {
         wgmma_fence();
 #pragma unroll
-        for (int n = 0; n < UNIT / 16; n++)
+        for (int n = 0; n < KEYS / 16; n++)
             wgmma_rs<D + 8, WGMMA_MN_MAJOR>(value, p[n], wgmma_advance(v, n * 16 * shape<D>::V_ROW));
         wgmma_commit();
     }
@@ -188,122 +192,144 @@ template <int D, bool BIAS> struct queries {
     }
 };
 
-/* The logits of a unit before scale and bias; under way on return. */
-template <int D> __device__ __forceinline__ void logits(float (&s)[UNIT / 2], uint64_t q, uint64_t k)
+/* The logits of a unit before the scale; under way on return. */
+template <int D, bool BIAS>
+__device__ __forceinline__ void logits(float (&s)[KEYS / 2], uint64_t q, uint64_t k, uint64_t bias, uint64_t eye)
 {
     wgmma_fence();
 #pragma unroll
     for (int at = 0; at < shape<D>::ROW; at += 32)
-        wgmma_ss<UNIT, WGMMA_K_MAJOR, WGMMA_K_MAJOR>(s, wgmma_advance(q, at), wgmma_advance(k, at), at > 0);
+        wgmma_ss<KEYS, WGMMA_K_MAJOR, WGMMA_K_MAJOR>(s, wgmma_advance(q, at), wgmma_advance(k, at), at > 0);
+    if (BIAS)
+#pragma unroll
+        for (int at = 0; at < 2 * KEYS; at += 32)
+            wgmma_ss<KEYS, WGMMA_K_MAJOR, WGMMA_K_MAJOR>(s, wgmma_advance(bias, at), wgmma_advance(eye, at));
     wgmma_commit();
 }
 
-/* What a block reads: its queries once, tiles of keys, values and bias one after the other. A thread's part of every
- * tile lies at the same place of it. */
-template <int D, bool BIAS> struct reader {
+/* A warp that brings: keys, values and queries of one batch row, and a quarter of the bias. Every lane has its part of
+ * each row or tile at the same place of it. Queries and batch rows behind the last are the last once more: nobody
+ * stores what comes of them. */
+template <int D, bool BIAS> struct bringer {
     using S = shape<D>;
-    static constexpr int PIECES = D / 8, BIAS_PIECES = KEYS / 8;     /* 16 bytes each, of a head, of a row of bias */
-    static constexpr int AT_ONCE = THREADS / (KEYS * PIECES);        /* batch rows that the threads cover together */
-    static constexpr int BIAS_AT_ONCE = THREADS / BIAS_PIECES;
-    static_assert(AT_ONCE >= 1, "a thread has one key of a batch row at most");
+    using L = layout<D, BIAS>;
+    static constexpr int AT_ONCE = 32 / S::PIECES, BIAS_AT_ONCE = 32 / S::BIAS_PIECES;   /* rows, by one instruction */
+    static constexpr int BIAS_ROWS = QUERIES / BRINGERS;
     const struct ff_cuda_attention_job &j;
-    const int row, head, query;
-    bool whole;                          /* all rows and queries are there, and the bias may be copied */
-    int key;                             /* first of the next tile */
-    const bf16 *from_keys, *from_bias;   /* this thread's part of it */
-    unsigned to_keys, to_values, to_bias;    /* its place in the first stage */
+    signals &s;
+    const unsigned shared;
+    const int warp, lane = (int)threadIdx.x % 32;
+    unsigned next = 0;                   /* tiles so far */
+    int key, query;                      /* first key of the next tile; first query */
+    const float *mask;
+    const bf16 *first, *keys, *bias;     /* the first query of the row; this lane's part of the next tile */
 
-    __device__ __forceinline__ const bf16 *at(int b, int l) const
+    __device__ __forceinline__ bringer(const struct ff_cuda_attention_job &job, signals &with, unsigned at, int w)
+        : j(job), s(with), shared(at), warp(w)
     {
-        return (const bf16 *)j.qkvg + (row + b) * j.qkvg_b + l * j.qkvg_l + head * D;
     }
 
-    __device__ __forceinline__ reader(const struct ff_cuda_attention_job &job, int r, int h, int q, unsigned stages)
-        : j(job), row(r), head(h), query(q)
+    __device__ __forceinline__ void start(item from)
     {
-        const int b = (int)threadIdx.x / (KEYS * PIECES), l = (int)threadIdx.x / PIECES % KEYS,
-                  piece = (int)threadIdx.x % PIECES * 16;
-        whole = row + ROWS <= j.n_row && (!BIAS || (query + QUERIES <= j.length && j.bias_aligned));
-        to_keys = stages + b * KEYS * S::ROW + wgmma_swizzled<S::ROW>(l * S::ROW + piece);
-        to_values = stages + S::K_BYTES + b * KEYS * S::V_ROW + wgmma_swizzled<S::V_ROW>(l * S::V_ROW + piece);
-        to_bias = stages + S::K_BYTES + S::V_BYTES + wgmma_swizzled<2 * KEYS>((int)threadIdx.x * 16);
-    }
-
-    __device__ __forceinline__ void start()
-    {
-        const int b = (int)threadIdx.x / (KEYS * PIECES), l = (int)threadIdx.x / PIECES % KEYS;
+        const int row = min(from.row + warp, j.n_row - 1);
         key = 0;
-        from_keys = at(b, l) + j.n_head * D + (int)threadIdx.x % PIECES * 8;
-        from_bias = (const bf16 *)j.bias + head * j.bias_h + (query + (int)threadIdx.x / BIAS_PIECES) * j.bias_i +
-                    (int)threadIdx.x % BIAS_PIECES * 8;
+        query = from.query;
+        mask = j.mask + row * j.mask_b + lane * j.mask_l;
+        first = (const bf16 *)j.qkvg + row * j.qkvg_b + from.head * D;
+        keys = first + j.n_head * D + lane / S::PIECES * j.qkvg_l + lane % S::PIECES * 8;
+        if (BIAS)
+            bias = (const bf16 *)j.bias + from.head * j.bias_h;
     }
 
-    __device__ __forceinline__ void queries(char *to) const
+    __device__ __forceinline__ void queries(unsigned to) const
+    {
+        int l = query + lane / S::PIECES;
+        const bf16 *from = first + min(l, j.length - 1) * j.qkvg_l + lane % S::PIECES * 8;
+        to += wgmma_swizzled<S::ROW>((warp * QUERIES + lane / S::PIECES) * S::ROW + lane % S::PIECES * 16);
+#pragma unroll 2
+        for (int i = 0; i < QUERIES; i += AT_ONCE) {
+            copy16_async(to + i * S::ROW, from);
+            l += AT_ONCE;
+            from += l < j.length ? AT_ONCE * j.qkvg_l : 0;
+        }
+#pragma unroll 1
+        for (int i = lane; i < QUERIES; i += 32)
+            prefetch_line(first + min(query + i, j.length - 1) * j.qkvg_l + 3 * j.n_head * D);
+    }
+
+    /* Tiles [tile, end) of the item; queries to number q, with the first. */
+    __device__ __forceinline__ void bring(int tile, int end, unsigned q)
     {
 #pragma unroll 1
-        for (int u = (int)threadIdx.x; u < ROWS * QUERIES * PIECES; u += THREADS) {
-            int c = u % PIECES, l = u / PIECES % QUERIES, b = u / PIECES / QUERIES;
-            bool there = query + l < j.length && row + b < j.n_row;
-            copy16_async(to + wgmma_swizzled<S::ROW>((b * QUERIES + l) * S::ROW + c * 16),
-                         there ? at(b, query + l) + c * 8 : (const bf16 *)j.qkvg, there);
+        for (; tile < end; tile++) {
+            const unsigned slot = next % STAGES;
+            barrier_wait(&s.empty[slot], next / STAGES % 2 ^ 1);
+            __syncwarp();
+            const bool inside = key + lane < j.length;
+            const float m = inside ? *mask : 0.0f;
+            if (tile == 0)
+                queries(shared + q * S::Q_BYTES);
+            copies(shared + L::AT_KEYS + slot * L::STAGE);
+            barrier_arrive_copied(&s.full[slot]);
+            const unsigned there = __ballot_sync(0xffffffffu, inside), valid = __ballot_sync(0xffffffffu, m != 0.0f);
+            if (lane == 0) {
+                s.bits[slot][warp] = {valid, there};
+                barrier_arrive(&s.full[slot]);
+            }
+            mask += KEYS * j.mask_l;
+            key += KEYS;
+            next++;
         }
     }
 
-    /* The next tile into a stage `distance` bytes behind the first: where nothing is missing, which is nearly always,
-     * by copies alone. */
-    __device__ __forceinline__ void next(char *stages, unsigned distance)
+    /* The next tile; zeros for keys that are not there. */
+    __device__ __forceinline__ void copies(unsigned to)
     {
         const int64_t hd = j.n_head * D;
-        if (whole && key + KEYS <= j.length) {
-            if (AT_ONCE <= ROWS || (int)threadIdx.x < ROWS * KEYS * PIECES) {
+        const unsigned k = to + wgmma_swizzled<S::ROW>((warp * KEYS + lane / S::PIECES) * S::ROW +
+                                                       lane % S::PIECES * 16);
+        const unsigned v = to + S::K_BYTES + wgmma_swizzled<S::V_ROW>((warp * KEYS + lane / S::PIECES) * S::V_ROW +
+                                                                      lane % S::PIECES * 16);
 #pragma unroll
-                for (int i = 0; i < ROWS; i += AT_ONCE) {
-                    const bf16 *from = from_keys + i * j.qkvg_b;
-                    copy16_async(to_keys + distance + i * KEYS * S::ROW, from);
-                    copy16_async(to_values + distance + i * KEYS * S::V_ROW, from + hd);
-                }
-            }
-            if (BIAS)
-#pragma unroll
-                for (int i = 0; i < QUERIES; i += BIAS_AT_ONCE)
-                    copy16_async(to_bias + distance + i * 2 * KEYS, from_bias + i * j.bias_i);
-        } else if (key < j.length) {
-            some(stages + distance);
+        for (int i = 0; i < KEYS; i += AT_ONCE) {
+            const int bytes = key + i + lane / S::PIECES < j.length ? 16 : 0;
+            copy_async(k + i * S::ROW, keys, bytes);
+            copy_async(v + i * S::V_ROW, keys + hd, bytes);
+            keys += AT_ONCE * j.qkvg_l;
         }
-        from_keys += KEYS * j.qkvg_l;
-        from_bias += KEYS;
-        key += KEYS;
-        copy_commit();
+        if (!BIAS)
+            return;
+        to += S::K_BYTES + S::V_BYTES;
+        const int first_row = query + warp * BIAS_ROWS;
+        if (j.bias_aligned) {
+            /* The last piece of a row may reach past its keys, not past the row's distance, a multiple of 8. */
+            const int column = key + lane % S::BIAS_PIECES * 8, bytes = 2 * max(0, min(8, j.length - column));
+            int l = first_row + lane / S::BIAS_PIECES;
+            const bf16 *from = bias + min(l, j.length - 1) * j.bias_i + column;
+            to += wgmma_swizzled<S::BIAS_ROW>((unsigned)(warp * BIAS_ROWS * S::BIAS_ROW + lane * 16));
+#pragma unroll
+            for (int i = 0; i < BIAS_ROWS; i += BIAS_AT_ONCE) {
+                copy_async(to + i * S::BIAS_ROW, bytes > 0 ? from : bias, bytes);
+                l += BIAS_AT_ONCE;
+                from += l < j.length ? BIAS_AT_ONCE * j.bias_i : 0;
+            }
+        } else {
+            bias_by_numbers(j, bias, first_row, key, to, warp * BIAS_ROWS);
+        }
     }
 
-    /* A tile at an edge: zeros for what is not there. */
-    __device__ __noinline__ void some(char *stage) const
+    /* Where rows of the bias begin anywhere. */
+    static __device__ __noinline__ void bias_by_numbers(const struct ff_cuda_attention_job &j, const bf16 *bias,
+                                                        int row, int key, unsigned to, int place)
     {
-        char *k = stage, *v = stage + S::K_BYTES, *to = v + S::V_BYTES;
-        const int hd = j.n_head * D;
+        extern __shared__ __align__(1024) char memory[];
+        char *tile = memory + (to - shared_address(memory));
 #pragma unroll 1
-        for (int u = (int)threadIdx.x; u < ROWS * KEYS * PIECES; u += THREADS) {
-            const int piece = u % PIECES, l = u / PIECES % KEYS, b = u / PIECES / KEYS;
-            bool there = key + l < j.length && row + b < j.n_row;
-            const bf16 *from = there ? at(b, key + l) + piece * 8 + hd : (const bf16 *)j.qkvg;
-            copy16_async(k + b * KEYS * S::ROW + wgmma_swizzled<S::ROW>(l * S::ROW + piece * 16), from, there);
-            copy16_async(v + b * KEYS * S::V_ROW + wgmma_swizzled<S::V_ROW>(l * S::V_ROW + piece * 16),
-                         there ? from + hd : from, there);
-        }
-        const bf16 *bias = (const bf16 *)j.bias + head * j.bias_h + query * j.bias_i + key;
-#pragma unroll 1
-        for (int u = (int)threadIdx.x; BIAS && j.bias_aligned && u < QUERIES * BIAS_PIECES; u += THREADS) {
-            /* The last piece of a row may reach past its keys, not past the row's distance, a multiple of 8. */
-            const int m = u / BIAS_PIECES, at = u % BIAS_PIECES * 8;
-            bool there = query + m < j.length && key + at < j.length;
-            copy16_async(to + wgmma_swizzled<2 * KEYS>(u * 16), there ? bias + m * j.bias_i + at : bias, there);
-        }
-#pragma unroll 1
-        for (int u = (int)threadIdx.x; BIAS && !j.bias_aligned && u < QUERIES * KEYS; u += THREADS) {
+        for (int u = (int)threadIdx.x % 32; u < BIAS_ROWS * KEYS; u += 32) {
             const int m = u / KEYS, n = u % KEYS;
-            bool there = query + m < j.length && key + n < j.length;
-            *(bf16 *)(to + wgmma_swizzled<2 * KEYS>(u * 2)) =
-                there ? bias[m * j.bias_i + n] : __float2bfloat16(0.0f);
+            const bool there = row + m < j.length && key + n < j.length;
+            *(bf16 *)(tile + wgmma_swizzled<S::BIAS_ROW>((place + m) * S::BIAS_ROW + n * 2)) =
+                there ? bias[(row + m) * j.bias_i + key + n] : __float2bfloat16(0.0f);
         }
     }
 };
@@ -311,141 +337,226 @@ template <int D, bool BIAS> struct reader {
 #endif /* FF_HAVE_WGMMA */
 
 template <int D, bool BIAS>
-__global__ void __launch_bounds__(THREADS, 2)
-    kernel(const __grid_constant__ struct ff_cuda_attention_job j, int n_tile, bool head_inside)
+__global__ void __launch_bounds__(THREADS, 1)
+    kernel(const __grid_constant__ struct ff_cuda_attention_job j, int n_tile, unsigned n_item, bool head_inside)
 {
 #ifdef FF_HAVE_WGMMA
     using S = shape<D>;
+    using L = layout<D, BIAS>;
     extern __shared__ __align__(1024) char shared[];
-    constexpr int STAGE = S::STAGE[BIAS], AT_KEYS = S::Q_BYTES, AT_ONES = AT_KEYS + STAGES * STAGE;
-    auto *bits = (key_bits(*)[ROWS][KEYS / UNIT])(shared + AT_ONES + S::ONES_BYTES);       /* [STAGES] */
+    signals &s = *(signals *)(shared + L::AT_SIGNALS);
     /* The shuffle tells the compiler that the whole warp has the same number. */
     const int lane = (int)threadIdx.x % 32, warp = __shfl_sync(0xffffffffu, (int)threadIdx.x / 32, 0), own = warp / 4;
     /* Queries vary fastest, then heads, or batch rows where the bias of all heads is too much for the cache. */
-    const int n_query = (j.length + QUERIES - 1) / QUERIES, n_group = (j.n_row + ROWS - 1) / ROWS;
-    const int query = (int)blockIdx.x % n_query * QUERIES, rest = (int)blockIdx.x / n_query;
-    const int head = head_inside ? rest % j.n_head : rest / n_group;
-    const int row = (head_inside ? rest / j.n_head : rest % n_group) * ROWS;
-    reader<D, BIAS> read(j, row, head, query, shared_address(shared) + AT_KEYS);
+    auto item_of = [&](unsigned i) {
+        const unsigned n_query = (unsigned)(j.length + QUERIES - 1) / QUERIES, rest = i / n_query;
+        const unsigned inside = head_inside ? (unsigned)j.n_head : (unsigned)(j.n_row + ROWS - 1) / ROWS;
+        const int outer = (int)(rest / inside), inner = (int)(rest % inside);
+        return item{(head_inside ? outer : inner) * ROWS, head_inside ? inner : outer, (int)(i % n_query) * QUERIES};
+    };
 
+    if (threadIdx.x < STAGES) {
+        barrier_start(&s.full[threadIdx.x], BRINGERS * 33);      /* each lane's copies, and a warp */
+        barrier_start(&s.empty[threadIdx.x], WARPS);
+    }
+    if (threadIdx.x < 2) {
+        barrier_start(&s.done[threadIdx.x], WARPS);
+        s.again[threadIdx.x] = 0;
+    }
     /* Heads smaller than the depth of a product: zeros behind queries and keys, which no copy touches. */
+    constexpr int N_ZERO = 2 * ROWS * QUERIES;
     if (S::ROW > 2 * D)
-        for (int u = (int)threadIdx.x; u < ROWS * (QUERIES + STAGES * KEYS); u += THREADS) {
-            bool q = u < ROWS * QUERIES;
-            int l = q ? u : (u - ROWS * QUERIES) % (ROWS * KEYS), stage = q ? 0 : (u - ROWS * QUERIES) / (ROWS * KEYS);
-            char *to = shared + (q ? 0 : AT_KEYS + stage * STAGE);
+        for (int u = (int)threadIdx.x; u < N_ZERO + STAGES * ROWS * KEYS; u += THREADS) {
+            bool q = u < N_ZERO;
+            int l = q ? u : (u - N_ZERO) % (ROWS * KEYS), stage = q ? 0 : (u - N_ZERO) / (ROWS * KEYS);
+            char *to = shared + (q ? 0 : L::AT_KEYS + stage * L::STAGE);
             *(uint4 *)(to + wgmma_swizzled<S::ROW>(l * S::ROW + 2 * D)) = make_uint4(0, 0, 0, 0);
         }
     for (int u = (int)threadIdx.x; u < S::ONES_BYTES / 4; u += THREADS)
-        ((unsigned *)(shared + AT_ONES))[u] = 0x3f803f80u;
-    read.queries(shared);
+        ((unsigned *)(shared + L::AT_ONES))[u] = 0x3f803f80u;
+    for (int u = (int)threadIdx.x; BIAS && u < KEYS * KEYS; u += THREADS)
+        *(bf16 *)(shared + L::AT_EYE + wgmma_swizzled<S::BIAS_ROW>(u * 2)) =
+            __float2bfloat16(u / KEYS == u % KEYS ? sqrtf((float)D) : 0.0f);
+    shared_fence();
+    __syncthreads();
+    after_kernels_before();
 
-    /* The first warps, ROWS * KEYS / 32 of them, look after the mask: one thread per key. */
-    const int mask_row = min(row + warp / (KEYS / 32), j.n_row - 1), mask_key = warp % (KEYS / 32) * 32 + lane;
-    auto mask_at = [&](int tile) {
-        const int key = tile * KEYS + mask_key;
-        return warp < ROWS * KEYS / 32 && key < j.length ? j.mask[mask_row * j.mask_b + key * j.mask_l] : 0.0f;
+    const int ahead = min((int)AHEAD, n_tile);
+    unsigned done = 0, q = 0;            /* items done; where the queries are */
+    /* Waits for the item after the first `done`. Must it be done again? */
+    auto must_again = [&]() {
+        barrier_wait(&s.done[done % 2], done / 2 % 2);
+        __syncwarp();
+        const bool again = s.again[done % 2] == done + 1;
+        done++;
+        return again;
     };
-    auto keep_mask = [&](int tile, float m) {
-        if (warp >= ROWS * KEYS / 32)
-            return;
-        unsigned valid = __ballot_sync(0xffffffffu, m != 0.0f);
-        unsigned inside = __ballot_sync(0xffffffffu, tile * KEYS + mask_key < j.length);
-        if (lane == 0)
-            bits[tile % STAGES][warp / (KEYS / 32)][warp % (KEYS / 32)] = {valid, inside};
-    };
+    if (warp >= WARPS) {
+        give_registers<32>();
+        bringer<D, BIAS> b(j, s, shared_address(shared), warp - WARPS);
+        auto bring = [&](unsigned i, int tile, int end, unsigned to) {
+            if (tile == 0)
+                b.start(item_of(i));
+            b.bring(tile, end, to);
+        };
+#pragma unroll 1
+        for (unsigned i = blockIdx.x;; i += gridDim.x) {
+            const bool first = i == blockIdx.x, more = i < n_item;
+            for (bool again = true; again;) {
+                if (more)
+                    bring(i, 0, ahead, q);
+                again = !first && must_again();
+                if (again)
+                    bring(i - gridDim.x, 0, n_tile, q ^ 1);
+            }
+            if (!more)
+                break;
+            bring(i, ahead, n_tile, q);
+            q ^= 1;
+        }
+        return;
+    }
 
+    take_registers<112>();
     const uint64_t q_at = wgmma_operand<S::ROW>(shared_address(shared) + own * QUERIES * S::ROW, 0, 8 * S::ROW);
-    const uint64_t k_at = wgmma_operand<S::ROW>(shared_address(shared) + AT_KEYS + own * KEYS * S::ROW, 0, 8 * S::ROW);
-    auto values_of = [&](int stage) {
-        const unsigned at = AT_KEYS + stage * STAGE + S::K_BYTES + own * KEYS * S::V_ROW, ones = AT_ONES - at;
+    const uint64_t k_at =
+        wgmma_operand<S::ROW>(shared_address(shared) + L::AT_KEYS + own * KEYS * S::ROW, 0, 8 * S::ROW);
+    const uint64_t bias_at = wgmma_operand<S::BIAS_ROW>(shared_address(shared) + L::AT_KEYS + S::K_BYTES + S::V_BYTES,
+                                                        0, 8 * S::BIAS_ROW);
+    const uint64_t eye = wgmma_operand<S::BIAS_ROW>(shared_address(shared) + L::AT_EYE, 0, 8 * S::BIAS_ROW);
+    auto values_of = [&](unsigned n) {
+        const unsigned at = L::AT_KEYS + n % STAGES * L::STAGE + S::K_BYTES + own * KEYS * S::V_ROW;
+        const unsigned ones = L::AT_ONES - at;
         const bool swizzled = S::V_ROW > 16;
         return wgmma_operand<S::V_ROW>(shared_address(shared) + at, swizzled ? ones : 8 * S::V_ROW,
                                        swizzled ? 8 * S::V_ROW : ones);
     };
-    const unsigned bias_at = shared_address(shared) + AT_KEYS + S::K_BYTES + S::V_BYTES +
-                             wgmma_swizzled<2 * KEYS>((warp % 4 * 16 + lane % 16) * 2 * KEYS + lane / 16 * 16);
-    auto unit_logits = [&](float (&s)[UNIT / 2], int stage, int unit) {
-        logits<D>(s, wgmma_advance(q_at, unit % PARTS * 64 * S::ROW),
-                  wgmma_advance(k_at, stage * STAGE + unit / PARTS * UNIT * S::ROW));
+    float x[PARTS][KEYS / 2];            /* logits, then exponentials, of 64 queries and a tile */
+    unsigned n = 0;                      /* tiles before this one */
+    auto wait_for = [&](unsigned tile) {
+        barrier_wait(&s.full[tile % STAGES], tile / STAGES % 2);
+        shared_fence();                  /* here, as nobody waits for the copies where they are begun */
     };
-    queries<D, BIAS> part[PARTS];
-    for (bool careful = false;; careful = true) {
+    auto release = [&](unsigned tile) {
+        __syncwarp();
+        if (lane == 0)
+            barrier_arrive(&s.empty[tile % STAGES]);
+    };
+    auto unit_logits = [&](int m, unsigned tile, unsigned of) {
+        const unsigned stage = tile % STAGES * L::STAGE;
+        logits<D, BIAS>(x[m], wgmma_advance(q_at, of * S::Q_BYTES + m * 64 * S::ROW), wgmma_advance(k_at, stage),
+                        wgmma_advance(bias_at, stage + m * 64 * S::BIAS_ROW), eye);
+    };
+    auto begin = [&]() {
+        wait_for(n);
+#pragma unroll
+        for (int m = 0; m < PARTS; m++)
+            unit_logits(m, n, q);
+        wgmma_wait<0>();
+#pragma unroll
+        for (int m = 0; m < PARTS; m++)
+            wgmma_use(x[m]);
+    };
+    bool careful = false, first = true;
+    begin();
+#pragma unroll 1
+    for (unsigned i = blockIdx.x; i < n_item;) {
+        const bool more = i + gridDim.x < n_item;
+        queries<D> part[PARTS];
 #pragma unroll
         for (int m = 0; m < PARTS; m++)
             part[m].clear(careful);
-        read.start();
-        read.next(shared + AT_KEYS, 0);
-        keep_mask(0, mask_at(0));
+        bool again = false;
 #pragma unroll 1
-        for (int tile = 0; tile < n_tile; tile++) {
-            const int stage = tile % STAGES;
-            float s[2][UNIT / 2], mask;
-            copy_wait<0>();
-            shared_fence();
-            wgmma_wait<0>();             /* the last tile's values are no longer read */
-            __syncthreads();
-            unit_logits(s[0], stage, 0);
-            read.next(shared + AT_KEYS, (stage ^ 1) * STAGE);
-            mask = mask_at(tile + 1);
-            const uint64_t values = values_of(stage);
-            bool plain[KEYS / UNIT];
+        for (int tile = 1; tile <= n_tile; tile++, n++) {
+            const bool plain = s.bits[n % STAGES][own].valid == 0xffffffffu && !careful;
+            const bool follows = tile < n_tile || more;
+            const uint64_t values = values_of(n);
 #pragma unroll
-            for (int i = 0; i < KEYS / UNIT; i++)
-                plain[i] = bits[stage][own][i].valid == 0xffffffffu && !careful;
-            /* The next unit's logits are under way while this one is worked on. */
-#pragma unroll
-            for (int u = 0; u < UNITS; u++) {
-                if (u + 1 < UNITS) {
-                    unit_logits(s[(u + 1) % 2], stage, u + 1);
-                    wgmma_wait<1>();
-                } else {
-                    wgmma_wait<0>();
+            for (int m = 0; m < PARTS; m++) {
+                part[m].exponentials(x[m], s.bits[n % STAGES][own], plain, careful);
+                wgmma_use(x[m]);
+                /* The other part's next logits and its values, under way meanwhile. */
+                wgmma_wait<0>();
+                wgmma_use(x[(m + 1) % PARTS]);
+                if (m == 0 && tile > 1)
+                    release(n - 1);
+                if (m == 0 && tile == ahead && !first && !careful) {
+                    again = must_again();
+                    if (again)
+                        break;
                 }
-                wgmma_use(s[u % 2]);
-                part[u % PARTS].add(
-                    s[u % 2], wgmma_advance(values, u / PARTS * UNIT * S::V_ROW),
-                    (bias_at + stage * STAGE + u % PARTS * 64 * 2 * KEYS) ^ (unsigned)(u / PARTS * UNIT * 2),
-                    bits[stage][own][u / PARTS], plain[u / PARTS], careful);
+                unsigned p[KEYS / 16][4];
+#pragma unroll
+                for (int u = 0; u < KEYS / 4; u++)
+                    p[u / 4][u % 4] = pack2(x[m][2 * u], x[m][2 * u + 1]);
+                /* Behind the last tile logits of anything, for nobody. */
+                if (m == 0 && follows)
+                    wait_for(n + 1);
+                unit_logits(m, n + 1, tile < n_tile ? q : q ^ 1);
+                part[m].add(p, values);
             }
-            keep_mask(tile + 1, mask);
+            if (again)
+                break;
         }
+        if (again) {
+            release(n++);
+            i -= gridDim.x;
+            q ^= 1;
+            careful = true;
+            begin();
+            continue;
+        }
+        const item here = item_of(i);
+        unsigned gates[PARTS][2][D / 8];
+        const int row = min(here.row + own, j.n_row - 1), length = here.row + own < j.n_row ? j.length : 0;
+        const bf16 *gate = (const bf16 *)j.qkvg + row * j.qkvg_b + (3 * j.n_head + here.head) * D;
+#pragma unroll
+        for (int m = 0; m < PARTS; m++)
+            part[m].load_gates(gates[m], gate, j.qkvg_l, here.query + m * 64, j.length);
         wgmma_wait<0>();
-        copy_wait<0>();
+        release(n - 1);
         bool good = true;
 #pragma unroll
         for (int m = 0; m < PARTS; m++) {
+            wgmma_use(x[m]);
             wgmma_use(part[m].value);
 #pragma unroll
             for (int r = 0; r < 2; r++)
                 good = good && part[m].sum(r) >= LEAST && part[m].sum(r) <= MOST;
         }
-        if (!__syncthreads_or(!good) || careful)
-            break;
+        if (!good && !careful)
+            s.again[done % 2] = done + 1;
+        __syncwarp();
+        if (lane == 0)
+            barrier_arrive(&s.done[done % 2]);
+        bf16 *out = (bf16 *)j.out + row * j.out_b + here.head * D;
+#pragma unroll
+        for (int m = 0; m < PARTS; m++)
+            part[m].finish(out, j.out_l, gates[m], here.query + m * 64, length);
+        first = false;
+        if (!more && must_again()) {
+            careful = true;
+            begin();
+            continue;
+        }
+        careful = false;
+        i += gridDim.x;
+        q ^= 1;
     }
-    if (row + own >= j.n_row)
-        return;
-    unsigned gates[PARTS][2][D / 8];
-#pragma unroll
-    for (int m = 0; m < PARTS; m++)
-        part[m].load_gates(gates[m], read.at(own, 0) + 3 * j.n_head * D, j.qkvg_l, query + m * 64, j.length);
-#pragma unroll
-    for (int m = 0; m < PARTS; m++)
-        part[m].finish((bf16 *)j.out + (row + own) * j.out_b + head * D, j.out_l, gates[m], query + m * 64, j.length);
 #endif
 }
 
 template <int D, bool BIAS> void launch(const struct ff_cuda_attention_job *j)
 {
-    constexpr int bytes =
-        shape<D>::Q_BYTES + shape<D>::ONES_BYTES +
-        STAGES * (shape<D>::STAGE[BIAS] + ROWS * (KEYS / UNIT) * (int)sizeof(key_bits));
+    constexpr int bytes = layout<D, BIAS>::BYTES;
     FF_CUDA(cudaFuncSetAttribute(kernel<D, BIAS>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
     /* Half of the second-level cache of the smallest GPU with these instructions. */
     bool head_inside = !BIAS || 2.0 * j->n_head * j->length * j->length <= 25e6;
-    unsigned blocks = ff_blocks(j->length, QUERIES) * ff_blocks(j->n_row, ROWS) * (unsigned)j->n_head;
-    kernel<D, BIAS><<<blocks, THREADS, bytes, j->stream>>>(*j, (j->length + KEYS - 1) / KEYS, head_inside);
-    FF_CUDA_LAUNCHED();
+    unsigned items = ff_blocks(j->length, QUERIES) * ff_blocks(j->n_row, ROWS) * (unsigned)j->n_head;
+    unsigned blocks = min(items, (unsigned)j->n_sm);
+    ff_cuda_launch_early(kernel<D, BIAS>, blocks, THREADS, bytes, j->stream, true, *j, (j->length + KEYS - 1) / KEYS,
+                         items, head_inside);
 }
 
 }  // namespace

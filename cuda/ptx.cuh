@@ -147,6 +147,12 @@ __device__ __forceinline__ void barrier_wait(uint64_t *b, unsigned parity)
     }
 }
 
+/* An arrival for which the copies of 16 bytes that this thread has begun must be there. */
+__device__ __forceinline__ void barrier_arrive_copied(uint64_t *b)
+{
+    asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(shared_address(b)) : "memory");
+}
+
 /* Copies of any size (sm_90), a multiple of 16 bytes, by the engine for them: one thread says how many bytes the phase
  * of a barrier waits for, which is its arrival, and begins the copies. */
 __device__ __forceinline__ void barrier_expect(uint64_t *b, unsigned bytes)
