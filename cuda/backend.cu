@@ -332,20 +332,27 @@ static void cuda_release_host(struct ff_backend *be, void *p)
     FF_CUDA(cudaFreeHost(p));
 }
 
+/* Few rows are copied one by one, and those farther apart: the driver takes a pitch of up to 2 GiB. */
+enum { FF_CUDA_FEW_ROWS = 8, FF_CUDA_PITCH = 1 << 30 };
+
 /* All of t, whose rows lie that many bytes apart where they go and where they come from; 0: as in t. */
 static void copy_beside(struct ff_backend *be, const struct ff_tensor *t, void *to, size_t to_pitch, const void *from,
                         size_t from_pitch, cudaMemcpyKind kind)
 {
     FF_ASSERT(ff_tensor_contiguous(t));
     struct ff_cuda_device *d = ff_cuda_device_of(be);
-    size_t bytes = ff_tensor_bytes(t), row = bytes / (size_t)t->shape[0];
+    size_t bytes = ff_tensor_bytes(t), n = (size_t)t->shape[0], row = bytes / n;
+    size_t to_next = to_pitch > 0 ? to_pitch : row, from_next = from_pitch > 0 ? from_pitch : row;
     FF_CUDA(cudaEventRecord(d->issued, d->stream));
     FF_CUDA(cudaStreamWaitEvent(d->copies, d->issued, 0));
     if (to_pitch == 0 && from_pitch == 0)
         FF_CUDA(cudaMemcpyAsync(to, from, bytes, kind, d->copies));
+    else if (n > FF_CUDA_FEW_ROWS && std::max(to_next, from_next) <= FF_CUDA_PITCH)
+        FF_CUDA(cudaMemcpy2DAsync(to, to_next, from, from_next, row, n, kind, d->copies));
     else
-        FF_CUDA(cudaMemcpy2DAsync(to, to_pitch > 0 ? to_pitch : row, from, from_pitch > 0 ? from_pitch : row, row,
-                                  (size_t)t->shape[0], kind, d->copies));
+        for (size_t i = 0; i < n; i++)
+            FF_CUDA(cudaMemcpyAsync((char *)to + i * to_next, (const char *)from + i * from_next, row, kind,
+                                    d->copies));
     FF_CUDA(cudaEventRecord(d->copied, d->copies));
 }
 
