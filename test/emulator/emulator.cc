@@ -51,28 +51,12 @@ int barrier_result;
 alignas(1024) char dynamic_shared[SHARED];
 unsigned shuffle_state = 1;
 int order = 0;                               /* 0 forward, 1 backward, 2 shuffled */
+int turn[MAX_THREADS], n_had_turn;           /* the threads in this order, and how many of them have had their turn */
 
 /* Functions of their own, of which callers know nothing: between call and return other coroutines use all registers. */
 __attribute__((noipa, noreturn)) void jump(place &to) { __builtin_longjmp(to, 1); }
 
-__attribute__((noipa)) void back_to_scheduler()
-{
-    if (__builtin_setjmp(threads[current].left) == 0)
-        jump(scheduler);
-}
-
-/* Life of a coroutine: one kernel after the other. */
-void live()
-{
-    for (;;) {
-        (*kernel)();
-        for (auto &g : threads[current].groups)
-            if (!g.empty())
-                emulator_fail("a thread ended without waiting for its copies");
-        threads[current].at = DONE;
-        back_to_scheduler();
-    }
-}
+void live();
 
 /* Begins a coroutine. The tops of their stacks lie apart in the pages, so that they do not share lines of the cache. */
 void start(thread &t, int i)
@@ -88,16 +72,52 @@ void start(thread &t, int i)
     setcontext(&own);
 }
 
-__attribute__((noipa)) void resume(int i)
+/* Goes to the next thread that is ready, and to the scheduler when all have had their turn. */
+__attribute__((noipa)) void go_on()
 {
-    thread &t = threads[i];
-    current = i;
-    threadIdx = t.index;
-    if (__builtin_setjmp(scheduler) != 0)
-        return;
-    if (t.started)
-        jump(t.left);
-    start(t, i);
+    while (n_had_turn < n_thread) {
+        int i = turn[n_had_turn++];
+        thread &t = threads[i];
+        if (t.at != READY)
+            continue;
+        current = i;
+        threadIdx = t.index;
+        if (t.started)
+            jump(t.left);
+        start(t, i);
+    }
+    jump(scheduler);
+}
+
+__attribute__((noipa)) void leave()
+{
+    if (__builtin_setjmp(threads[current].left) == 0)
+        go_on();
+}
+
+/* Life of a coroutine: one kernel after the other. */
+void live()
+{
+    for (;;) {
+        (*kernel)();
+        for (auto &g : threads[current].groups)
+            if (!g.empty())
+                emulator_fail("a thread ended without waiting for its copies");
+        threads[current].at = DONE;
+        leave();
+    }
+}
+
+/* All threads that are ready, in turn, until each waits. Returns whether there were any. */
+__attribute__((noipa)) bool run_turns()
+{
+    bool any = false;
+    for (int i = 0; i < n_thread; i++)
+        any = any || threads[i].at == READY;
+    n_had_turn = 0;
+    if (any && __builtin_setjmp(scheduler) == 0)
+        go_on();
+    return any;
 }
 
 /* Threads that have ended count as if they had come. Returns whether somebody may go on. */
@@ -196,7 +216,6 @@ bool open_phases()
 
 void run_block()
 {
-    std::vector<int> turn(n_thread);
     for (int i = 0; i < n_thread; i++) {
         turn[i] = order == 1 ? n_thread - 1 - i : i;
         threads[i].at = READY;
@@ -205,19 +224,12 @@ void run_block()
         threads[i].index = {i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y};
     }
     for (;;) {
-        bool ran = false;
         if (order == 2)
             for (int i = n_thread - 1; i > 0; i--) {
                 shuffle_state = shuffle_state * 1664525u + 1013904223u;
                 std::swap(turn[i], turn[(shuffle_state >> 8) % (unsigned)(i + 1)]);
             }
-        for (int i : turn)
-            if (threads[i].at == READY) {
-                resume(i);
-                ran = true;
-            }
-        if (ran && open_meetings())
-            continue;
+        bool ran = run_turns();
         if (open_meetings() || open_phases() || open_barrier())
             continue;
         for (int i = 0; i < n_thread; i++)
@@ -259,7 +271,7 @@ const char *emulator_meet(enum emulator_meeting what, const void *own, size_t si
         memcpy(place + emulator_lane() * EMULATOR_SLOT, own, size);
     t.at = AT_MEETING;
     t.meeting = what;
-    back_to_scheduler();
+    leave();
     if (nth)
         *nth = gone_on[current / 32]++;
     return place;
@@ -269,7 +281,7 @@ int emulator_barrier_or(int value)
 {
     threads[current].at = AT_BARRIER;
     threads[current].value = value;
-    back_to_scheduler();
+    leave();
     return barrier_result;
 }
 
@@ -315,7 +327,7 @@ void barrier_wait(uint64_t *b, unsigned parity)
     threads[current].at = AT_PHASE;
     threads[current].phase = b;
     threads[current].phase_parity = parity;
-    back_to_scheduler();
+    leave();
 }
 
 void *emulator_shared() { return dynamic_shared; }
