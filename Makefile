@@ -49,8 +49,8 @@ main_src := main cmd_params cmd_config cmd_doctor cmd_version cmd_predict cmd_fe
 cuda_src := backend gemm dense_fp32 dense_split split_rows layernorm elementwise linear linear_wgmma linear_split \
   pair_bias attention attention_wgmma attention_bf16 attention_fp32 attention_fp32_wgmma global_attention \
   global_attention_fused template_attention transition transition_fused transition_wgmma triangle triangle_fused \
-  triangle_float32 triangle_wgmma triangle_split opm opm_float32 opm_wgmma product_wgmma embed ipa geometry heads \
-  comm_gpu comm_peer
+  triangle_float32 triangle_wgmma triangle_split opm opm_float32 opm_split opm_wgmma product_wgmma embed ipa geometry \
+  heads comm_gpu comm_peer
 cuda_headers := common device ptx wgmma mma tf32 split attention attention_float32 opm global_attention_fused \
   transition_fused triangle_fused rows_wgmma dense_wgmma dense_fp32 dense_split split_rows split_product product_wgmma \
   comm_gpu

@@ -120,6 +120,23 @@ template <class Z> struct opm_target {
 bool ff_cuda_opm_mean_wgmma(struct ff_backend *be, const opm_mean_args *a);
 bool ff_cuda_opm_mean_wgmma(struct ff_backend *be, const opm_mean_half *a);
 
+/* Operands that are split before they are multiplied (opm_split.cu), and what takes their scales out. */
+struct opm_blocks {
+    char *data;
+    float *inverse;
+};
+/* From the workspace: residues and sequences of a panel; outer products of pairs. */
+opm_blocks ff_cuda_opm_take_panel(struct ff_backend *be, int64_t n_r, int64_t n_s);
+opm_blocks ff_cuda_opm_take_pairs(struct ff_backend *be, int64_t pairs);
+opm_blocks ff_cuda_opm_panel_part(opm_blocks panel, int64_t r, int64_t n_s);     /* from r on, a multiple of four */
+/* x [n_s, n_r, 32] becomes a panel; W [1024, 128] in four times 32 channels the right operand of the mean. */
+void ff_cuda_opm_split(struct ff_backend *be, opm_blocks to, const float *x, int64_t x_s, int64_t x_r, int64_t n_r,
+                       int64_t n_s, bool weights);
+/* Both products of a tile of pairs; the second as m says, whose p and w are not used. */
+void ff_cuda_opm_split_products(struct ff_backend *be, opm_blocks p, opm_blocks a, opm_blocks b, int64_t n_i,
+                                int64_t n_j, int64_t n_s);
+void ff_cuda_opm_split_mean(struct ff_backend *be, opm_blocks p, opm_blocks w, const opm_mean_float &m);
+
 /* The op for float32; false, having done nothing, where types, sizes or alignment are not its own. */
 bool ff_cuda_opm_float32(struct ff_backend *be, const struct ff_outer_product_mean_args *a, const mask_bits *bits);
 

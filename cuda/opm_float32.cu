@@ -5,17 +5,16 @@
  * The operands of the first product are turned so that the sequences lie inside, [(residue, channel), sequence]. The
  * outer products p of a tile of pairs stay in the second-level cache, or most of them. The second product takes the 32
  * pieces of each pair where they lie, multiplies them with W and adds the result to z.
- * With products of warpgroups both are those of product_wgmma.cuh under fp32; under tf32 numbers are scaled by a power
- * of two, which their largest decides, and rounded to float16, which has the digits of a TF32 number: then the library
- * and the kernel of opm_wgmma.cu work as for bf16. Elsewhere the library multiplies TF32 numbers, under fp32 of
- * operands that are split on the way, [hi | hi | lo] and [hi | lo | hi], and mean_kernel multiplies with W.
+ * With products of warpgroups both are those of opm_split.cu under fp32; under tf32 numbers are scaled by a power of
+ * two, which their largest decides, and rounded to float16, which has the digits of a TF32 number: then the library and
+ * the kernel of opm_wgmma.cu work as for bf16. Elsewhere the library multiplies TF32 numbers, under fp32 of operands
+ * that are split on the way, [hi | hi | lo] and [hi | lo | hi], and mean_kernel multiplies with W.
  * Cost: 2 C C (S + c_z) flops per pair, under fp32 three times that on the matrix units; bound by the products.
  * Numerics: sums in float32; under fp32 those of W over 32 numbers at a time, which are then added.
  */
 #include <algorithm>
 
 #include "opm.cuh"
-#include "product_wgmma.cuh"
 #include "split.cuh"
 #include "tf32.cuh"
 
@@ -199,68 +198,6 @@ template <bool TF32> __global__ void __launch_bounds__(threads, 2) mean_kernel(c
         }
 }
 
-/* --- the same by products of warpgroups, under fp32 (product_wgmma.cuh) --- */
-
-struct add_mean : opm_mean_float {
-#ifdef FF_HAVE_WGMMA
-    struct kept {
-        float factor[2];
-    };
-    __device__ __forceinline__ float *at(int pair) const         /* NULL behind the last */
-    {
-        const int i = pair / n_j, j = pair - i * n_j;
-        return i < n_i ? z + i * z_i + j * z_j : nullptr;
-    }
-    /* Sums begin with the bias; z is asked for early. */
-    __device__ __forceinline__ kept prepare(float (&sum)[64], int pair, int column) const
-    {
-        kept k;
-#pragma unroll
-        for (int r = 0; r < 2; r++) {
-            const int i = (pair + 8 * r) / n_j, j = pair + 8 * r - i * n_j, t = (int)threadIdx.x % 4;
-            int count = i < n_i ? bits.count(i0 + i, j0 + j, t, 4) : 0;
-            count += __shfl_xor_sync(0xffffffffu, count, 1);
-            count += __shfl_xor_sync(0xffffffffu, count, 2);
-            k.factor[r] = mask_factor(count);
-            if (const float *to = at(pair + 8 * r))
-                prefetch_line(to + 32 * t);
-        }
-#pragma unroll
-        for (int n = 0; n < opm_channels / 8; n++) {
-            const float2 b = *(const float2 *)(bias + column + 8 * n);
-            sum[4 * n] = sum[4 * n + 2] = b.x;
-            sum[4 * n + 1] = sum[4 * n + 3] = b.y;
-        }
-        return k;
-    }
-    __device__ __forceinline__ void store(const float (&d)[64], kept k, int, int pair, int column) const
-    {
-#pragma unroll
-        for (int r = 0; r < 2; r++) {
-            float *to = at(pair + 8 * r);
-            if (!to)
-                continue;
-            float2 v[opm_channels / 8];
-#pragma unroll
-            for (int n = 0; n < opm_channels / 8; n++)
-                v[n] = *(const float2 *)(to + column + 8 * n);
-#pragma unroll
-            for (int n = 0; n < opm_channels / 8; n++)
-                *(float2 *)(to + column + 8 * n) = make_float2(v[n].x + d[4 * n + 2 * r] * k.factor[r],
-                                                               v[n].y + d[4 * n + 2 * r + 1] * k.factor[r]);
-        }
-    }
-#endif
-};
-
-void mean_of_products(struct ff_backend *be, const opm_mean_float &m)
-{
-    constexpr int64_t depth = opm_outer * opm_outer;
-    const product_operand p = {m.p, opm_outer * (int64_t)m.ld, opm_outer, m.ld, 0, m.n_i * m.n_j, m.n_j};
-    const product_operand w = {m.w, 0, depth, product_unit, 0, opm_channels, INT_MAX};
-    product_launch(be, p, w, depth, 1, add_mean{m});
-}
-
 template <bool TF32> bool prepare()
 {
     static int ready = -1;
@@ -282,14 +219,83 @@ template <bool TF32> void launch(struct ff_backend *be, const opm_mean_float &jo
     FF_CUDA_LAUNCHED();
 }
 
-int64_t pieces(int64_t n, int64_t size) { return (n + size - 1) / size; }
+/* --- tiles --- */
+
+struct tiling {
+    int64_t group, tj, ti;       /* residues whose panel of b is kept; of a tile */
+};
+
+/* Of so many bytes that are left p has some, the panel of a a part, that of b, for many tiles, a half. */
+tiling tiles_for(int64_t n_i, int64_t n_j, int64_t left, int64_t panel_bytes, int64_t pair_bytes, int64_t p_bytes,
+                 int64_t a_bytes)
+{
+    auto pieces = [](int64_t n, int64_t size) { return (n + size - 1) / size; };
+    tiling t;
+    t.group = std::max<int64_t>(1, std::min(n_j, left / 2 / panel_bytes));
+    t.tj = std::min<int64_t>(t.group, 128);
+    t.group = t.group < n_j ? t.group / t.tj * t.tj : n_j;
+    t.ti = std::min(p_bytes / (t.tj * pair_bytes), a_bytes / panel_bytes);
+    t.ti = std::max<int64_t>(1, std::min(t.ti, n_i));
+    t.ti = pieces(n_i, pieces(n_i, t.ti));                                   /* evened out */
+    return t;
+}
+
+/* right(g0, n) for the columns of many tiles, left(i0, n) for the rows of a row of tiles, tile(i0, ni, j0, nj, g0,
+ * n). */
+template <class R, class L, class T>
+void each_tile(const tiling &t, int64_t n_i, int64_t n_j, R &&right, L &&left, T &&tile)
+{
+    for (int64_t g0 = 0; g0 < n_j; g0 += t.group) {
+        const int64_t n = std::min(t.group, n_j - g0);
+        right(g0, n);
+        for (int64_t i0 = 0; i0 < n_i; i0 += t.ti) {
+            const int64_t ni = std::min(t.ti, n_i - i0);
+            left(i0, ni);
+            for (int64_t j0 = g0; j0 < g0 + n; j0 += t.tj)
+                tile(i0, ni, j0, std::min(t.tj, g0 + n - j0), g0, n);
+        }
+    }
+}
+
+template <class P>
+opm_mean_of<float, P> mean_of(const struct ff_outer_product_mean_args *a, const mask_bits &bits, const void *p,
+                              const void *w, int64_t i0, int64_t ni, int64_t j0, int64_t nj)
+{
+    return {(float *)a->out.data + i0 * a->out.stride[0] + j0 * a->out.stride[1], a->out.stride[0], a->out.stride[1],
+            (const P *)p, (int)(nj * opm_outer), (const P *)w, (const float *)a->bias.data, bits, (int)i0, (int)j0,
+            (int)ni, (int)nj};
+}
+
+/* fp32 by products of warpgroups. p is twice as large as elsewhere, or it would not have a tile for every
+ * multiprocessor. */
+void split_tiles(struct ff_backend *be, const struct ff_outer_product_mean_args *a, const mask_bits &bits)
+{
+    const int64_t n_s = a->a.shape[0], n_i = a->out.shape[0], n_j = a->out.shape[1], left = (int64_t)ff_cuda_left(be);
+    const int64_t units = (n_s + 31) / 32, panel_bytes = units * (opm_outer * 128 + 8);
+    const tiling t = tiles_for(n_i, n_j, left, panel_bytes, opm_outer * 132,
+                               std::min<int64_t>(2 * FF_CUDA_TILE_BYTES, left / 7 * 2), left / 8);
+    const opm_blocks w = ff_cuda_opm_take_panel(be, opm_channels / opm_outer, opm_outer * opm_outer);
+    const opm_blocks pa = ff_cuda_opm_take_panel(be, t.ti, n_s), pb = ff_cuda_opm_take_panel(be, t.group, n_s);
+    const opm_blocks p = ff_cuda_opm_take_pairs(be, t.ti * t.tj);
+    auto panel = [&](const opm_blocks &to, const struct ff_tensor &x, int64_t r, int64_t n) {
+        ff_cuda_opm_split(be, to, (const float *)x.data + r * x.stride[1], x.stride[0], x.stride[1], n, n_s, false);
+    };
+    ff_cuda_opm_split(be, w, (const float *)a->w.data, opm_channels, opm_outer, opm_channels / opm_outer,
+                      opm_outer * opm_outer, true);
+    each_tile(
+        t, n_i, n_j, [&](int64_t g0, int64_t n) { panel(pb, a->b, g0, n); },
+        [&](int64_t i0, int64_t n) { panel(pa, a->a, i0, n); },
+        [&](int64_t i0, int64_t ni, int64_t j0, int64_t nj, int64_t g0, int64_t) {
+            ff_cuda_opm_split_products(be, p, pa, ff_cuda_opm_panel_part(pb, j0 - g0, n_s), ni, nj, n_s);
+            ff_cuda_opm_split_mean(be, p, w, mean_of<float>(a, bits, nullptr, nullptr, i0, ni, j0, nj));
+        });
+}
 
 } // namespace
 
 bool ff_cuda_opm_float32(struct ff_backend *be, const struct ff_outer_product_mean_args *a, const mask_bits *bits)
 {
-    const bool tf32 = be->precision == FF_PRECISION_TF32, wgmma = ff_cuda_has_wgmma(be);
-    const bool half = tf32 && wgmma, whole = !tf32 && wgmma;
+    const bool tf32 = be->precision == FF_PRECISION_TF32, wgmma = ff_cuda_has_wgmma(be), half = tf32 && wgmma;
     const int64_t n_s = a->a.shape[0], n_i = a->out.shape[0], n_j = a->out.shape[1], left = (int64_t)ff_cuda_left(be);
     if (a->a.dtype != FF_F32 || a->w.dtype != FF_F32 || a->out.dtype != FF_F32 || a->a.shape[2] != opm_outer ||
         a->out.shape[2] != opm_channels || !ff_cuda_aligned(&a->out, 4) || n_s == 0 || n_i == 0 || n_j == 0 ||
@@ -298,30 +304,22 @@ bool ff_cuda_opm_float32(struct ff_backend *be, const struct ff_outer_product_me
         !(wgmma || (tf32 ? prepare<true>() : prepare<false>())))
         return false;
     ff_cuda_mark mark(be);
-    const int64_t padded = (n_s + 3) / 4 * 4, depth = half ? n_s : tf32 || whole ? padded : 3 * padded;
+    if (wgmma && !tf32) {
+        split_tiles(be, a, *bits);
+        return true;
+    }
+    const int64_t padded = (n_s + 3) / 4 * 4, depth = half ? n_s : tf32 ? padded : 3 * padded;
     const int64_t size = half ? 2 : 4, panel_bytes = opm_outer * depth * size;
-    const enum turned how_a = tf32 ? ROUNDED : whole ? WHOLE : HI_HI_LO;
-    const enum turned how_b = tf32 ? ROUNDED : whole ? WHOLE : HI_LO_HI;
-
-    /* Of what is left, p has an eighth at most, the panel of a a quarter, that of b, for many tiles, a half. By
-     * products of warpgroups p of float32 numbers is twice as large, a third at most, or it would not have a tile for
-     * every multiprocessor. */
     const int64_t pair_bytes = opm_outer * opm_outer * size;
-    const int64_t p_bytes = std::min<int64_t>(whole ? 2 * FF_CUDA_TILE_BYTES : FF_CUDA_TILE_BYTES,
-                                              left / (whole ? 3 : 8));
-    int64_t group = std::max<int64_t>(1, std::min(n_j, left / 2 / panel_bytes));
-    int64_t tj = std::min<int64_t>(group, 128);
-    group = group < n_j ? group / tj * tj : n_j;
-    int64_t ti = std::min(p_bytes / (tj * pair_bytes), left / (whole ? 8 : 4) / panel_bytes);
-    ti = std::max<int64_t>(1, std::min(ti, n_i));
-    ti = pieces(n_i, pieces(n_i, ti));                                       /* evened out */
+    const tiling t = tiles_for(n_i, n_j, left, panel_bytes, pair_bytes,
+                               std::min<int64_t>(FF_CUDA_TILE_BYTES, left / 8), left / 4);
 
     const rows_of_four all_w = rows_of((const float *)a->w.data, opm_channels, side, opm_channels / side,
                                        opm_outer * opm_outer);
     char *w = ff_cuda_take<char>(be, opm_outer * opm_outer * opm_channels * size);   /* [128, 1024]; half: turned */
-    char *pa = ff_cuda_take<char>(be, ti * panel_bytes);             /* [ti, C, depth]; half: [depth, ti, C] */
-    char *pb = ff_cuda_take<char>(be, group * panel_bytes);          /* [group, C, depth]; half: [depth, group, C] */
-    char *p = ff_cuda_take<char>(be, ti * tj * pair_bytes);          /* [ti, C, tj, C] */
+    char *pa = ff_cuda_take<char>(be, t.ti * panel_bytes);           /* [ti, C, depth]; half: [depth, ti, C] */
+    char *pb = ff_cuda_take<char>(be, t.group * panel_bytes);        /* [group, C, depth]; half: [depth, group, C] */
+    char *p = ff_cuda_take<char>(be, t.ti * t.tj * pair_bytes);      /* [ti, C, tj, C] */
     float *most = ff_cuda_take<float>(be, 3);                        /* of a, b, w */
 
     auto residues = [](const struct ff_tensor &x, int64_t r0, int64_t n_r) {
@@ -349,48 +347,33 @@ bool ff_cuda_opm_float32(struct ff_backend *be, const struct ff_outer_product_me
     for (int64_t n = 1; n < n_s; n *= 2)
         exponent--;
 
-    for (int64_t g0 = 0; g0 < n_j; g0 += group) {
-        const int64_t g1 = std::min(g0 + group, n_j);
-        operand(pb, a->b, g0, g1 - g0, how_b, most + 1);
-        for (int64_t i0 = 0; i0 < n_i; i0 += ti) {
-            const int64_t ni = std::min(ti, n_i - i0);
-            operand(pa, a->a, i0, ni, how_a, most);
-            for (int64_t j0 = g0; j0 < g1; j0 += tj) {
-                const int64_t nj = std::min(tj, g1 - j0);
-                struct ff_cuda_gemm_args g = {};
-                g.m = ni * opm_outer;
-                g.n = g.ldc = nj * opm_outer;
-                g.k = depth;
-                g.lda = half ? ni * opm_outer : depth;
-                g.ldb = half ? (g1 - g0) * opm_outer : depth;
-                g.a = pa;
-                g.a_trans = half;
-                g.b = pb + (half ? (j0 - g0) * opm_outer * size : (j0 - g0) * panel_bytes);
-                g.b_trans = !half;
-                g.c = p;
-                g.a_type = g.b_type = g.c_type = half ? FF_BF16 : FF_F32;
-                g.alpha = half ? ldexpf(1.0f, exponent) : 1.0f;
-                g.tf32 = !whole;
-                g.f16 = half;
-                ff_cuda_gemm(be, &g);
-                auto mean = [&](auto number) -> opm_mean_of<float, decltype(number)> {
-                    using T = decltype(number);
-                    return {(float *)a->out.data + i0 * a->out.stride[0] + j0 * a->out.stride[1], a->out.stride[0],
-                            a->out.stride[1], (const T *)p, (int)(nj * opm_outer), (const T *)w,
-                            (const float *)a->bias.data, *bits, (int)i0, (int)j0, (int)ni, (int)nj};
-                };
-                if (half) {
-                    const opm_mean_half m = {mean(uint16_t()), most, ldexpf(1.0f, -exponent)};
-                    (void)ff_cuda_opm_mean_wgmma(be, &m);
-                } else if (whole) {
-                    mean_of_products(be, mean(0.0f));
-                } else if (tf32) {
-                    launch<true>(be, mean(0.0f));
-                } else {
-                    launch<false>(be, mean(0.0f));
-                }
-            }
+    auto right = [&](int64_t g0, int64_t n) { operand(pb, a->b, g0, n, tf32 ? ROUNDED : HI_LO_HI, most + 1); };
+    auto rows = [&](int64_t i0, int64_t n) { operand(pa, a->a, i0, n, tf32 ? ROUNDED : HI_HI_LO, most); };
+    each_tile(t, n_i, n_j, right, rows, [&](int64_t i0, int64_t ni, int64_t j0, int64_t nj, int64_t g0, int64_t n) {
+        struct ff_cuda_gemm_args g = {};
+        g.m = ni * opm_outer;
+        g.n = g.ldc = nj * opm_outer;
+        g.k = depth;
+        g.lda = half ? ni * opm_outer : depth;
+        g.ldb = half ? n * opm_outer : depth;
+        g.a = pa;
+        g.a_trans = half;
+        g.b = pb + (half ? (j0 - g0) * opm_outer * size : (j0 - g0) * panel_bytes);
+        g.b_trans = !half;
+        g.c = p;
+        g.a_type = g.b_type = g.c_type = half ? FF_BF16 : FF_F32;
+        g.alpha = half ? ldexpf(1.0f, exponent) : 1.0f;
+        g.tf32 = true;
+        g.f16 = half;
+        ff_cuda_gemm(be, &g);
+        if (half) {
+            const opm_mean_half m = {mean_of<uint16_t>(a, *bits, p, w, i0, ni, j0, nj), most, ldexpf(1.0f, -exponent)};
+            (void)ff_cuda_opm_mean_wgmma(be, &m);
+        } else if (tf32) {
+            launch<true>(be, mean_of<float>(a, *bits, p, w, i0, ni, j0, nj));
+        } else {
+            launch<false>(be, mean_of<float>(a, *bits, p, w, i0, ni, j0, nj));
         }
-    }
+    });
     return true;
 }

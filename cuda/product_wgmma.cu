@@ -15,14 +15,8 @@ struct store_rows {
     float alpha;
 
 #ifdef FF_HAVE_WGMMA
-    struct kept {};
-    __device__ __forceinline__ kept prepare(float (&sum)[64], int, int) const
-    {
-#pragma unroll
-        for (int i = 0; i < 64; i++)
-            sum[i] = 0.0f;
-        return {};
-    }
+    typedef product::nothing kept;
+    __device__ __forceinline__ kept prepare(float (&sum)[64], int, int) const { return product::from_zero(sum); }
     /* Columns column + 8 j and + 1 of rows row and row + 8. */
     __device__ __forceinline__ void store(const float (&d)[64], kept, int b, int row, int column) const
     {

@@ -44,9 +44,10 @@ namespace product {
 constexpr int warps = 8, threads = 2 * 32 * warps, stages = 6;   /* warps that multiply; as many bring */
 constexpr unsigned operand_bytes = product_side * 128, stage_bytes = 2 * operand_bytes;
 
-struct shared {
+/* What takes the scales out belongs to 16 rows, or to each row of A. */
+template <bool ROWS> struct shared {
     char stage[stages][stage_bytes];             /* A, B [128 rows][32 hi, 32 lo] */
-    float a_inverse[stages][warps], b_inverse[stages][warps];    /* of 16 rows: what takes their scale out */
+    float a_inverse[stages][ROWS ? product_side : warps], b_inverse[stages][warps];
     uint64_t full[stages], empty[stages];
 };
 
@@ -65,7 +66,7 @@ struct ring {
 struct place {
     int batch, m0, n0;
 };
-template <class END> __device__ __forceinline__ place place_of(const product_job<END> &a, unsigned tile)
+template <class JOB> __device__ __forceinline__ place place_of(const JOB &a, unsigned tile)
 {
     constexpr int high = 8;
     const unsigned one = (unsigned)a.m_tiles * (unsigned)a.n_tiles, batch = tile / one, at = tile - batch * one;
@@ -75,6 +76,16 @@ template <class END> __device__ __forceinline__ place place_of(const product_job
 }
 
 #ifdef FF_HAVE_WGMMA
+/* For an END that keeps nothing from the beginning of a tile to its end. */
+struct nothing {};
+__device__ __forceinline__ nothing from_zero(float (&sum)[64])
+{
+#pragma unroll
+    for (int i = 0; i < 64; i++)
+        sum[i] = 0.0f;
+    return {};
+}
+
 /* Of four numbers those that are there. */
 __device__ __forceinline__ float4 first_of(float4 v, int there)
 {
@@ -170,7 +181,8 @@ template <class END> struct bringer {
     }
 };
 
-template <class END> __device__ __forceinline__ void bring(shared &s, const product_job<END> &a, int warp)
+template <class END>
+__device__ __forceinline__ void bring(shared<false> &s, const product_job<END> &a, int warp)
 {
     const int lane = (int)threadIdx.x % 32;
     bringer<END> b(a, warp);
@@ -212,7 +224,9 @@ template <class END> __device__ __forceinline__ void bring(shared &s, const prod
     }
 }
 
-template <class END> __device__ __forceinline__ void multiply(shared &s, const product_job<END> &a, int warp)
+/* FENCE: operands came by ordinary stores. */
+template <bool FENCE, bool ROWS, class JOB>
+__device__ __forceinline__ void multiply(shared<ROWS> &s, const JOB &a, int warp)
 {
     const int lane = (int)threadIdx.x % 32;
     const unsigned base = shared_address(s.stage), a_at = (unsigned)(warp / 4) * 64 * 128;
@@ -222,11 +236,12 @@ template <class END> __device__ __forceinline__ void multiply(shared &s, const p
         const place p = place_of(a, tile);
         const int row = p.m0 + warp * 16 + lane / 4, column = p.n0 + lane % 4 * 2;
         float sum[64];
-        const typename END::kept kept = a.end.prepare(sum, row, column);
+        const auto kept = a.end.prepare(sum, row, column);
 #pragma unroll 1
         for (int unit = 0; unit < a.units; unit++) {
             barrier_wait(&s.full[from.slot], from.parity);
-            shared_fence();
+            if (FENCE)
+                shared_fence();
             const unsigned at = base + from.slot * stage_bytes;
             const uint64_t x = wgmma_operand<128>(at + a_at, 0, 1024);
             const uint64_t y = wgmma_operand<128>(at + operand_bytes, 0, 1024);
@@ -238,9 +253,10 @@ template <class END> __device__ __forceinline__ void multiply(shared &s, const p
                     d, wgmma_advance(x, (i % 3 == 0 ? 64u : 0u) + (unsigned)(i / 3) * 32u),
                     wgmma_advance(y, (i % 3 == 1 ? 64u : 0u) + (unsigned)(i / 3) * 32u), i > 0);
             wgmma_commit();
-            const float f = s.a_inverse[from.slot][warp];
+            const int own = ROWS ? warp * 16 + lane / 4 : warp;
+            const float f0 = s.a_inverse[from.slot][own], f1 = ROWS ? s.a_inverse[from.slot][own + 8] : f0;
             const float4 g0 = load4(s.b_inverse[from.slot]), g1 = load4(s.b_inverse[from.slot] + 4);
-            const float g[8] = {f * g0.x, f * g0.y, f * g0.z, f * g0.w, f * g1.x, f * g1.y, f * g1.z, f * g1.w};
+            const float g[8] = {g0.x, g0.y, g0.z, g0.w, g1.x, g1.y, g1.z, g1.w};
             wgmma_wait<0>();
             wgmma_use(d);
             __syncwarp();
@@ -249,7 +265,7 @@ template <class END> __device__ __forceinline__ void multiply(shared &s, const p
             from.next();
 #pragma unroll
             for (int i = 0; i < 64; i++)
-                sum[i] += d[i] * g[i / 8];           /* 16 columns are eight of a thread's numbers */
+                sum[i] += d[i] * ((i % 4 < 2 ? f0 : f1) * g[i / 8]);     /* 16 columns are eight of the numbers */
         }
         a.end.store(sum, kept, p.batch, row, column);
     }
@@ -263,7 +279,7 @@ __global__ void __launch_bounds__(product::threads, 1) product_kernel(const __gr
 {
 #ifdef FF_HAVE_WGMMA
     extern __shared__ __align__(1024) char shared_memory[];
-    auto &s = *(product::shared *)shared_memory;
+    auto &s = *(product::shared<false> *)shared_memory;
     if (threadIdx.x < product::stages) {
         barrier_start(&s.full[threadIdx.x], product::warps);
         barrier_start(&s.empty[threadIdx.x], product::warps);
@@ -275,7 +291,7 @@ __global__ void __launch_bounds__(product::threads, 1) product_kernel(const __gr
         product::bring(s, a, warp - product::warps);
     } else {
         take_registers<144>();
-        product::multiply(s, a, warp);
+        product::multiply<true>(s, a, warp);
     }
 #endif
 }
@@ -295,13 +311,13 @@ void product_launch(struct ff_backend *be, const product_operand &x, const produ
     static bool ready = false;
     if (!ready)
         FF_CUDA(cudaFuncSetAttribute(product_kernel<END>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                     (int)sizeof(product::shared)));
+                                     (int)sizeof(product::shared<false>)));
     ready = true;
     product_job<END> job = {x, y, (int)k, (int)ff_blocks(k, product_unit), (int)ff_blocks(x.rows, product_side),
                             (int)ff_blocks(y.rows, product_side), 0, end};
     job.tiles = (unsigned)(batch * job.m_tiles * job.n_tiles);
     const unsigned blocks = min((unsigned)ff_cuda_sm_count(be), job.tiles);
-    product_kernel<END><<<blocks, product::threads, sizeof(product::shared), ff_cuda_stream(be)>>>(job);
+    product_kernel<END><<<blocks, product::threads, sizeof(product::shared<false>), ff_cuda_stream(be)>>>(job);
     FF_CUDA_LAUNCHED();
 }
 
