@@ -47,7 +47,7 @@ main_src := main cmd_params cmd_config cmd_doctor cmd_version cmd_predict cmd_fe
   cmd_compare cmd_bench
 
 cuda_src := backend gemm dense_fp32 dense_split split_rows layernorm elementwise linear linear_wgmma linear_split \
-  pair_bias attention attention_wgmma attention_bf16 attention_fp32 attention_fp32_wgmma global_attention \
+  pair_bias attention attention_wgmma attention_mma attention_fp32 attention_fp32_wgmma global_attention \
   global_attention_fused template_attention transition transition_fused transition_wgmma triangle triangle_fused \
   triangle_float32 triangle_wgmma triangle_split opm opm_float32 opm_split opm_wgmma product_wgmma embed ipa geometry \
   heads comm_gpu comm_peer

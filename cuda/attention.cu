@@ -93,17 +93,14 @@ extern "C" void ff_cuda_attention(struct ff_backend *be, const struct ff_attenti
     }
     /* Heads start at multiples of d numbers: of 16 bytes where d is. */
     bool fast = j.d % vector == 0 && ff_cuda_aligned(&a->qkvg, vector) && ff_cuda_aligned(&a->out, vector);
-    if (fast && a->qkvg.dtype == FF_BF16 && ff_cuda_has_wgmma(be) && ff_cuda_attention_wgmma(&j))
+    const bool wide = a->qkvg.dtype == FF_F32, wgmma = ff_cuda_has_wgmma(be);
+    j.half = a->qkvg.dtype == FF_F16;
+    if (fast && wgmma && (wide ? ff_cuda_attention_fp32_wgmma(&j) : ff_cuda_attention_wgmma(&j)))
         return;
-    if (fast && a->qkvg.dtype == FF_BF16 && ff_cuda_attention_bf16(&j))
-        return;
-    bool tf32 = be->precision == FF_PRECISION_TF32;
-    if (fast && a->qkvg.dtype == FF_F32 && ff_cuda_has_wgmma(be) && ff_cuda_attention_fp32_wgmma(&j, tf32))
-        return;
-    if (fast && a->qkvg.dtype == FF_F32 && ff_cuda_attention_fp32(&j, tf32))
+    if (fast && (wide ? ff_cuda_attention_fp32(&j) : ff_cuda_attention_mma(&j)))
         return;
     int64_t warps = (int64_t)j.n_row * j.n_head * j.length;
-    ff_cuda_with_type(a->qkvg.dtype,
-                      [&](auto t) { plain_kernel<decltype(t)><<<ff_blocks(warps, 4), 128, 0, j.stream>>>(j); });
+    ff_cuda_with_stored(a->qkvg.dtype,
+                        [&](auto t) { plain_kernel<decltype(t)><<<ff_blocks(warps, 4), 128, 0, j.stream>>>(j); });
     FF_CUDA_LAUNCHED();
 }

@@ -6,8 +6,8 @@
 
 #include <type_traits>
 
-#include "common.cuh"
-#include "ptx.cuh"
+#include "mma.cuh"
+#include "wgmma.cuh"
 
 struct ff_cuda_attention_job {
     const void *qkvg, *bias;                     /* bias NULL: none */
@@ -18,6 +18,7 @@ struct ff_cuda_attention_job {
     int n_row, length, n_head, d;
     int n_sm;                                    /* multiprocessors */
     bool bias_aligned;                           /* rows of the bias start at multiples of 16 bytes */
+    bool half;                                   /* float16, else bf16 or float32 */
     cudaStream_t stream;
 };
 
@@ -41,11 +42,52 @@ template <class F> static inline bool ff_cuda_attention_shape(const struct ff_cu
                         : false;
 }
 
+/* The numbers of 16 bits: two of them packed, the first in the lower half; a product of them. `most` is the largest sum
+ * of exponentials, none of which is infinite then; `room` log 2 by which the largest logit is taken for larger where
+ * the range is small, so that later ones may be. */
+struct bf16_numbers {
+    typedef bf16 type;
+    static constexpr bool narrow = false;
+    static constexpr enum wgmma_type product = WGMMA_BF16;
+    static constexpr unsigned ones = 0x3f803f80u;
+    static constexpr float most = 1e18f, room = 0.0f;
+    __device__ __forceinline__ static unsigned pack(float x, float y) { return pack2(x, y); }
+    __device__ __forceinline__ static float2 unpack(unsigned v) { return make_float2(low_half(v), high_half(v)); }
+    __device__ __forceinline__ static void multiply(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1)
+    {
+        mma_bf16(c, a, b0, b1);
+    }
+};
+struct f16_numbers {
+    typedef f16 type;
+    static constexpr bool narrow = true;
+    static constexpr enum wgmma_type product = WGMMA_F16;
+    static constexpr unsigned ones = 0x3c003c00u;
+    static constexpr float most = 32768.0f, room = 4.0f;
+    __device__ __forceinline__ static unsigned pack(float x, float y) { return pack_f16(x, y); }
+    __device__ __forceinline__ static float2 unpack(unsigned v) { return unpack_f16(v); }
+    __device__ __forceinline__ static void multiply(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1)
+    {
+        mma_f16(c, a, b0, b1);
+    }
+};
+
+/* The same as f(numbers, d, biased) for numbers of 16 bits. */
+template <class F> static inline bool ff_cuda_attention_narrow(const struct ff_cuda_attention_job *j, F &&f)
+{
+    return ff_cuda_attention_shape(j, [&](auto d, auto biased) {
+        if (j->half)
+            f(f16_numbers(), d, biased);
+        else
+            f(bf16_numbers(), d, biased);
+    });
+}
+
 /* Each returns false when it has no kernel for this head size. All strides of qkvg and out are multiples of 16 bytes.
- */
-bool ff_cuda_attention_wgmma(const struct ff_cuda_attention_job *j);     /* bf16, where ff_cuda_has_wgmma */
-bool ff_cuda_attention_bf16(const struct ff_cuda_attention_job *j);
-bool ff_cuda_attention_fp32(const struct ff_cuda_attention_job *j, bool tf32);
-bool ff_cuda_attention_fp32_wgmma(const struct ff_cuda_attention_job *j, bool tf32);      /* where ff_cuda_has_wgmma */
+ * Two are for numbers of 16 bits, two for float32; of either the first where ff_cuda_has_wgmma. */
+bool ff_cuda_attention_wgmma(const struct ff_cuda_attention_job *j);
+bool ff_cuda_attention_mma(const struct ff_cuda_attention_job *j);
+bool ff_cuda_attention_fp32_wgmma(const struct ff_cuda_attention_job *j);
+bool ff_cuda_attention_fp32(const struct ff_cuda_attention_job *j);
 
 #endif

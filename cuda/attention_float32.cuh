@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * attention_float32: what the attention kernels for float32 activations have in common, whatever their products.
  *
- * Numbers: products of float32 numbers as three of float16 numbers, under the tf32 precision as one (split.cuh). The
- *   scale is, of a query, that of its largest number; of the keys and of the values of a batch row that of the largest
- *   in the first tile, with room for numbers 2^9 times as large. When a later tile has a larger one the scale falls,
- *   and what was summed goes along.
+ * Numbers: products of float32 numbers as three of float16 numbers (split.cuh). The scale is, of a query, that of its
+ *   largest number; of the keys and of the values of a batch row that of the largest in the first tile, with room for
+ *   numbers 2^9 times as large. When a later tile has a larger one the scale falls, and what was summed goes along.
  * Work: a block has QUERIES queries of one head in ROWS batch rows, four warps per row, so that a tile of the bias
  *   serves all rows. Keys pass by in tiles of KEYS: read into registers while the tile before is worked on, then split
  *   and stored. Neighbouring blocks share keys, which stay in the second-level cache.
@@ -12,30 +11,28 @@
  *   those of four neighbouring keys, whose bias is one load.
  * Softmax: relative to a reference per query that rises only when exponentials leave the range of float16; a tile's are
  *   then made again. The result does not depend on it.
- * Sums: the matrix units cut off what a sum loses; for float32 accuracy they sum over the keys of one tile at most.
+ * Sums: the matrix units cut off what a sum loses; they sum over the keys of one tile at most.
  */
 #ifndef FF_CUDA_ATTENTION_FLOAT32_CUH
 #define FF_CUDA_ATTENTION_FLOAT32_CUH
 
 #include "attention.cuh"
 #include "split.cuh"
-#include "wgmma.cuh"
 
 namespace attention_float32 {
 
-enum { QUERIES = 128, KEYS = 32, ROW_WARPS = QUERIES / 32 };
+enum { QUERIES = 128, KEYS = 32, ROW_WARPS = QUERIES / 32, PLANES = 2 /* hi, lo */ };
 
 constexpr float LARGE = 32768.0f;        /* up to here a number and what it is rounded to are float16 numbers */
 constexpr float ROOM = 1.0f / 512;       /* for numbers of later tiles */
 constexpr float ABOVE = 6.0f;            /* log 2 of the largest exponential at first: small ones keep more digits */
 
-template <int D, bool TF32, bool WGMMA> struct shape {
+template <int D, bool WGMMA> struct shape {
     /* One block per multiprocessor has more registers, two have more threads. */
-    static constexpr int BLOCKS = D == 32 && !(TF32 && WGMMA) ? 1 : 2, ROWS = BLOCKS == 1 ? 3 : 2;
+    static constexpr int BLOCKS = D == 32 ? 1 : 2, ROWS = BLOCKS == 1 ? 3 : 2;
     static constexpr int STAGES = WGMMA ? 3 : 2;                     /* tiles in shared memory */
     static constexpr int WARPS = ROWS * ROW_WARPS, THREADS = 32 * WARPS;
     static constexpr int UNITS = 2 * ROWS;       /* a unit: the keys or the values of a batch row; two warps bring it */
-    static constexpr int PLANES = TF32 ? 1 : 2;                      /* hi; lo */
     static constexpr int PLANE = KEYS * D * 2;                       /* bytes of the keys or values of a batch row */
     static constexpr int ROW_BYTES = 2 * PLANES * PLANE;             /* planes of k, then of v */
     static constexpr int BIAS_AT = ROWS * ROW_BYTES, BIAS_ROW = KEYS * (int)sizeof(float);
@@ -92,8 +89,8 @@ static __device__ __noinline__ void copy_some_bias(char *to, const float *bias, 
 }
 
 /* What a thread brings of every tile: a part of a unit, read, then split and stored, and of the bias, copied. */
-template <int D, bool BIAS, bool TF32, bool WGMMA> struct reader {
-    using S = shape<D, TF32, WGMMA>;
+template <int D, bool BIAS, bool WGMMA> struct reader {
+    using S = shape<D, WGMMA>;
     static constexpr int STAGES = S::STAGES, STAGE = S::STAGE[BIAS];
     static constexpr int APART = 256 / D;                            /* keys from one piece to the next */
     static constexpr int BIAS_PIECES = KEYS / 4, BIAS_AT_ONCE = S::THREADS / BIAS_PIECES;
@@ -242,7 +239,7 @@ private:
             if (lane == 0)
                 state->valid[tile % STAGES][warp] = valid;
         }
-        char *plane = stages + tile % STAGES * STAGE + warp / 2 * S::PLANES * S::PLANE;
+        char *plane = stages + tile % STAGES * STAGE + warp / 2 * PLANES * S::PLANE;
 #pragma unroll
         for (int i = 0; i < S::PIECES; i++) {
             const int at = (int)threadIdx.x % 64 + i * 64, n = at / (D / 4);
@@ -251,15 +248,14 @@ private:
             const float4 v = make_float4(x[i].x * scale, x[i].y * scale, x[i].z * scale, x[i].w * scale);
             const uint2 hi = make_uint2(split_high(v.x, v.y), split_high(v.z, v.w));
             *(uint2 *)to = hi;
-            if (!TF32)
-                *(uint2 *)(to + S::PLANE) = make_uint2(split_low(v.x, v.y, hi.x), split_low(v.z, v.w, hi.y));
+            *(uint2 *)(to + S::PLANE) = make_uint2(split_low(v.x, v.y, hi.x), split_low(v.z, v.w, hi.y));
         }
     }
 };
 
 /* The softmax of two queries of a thread, rows g and g + 8 of a tile of 16, with g = lane / 4, t = lane % 4. Of row
  * g + 8 r the logits s[4 n + 2 r] and the next are those of the tile's places 8 n + 2 t and + 1. */
-template <bool BIAS, int PLANES> struct softmax {
+template <bool BIAS> struct softmax {
     float scale[2], minus_top[2], sum[2];
 
     /* f(r, h, x, b) for every four neighbouring logits x: keys 16 h + 4 t and on, b their bias; bias: this thread's row
@@ -341,10 +337,8 @@ template <bool BIAS, int PLANES> struct softmax {
             const unsigned first = split_high(x.x, x.y), second = split_high(x.z, x.w);
             p[h][0][r] = first;
             p[h][0][2 + r] = second;
-            if (PLANES > 1) {
-                p[h][PLANES - 1][r] = split_low(x.x, x.y, first);
-                p[h][PLANES - 1][2 + r] = split_low(x.z, x.w, second);
-            }
+            p[h][1][r] = split_low(x.x, x.y, first);
+            p[h][1][2 + r] = split_low(x.z, x.w, second);
         });
     }
 
@@ -369,11 +363,10 @@ template <bool BIAS, int PLANES> struct softmax {
             const float u = x[c].x * to.scale, v = x[c].y * to.scale;
             const unsigned hi = split_high(u, v);
             q[c / 2][0][c % 2 * 2 + r] = hi;
-            if (PLANES > 1)
-                q[c / 2][PLANES - 1][c % 2 * 2 + r] = split_low(u, v, hi);
+            q[c / 2][1][c % 2 * 2 + r] = split_low(u, v, hi);
             if (D == 8) {        /* half as deep as a product, which takes hi and lo of the keys */
-                q[0][0][2 + r] = PLANES > 1 ? hi : 0;
-                q[0][PLANES - 1][2 + r] = 0;
+                q[0][0][2 + r] = hi;
+                q[0][1][2 + r] = 0;
             }
         }
     }

@@ -14,13 +14,13 @@ using namespace attention_float32;
 namespace {
 
 /* 32 queries of a warp and what has been summed of them: two tiles of 16. */
-template <int D, bool BIAS, bool TF32> class worker {
-    using S = shape<D, TF32, false>;
-    static constexpr int STEPS = D < 16 ? 1 : D / 16, GROUPS = D / 8, PLANES = S::PLANES;
+template <int D, bool BIAS> class worker {
+    using S = shape<D, false>;
+    static constexpr int STEPS = D < 16 ? 1 : D / 16, GROUPS = D / 8;
     const int lane, g, t;
     unsigned q[2][STEPS][PLANES][4];
     float value[2][GROUPS][4];
-    softmax<BIAS, PLANES> soft[2];
+    softmax<BIAS> soft[2];
 
     __device__ __forceinline__ static float (&tile(float *x))[4]
     {
@@ -31,10 +31,8 @@ template <int D, bool BIAS, bool TF32> class worker {
     __device__ __forceinline__ static void multiply(float (&c)[4], const unsigned (&a)[PLANES][4], unsigned hi0,
                                                     unsigned hi1, unsigned lo0, unsigned lo1)
     {
-        if constexpr (!TF32) {
-            mma_f16(c, a[PLANES - 1], hi0, hi1);
-            mma_f16(c, a[0], lo0, lo1);
-        }
+        mma_f16(c, a[1], hi0, hi1);
+        mma_f16(c, a[0], lo0, lo1);
         mma_f16(c, a[0], hi0, hi1);
     }
 
@@ -48,16 +46,14 @@ template <int D, bool BIAS, bool TF32> class worker {
                 s[m][i] = 0.0f;
         if constexpr (D == 8) {
             /* Half as deep as a product: one takes hi and lo of the keys. */
-            unsigned hi[4], lo[4] = {0, 0, 0, 0};
+            unsigned hi[4], lo[4];
             ldmatrix_x4(hi, k);
-            if (!TF32)
-                ldmatrix_x4(lo, k + S::PLANE);
+            ldmatrix_x4(lo, k + S::PLANE);
 #pragma unroll
             for (int n = 0; n < KEYS / 8; n++)
 #pragma unroll
                 for (int m = 0; m < 2; m++) {
-                    if (!TF32)
-                        mma_f16(tile(s[m] + 4 * n), q[m][0][PLANES - 1], hi[n], 0);
+                    mma_f16(tile(s[m] + 4 * n), q[m][0][1], hi[n], 0);
                     mma_f16(tile(s[m] + 4 * n), q[m][0][0], hi[n], lo[n]);
                 }
         } else {
@@ -73,7 +69,7 @@ template <int D, bool BIAS, bool TF32> class worker {
 #pragma unroll
                     for (int m = 0; m < 2; m++)
                         multiply(tile(s[m] + 4 * (n + r / 2 % AT_ONCE)), q[m][r / 2 / AT_ONCE], b[0][r], b[0][r + 1],
-                                 b[PLANES - 1][r], b[PLANES - 1][r + 1]);
+                                 b[1][r], b[1][r + 1]);
             }
         }
     }
@@ -84,14 +80,7 @@ template <int D, bool BIAS, bool TF32> class worker {
         constexpr int AT_ONCE = GROUPS > 1 ? 2 : 1;                  /* eights of channels that one load brings */
 #pragma unroll
         for (int n = 0; n < GROUPS; n += AT_ONCE) {
-            float part[2][AT_ONCE][4];
-#pragma unroll
-            for (int m = 0; m < 2; m++)
-#pragma unroll
-                for (int e = 0; e < AT_ONCE; e++)
-#pragma unroll
-                    for (int i = 0; i < 4; i++)
-                        part[m][e][i] = TF32 ? value[m][n + e][i] : 0.0f;
+            float part[2][AT_ONCE][4] = {};
             unsigned b[PLANES][4];
 #pragma unroll
             for (int h = 0; h < KEYS / 16; h++) {
@@ -105,7 +94,7 @@ template <int D, bool BIAS, bool TF32> class worker {
 #pragma unroll
                     for (int m = 0; m < 2; m++)
                         multiply(part[m][e], p[m][h], b[0][first + 2 * e], b[0][first + 2 * e + 1],
-                                 b[PLANES - 1][first + 2 * e], b[PLANES - 1][first + 2 * e + 1]);
+                                 b[1][first + 2 * e], b[1][first + 2 * e + 1]);
             }
 #pragma unroll
             for (int m = 0; m < 2; m++)
@@ -113,7 +102,7 @@ template <int D, bool BIAS, bool TF32> class worker {
                 for (int e = 0; e < AT_ONCE; e++)
 #pragma unroll
                     for (int i = 0; i < 4; i++)
-                        value[m][n + e][i] = TF32 ? part[m][e][i] : value[m][n + e][i] + part[m][e][i];
+                        value[m][n + e][i] += part[m][e][i];
         }
     }
 
@@ -231,11 +220,11 @@ public:
     }
 };
 
-template <int D, bool BIAS, bool TF32>
-__global__ void __launch_bounds__((shape<D, TF32, false>::THREADS), (shape<D, TF32, false>::BLOCKS))
+template <int D, bool BIAS>
+__global__ void __launch_bounds__((shape<D, false>::THREADS), (shape<D, false>::BLOCKS))
     kernel(const __grid_constant__ struct ff_cuda_attention_job j, bool head_inside)
 {
-    using S = shape<D, TF32, false>;
+    using S = shape<D, false>;
     constexpr int STAGES = S::STAGES, STAGE = S::STAGE[BIAS];
     extern __shared__ __align__(128) char shared[];
     auto *state = (shared_state<S> *)(shared + STAGES * STAGE);
@@ -245,8 +234,8 @@ __global__ void __launch_bounds__((shape<D, TF32, false>::THREADS), (shape<D, TF
     const float *from = (const float *)j.qkvg + b * j.qkvg_b + p.head * D;
     const int n_tile = (j.length + KEYS - 1) / KEYS;
 
-    worker<D, BIAS, TF32> w;
-    reader<D, BIAS, TF32, false> read(j, p, shared, state);
+    worker<D, BIAS> w;
+    reader<D, BIAS, false> read(j, p, shared, state);
     read.begin(0);
     w.start(from, j.qkvg_l, query, j.length);
     read.fit(0);
@@ -270,23 +259,19 @@ __global__ void __launch_bounds__((shape<D, TF32, false>::THREADS), (shape<D, TF
                  read.scale_of(n_tile - 1, true));
 }
 
-template <int D, bool BIAS, bool TF32> void launch(const struct ff_cuda_attention_job *j)
+template <int D, bool BIAS> void launch(const struct ff_cuda_attention_job *j)
 {
-    using S = shape<D, TF32, false>;
+    using S = shape<D, false>;
     constexpr int bytes = S::STAGES * S::STAGE[BIAS] + (int)sizeof(shared_state<S>);
-    FF_CUDA(cudaFuncSetAttribute(kernel<D, BIAS, TF32>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
-    kernel<D, BIAS, TF32><<<blocks<S>(j), S::THREADS, bytes, j->stream>>>(*j, head_inside(j));
+    FF_CUDA(cudaFuncSetAttribute(kernel<D, BIAS>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+    kernel<D, BIAS><<<blocks<S>(j), S::THREADS, bytes, j->stream>>>(*j, head_inside(j));
     FF_CUDA_LAUNCHED();
 }
 
 }  // namespace
 
-bool ff_cuda_attention_fp32(const struct ff_cuda_attention_job *j, bool tf32)
+bool ff_cuda_attention_fp32(const struct ff_cuda_attention_job *j)
 {
-    return ff_cuda_attention_shape(j, [&](auto d, auto biased) {
-        if (tf32)
-            launch<decltype(d)::value, decltype(biased)::value, true>(j);
-        else
-            launch<decltype(d)::value, decltype(biased)::value, false>(j);
-    });
+    return ff_cuda_attention_shape(
+        j, [&](auto d, auto biased) { launch<decltype(d)::value, decltype(biased)::value>(j); });
 }

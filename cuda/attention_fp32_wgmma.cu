@@ -20,42 +20,40 @@ enum { D = 32, HALVES = QUERIES / 64 };
 
 /* A half's queries, or its weights of a tile of keys, split: left operands of sixteen. */
 static_assert((int)KEYS == (int)D, "one shape for both products");
-template <bool TF32> using operand = unsigned[D / 16][shape<D, TF32, true>::PLANES][4];
+using operand = unsigned[D / 16][PLANES][4];
 
-/* sum = a b, or += a b, of a half; under way on return. b: the first plane of the keys or the values, STEP bytes from
+/* sum = a b, of a half; under way on return. b: the first plane of the keys or the values, STEP bytes from
  * sixteen to sixteen. */
-template <bool TF32, int MAJOR, int STEP>
-__device__ __forceinline__ void multiply(float (&sum)[D / 2], const operand<TF32> &a, uint64_t b, bool add)
+template <int MAJOR, int STEP>
+__device__ __forceinline__ void multiply(float (&sum)[D / 2], const operand &a, uint64_t b)
 {
-    constexpr int PLANES = shape<D, TF32, true>::PLANES;
-    const uint64_t lo = wgmma_advance(b, shape<D, TF32, true>::PLANE);
+    const uint64_t lo = wgmma_advance(b, shape<D, true>::PLANE);
     wgmma_fence();
 #pragma unroll
-    for (int i = 0; !TF32 && i < D / 16; i++) {
-        wgmma_rs<D, MAJOR, WGMMA_F16>(sum, a[i][PLANES - 1], wgmma_advance(b, i * STEP), add || i > 0);
+    for (int i = 0; i < D / 16; i++) {
+        wgmma_rs<D, MAJOR, WGMMA_F16>(sum, a[i][1], wgmma_advance(b, i * STEP), i > 0);
         wgmma_rs<D, MAJOR, WGMMA_F16>(sum, a[i][0], wgmma_advance(lo, i * STEP));
     }
 #pragma unroll
     for (int i = 0; i < D / 16; i++)
-        wgmma_rs<D, MAJOR, WGMMA_F16>(sum, a[i][0], wgmma_advance(b, i * STEP), add || !TF32 || i > 0);
+        wgmma_rs<D, MAJOR, WGMMA_F16>(sum, a[i][0], wgmma_advance(b, i * STEP));
     wgmma_commit();
 }
 
 /* Logits before scale and bias. */
-template <bool TF32>
-__device__ __forceinline__ void multiply_keys(float (&s)[KEYS / 2], const operand<TF32> &q, uint64_t k)
+__device__ __forceinline__ void multiply_keys(float (&s)[KEYS / 2], const operand &q, uint64_t k)
 {
-    multiply<TF32, WGMMA_K_MAJOR, 32>(s, q, k, false);
+    multiply<WGMMA_K_MAJOR, 32>(s, q, k);
 }
 
 #endif /* FF_HAVE_WGMMA */
 
-template <bool BIAS, bool TF32>
-__global__ void __launch_bounds__((shape<D, TF32, true>::THREADS), (shape<D, TF32, true>::BLOCKS))
+template <bool BIAS>
+__global__ void __launch_bounds__((shape<D, true>::THREADS), (shape<D, true>::BLOCKS))
     kernel(const __grid_constant__ struct ff_cuda_attention_job j, bool head_inside)
 {
 #ifdef FF_HAVE_WGMMA
-    using S = shape<D, TF32, true>;
+    using S = shape<D, true>;
     constexpr int STAGES = S::STAGES, STAGE = S::STAGE[BIAS];
     static_assert(S::PLANE % 1024 == 0 && STAGE % 1024 == 0, "operands of warpgroups");
     extern __shared__ __align__(1024) char shared[];
@@ -66,10 +64,10 @@ __global__ void __launch_bounds__((shape<D, TF32, true>::THREADS), (shape<D, TF3
     const float *from = (const float *)j.qkvg + b * j.qkvg_b + p.head * D;
     const int n_tile = (j.length + KEYS - 1) / KEYS;
 
-    softmax<BIAS, S::PLANES> soft[HALVES];
-    operand<TF32> q[HALVES];
+    softmax<BIAS> soft[HALVES];
+    operand q[HALVES];
     float value[HALVES][D / 2], s[KEYS / 2];
-    reader<D, BIAS, TF32, true> read(j, p, shared, state);
+    reader<D, BIAS, true> read(j, p, shared, state);
     read.begin(0);
 #pragma unroll
     for (int m = 0; m < HALVES; m++) {
@@ -101,7 +99,7 @@ __global__ void __launch_bounds__((shape<D, TF32, true>::THREADS), (shape<D, TF3
     const uint64_t k_at = wgmma_operand<2 * D>(shared_address(shared) + own * S::ROW_BYTES, 0, 16 * D);
     const uint64_t v_at =
         wgmma_operand<2 * D>(shared_address(shared) + own * S::ROW_BYTES + S::ROW_BYTES / 2, 0, 16 * D);
-    multiply_keys<TF32>(s, q[0], k_at);
+    multiply_keys(s, q[0], k_at);
 #pragma unroll 1
     for (int tile = 0; tile < n_tile; tile++) {
         const int stage = tile % STAGES * STAGE, next = (tile + 1) % STAGES * STAGE;
@@ -111,7 +109,7 @@ __global__ void __launch_bounds__((shape<D, TF32, true>::THREADS), (shape<D, TF3
 #pragma unroll
         for (int m = 0; m < HALVES; m++) {
             const char *bias = shared + stage + S::BIAS_AT + (m * 64 + first_row) * S::BIAS_ROW;
-            operand<TF32> weight;
+            operand weight;
             float total[2], part[D / 2];
             wgmma_wait<0>();
             wgmma_use(s);
@@ -133,18 +131,14 @@ __global__ void __launch_bounds__((shape<D, TF32, true>::THREADS), (shape<D, TF3
             }
             soft[m].sum[0] += total[0];
             soft[m].sum[1] += total[1];
-            multiply<TF32, WGMMA_MN_MAJOR, 32 * D>(TF32 ? value[m] : part, weight, wgmma_advance(v_at, stage), TF32);
+            multiply<WGMMA_MN_MAJOR, 32 * D>(part, weight, wgmma_advance(v_at, stage));
             /* Behind the last tile there is something too. */
-            multiply_keys<TF32>(s, q[(m + 1) % HALVES], wgmma_advance(k_at, m + 1 < HALVES ? stage : next));
+            multiply_keys(s, q[(m + 1) % HALVES], wgmma_advance(k_at, m + 1 < HALVES ? stage : next));
             wgmma_wait<1>();
-            if (TF32) {
-                wgmma_use(value[m]);
-            } else {
-                wgmma_use(part);
+            wgmma_use(part);
 #pragma unroll
-                for (int i = 0; i < D / 2; i++)
-                    value[m][i] += part[i];
-            }
+            for (int i = 0; i < D / 2; i++)
+                value[m][i] += part[i];
             if (m == 0 && more) {
                 changed = read.end(tile + 1);
                 if (tile + 2 < n_tile)
@@ -181,28 +175,24 @@ __global__ void __launch_bounds__((shape<D, TF32, true>::THREADS), (shape<D, TF3
 #endif
 }
 
-template <bool BIAS, bool TF32> void launch(const struct ff_cuda_attention_job *j)
+template <bool BIAS> void launch(const struct ff_cuda_attention_job *j)
 {
-    using S = shape<D, TF32, true>;
+    using S = shape<D, true>;
     constexpr int bytes = S::STAGES * S::STAGE[BIAS] + (int)sizeof(shared_state<S>);
-    FF_CUDA(cudaFuncSetAttribute(kernel<BIAS, TF32>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
-    kernel<BIAS, TF32><<<blocks<S>(j), S::THREADS, bytes, j->stream>>>(*j, head_inside(j));
+    FF_CUDA(cudaFuncSetAttribute(kernel<BIAS>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+    kernel<BIAS><<<blocks<S>(j), S::THREADS, bytes, j->stream>>>(*j, head_inside(j));
     FF_CUDA_LAUNCHED();
 }
 
 }  // namespace
 
-bool ff_cuda_attention_fp32_wgmma(const struct ff_cuda_attention_job *j, bool tf32)
+bool ff_cuda_attention_fp32_wgmma(const struct ff_cuda_attention_job *j)
 {
     if (j->d != D)
         return false;
-    if (j->bias && tf32)
-        launch<true, true>(j);
-    else if (j->bias)
-        launch<true, false>(j);
-    else if (tf32)
-        launch<false, true>(j);
+    if (j->bias)
+        launch<true>(j);
     else
-        launch<false, false>(j);
+        launch<false>(j);
     return true;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * attention_wgmma: gated attention of bf16 activations on the matrix units of sm_90a, without ever writing a logit.
+ * attention_wgmma: gated attention of bf16 or float16 numbers on the matrix units of sm_90a, without ever writing a
+ * logit.
  *
  * Maths: out[b, i, h] = sigmoid(gate) sum_j softmax_j(q.k / sqrt(d) + bias[h, i, j]) v[b, j, h]; d 8, 16 or 32.
  * Work: an item is QUERIES queries of one head in ROWS batch rows, a warpgroup per row, so that a tile of the bias
@@ -11,21 +12,20 @@
  *   Neighbouring blocks share keys, so that those stay in the second-level cache; the bias of one head does too.
  * Bias: added by the matrix units, which have time: bias [64, KEYS] times sqrt(d) on a diagonal [KEYS, KEYS]. A number
  *   that is none spreads over KEYS keys of its query, which it would spoil anyway.
- * Softmax: exponentials are taken as they are, not relative to the largest logit. That does no harm until the sum of a
- *   query leaves the range of numbers, up or down; which shows at the end, and the block then does the item again,
- *   carefully, relative to a reference that rises with every unit. In between there is nothing to compare and nothing
+ * Softmax: exponentials of bf16 are taken as they are, not relative to the largest logit, of float16 relative to the
+ *   largest of the first tile and a good deal above it. That does no harm until the sum of a query leaves the range of
+ *   numbers, up or down; which shows at the end, and the block then does the item again, carefully, relative to a
+ *   reference that rises with every unit. In between there is nothing to compare and nothing
  *   to rescale. Warpgroups do not wait for each other at an item's end: they have begun the next when they learn that
  *   the last must be done again, and then begin it again too.
  * Shared memory: queries 64 KiB, per stage keys, values and bias 8 KiB each, ones and diagonal 2 KiB each (d 32): 164
  *   KiB.
  * Cost: 4 d flops and one exponential per logit; bound by the exponentials (16 per clock and multiprocessor).
- * Numerics: logits, sums and values in float32; sqrt(d) before the bias in bf16, a ten-thousandth too small where it is
- *   no power of 2; exponentials rounded to bf16 for the second product, which makes both the sums and the values.
+ * Numerics: logits, sums and values in float32; sqrt(d) before the bias in 16 bits, a ten-thousandth off where it is
+ *   no power of 2; exponentials rounded to 16 bits for the second product, which makes both the sums and the values.
  * Reference: ops_cpu_attention.c.
  */
 #include "attention.cuh"
-#include "mma.cuh"
-#include "wgmma.cuh"
 
 namespace {
 
@@ -74,11 +74,12 @@ struct item {
 
 #ifdef FF_HAVE_WGMMA
 
-/* Of a sum of exponentials: far inside of what float32 holds, so that no part that counts has left it either. */
+/* Of a sum of exponentials: far inside of what float32 holds, so that no part that counts has left it either. One that
+ * is infinite as a float16 number makes the sum so. */
 constexpr float LEAST = 1e-18f, MOST = 1e30f;
 
 /* 64 queries and what has been summed of them. A thread has two of them. */
-template <int D> struct queries {
+template <class N, int D> struct queries {
     /* [64, D + 8] as the products leave it: behind the values the sum of the exponentials, eight times. */
     float value[D / 2 + 4], minus_top[2];
 
@@ -87,7 +88,7 @@ template <int D> struct queries {
 #pragma unroll
         for (int i = 0; i < D / 2 + 4; i++)
             value[i] = 0.0f;
-        minus_top[0] = minus_top[1] = careful ? INFINITY : 0.0f;
+        minus_top[0] = minus_top[1] = careful || N::narrow ? INFINITY : 0.0f;
     }
 
     __device__ __forceinline__ static float pick(float x, float masked, key_bits bits, int key)
@@ -115,27 +116,26 @@ template <int D> struct queries {
         for (int r = 0; r < 2; r++) {
             top[r] = fmaxf(top[r], __shfl_xor_sync(0xffffffffu, top[r], 1));
             top[r] = fmaxf(top[r], __shfl_xor_sync(0xffffffffu, top[r], 2));
-            top[r] = fmaxf(top[r], -minus_top[r]);
+            top[r] = fmaxf(top[r] + N::room, -minus_top[r]);
             float factor = exp2_fast(-minus_top[r] - top[r]);
             minus_top[r] = -top[r];
 #pragma unroll
-            for (int n = 0; n < D / 8 + 1; n++) {
-                value[4 * n + 2 * r] *= factor;
-                value[4 * n + 2 * r + 1] *= factor;
+            for (int k = 0; k < D / 8 + 1; k++) {
+                value[4 * k + 2 * r] *= factor;
+                value[4 * k + 2 * r + 1] *= factor;
             }
         }
     }
 
-    /* Logits, in place, to exponentials relative to the reference. plain: no key is masked, and nothing is done
-     * carefully. */
-    __device__ __forceinline__ void exponentials(float (&s)[KEYS / 2], const key_bits &bits, bool plain, bool careful)
+    /* Logits, in place, to exponentials relative to the reference. plain: no key is masked, and the reference stays. */
+    __device__ __forceinline__ void exponentials(float (&s)[KEYS / 2], const key_bits &bits, bool plain, bool raises)
     {
         const float scale = FF_LOG2E * rsqrtf((float)D);
         if (plain) {
             each([&](int i, int r, int) { s[i] = exp2_fast(fmaf(s[i], scale, minus_top[r])); });
         } else {
             const key_bits masks = bits;
-            if (careful)
+            if (raises)
                 raise(s, masks);
             each([&](int i, int r, int key) {
                 s[i] = exp2_fast(pick(fmaf(s[i], scale, minus_top[r]), FF_MASKED + minus_top[r], masks, key));
@@ -148,31 +148,31 @@ template <int D> struct queries {
     {
         wgmma_fence();
 #pragma unroll
-        for (int n = 0; n < KEYS / 16; n++)
-            wgmma_rs<D + 8, WGMMA_MN_MAJOR>(value, p[n], wgmma_advance(v, n * 16 * shape<D>::V_ROW));
+        for (int k = 0; k < KEYS / 16; k++)
+            wgmma_rs<D + 8, WGMMA_MN_MAJOR, N::product>(value, p[k], wgmma_advance(v, k * 16 * shape<D>::V_ROW));
         wgmma_commit();
     }
 
     __device__ __forceinline__ float sum(int r) const { return value[D / 2 + 2 * r]; }
 
     /* The gates of this thread's queries, rows from `query` on, before the sigmoid. */
-    __device__ __forceinline__ static void load_gates(unsigned (&w)[2][D / 8], const bf16 *gate, int64_t gate_l,
-                                                      int query, int length)
+    __device__ __forceinline__ static void load_gates(unsigned (&w)[2][D / 8], const typename N::type *gate,
+                                                      int64_t gate_l, int query, int length)
     {
         const int lane = (int)threadIdx.x % 32;
 #pragma unroll
         for (int r = 0; r < 2; r++) {
             int row = query + (int)threadIdx.x / 32 % 4 * 16 + r * 8 + lane / 4;
-            const bf16 *from = gate + min(row, length - 1) * gate_l + lane % 4 * 2;
+            const auto *from = gate + min(row, length - 1) * gate_l + lane % 4 * 2;
 #pragma unroll
-            for (int n = 0; n < D / 8; n++)
-                w[r][n] = *(const unsigned *)(from + n * 8);
+            for (int k = 0; k < D / 8; k++)
+                w[r][k] = *(const unsigned *)(from + k * 8);
         }
     }
 
     /* out = value / sum * sigmoid(gate) */
-    __device__ __forceinline__ void finish(bf16 *out, int64_t out_l, const unsigned (&w)[2][D / 8], int query,
-                                           int length) const
+    __device__ __forceinline__ void finish(typename N::type *out, int64_t out_l, const unsigned (&w)[2][D / 8],
+                                           int query, int length) const
     {
         const int lane = (int)threadIdx.x % 32;
 #pragma unroll
@@ -180,37 +180,40 @@ template <int D> struct queries {
             int row = query + (int)threadIdx.x / 32 % 4 * 16 + r * 8 + lane / 4;
             if (row >= length)
                 continue;
-            bf16 *to = out + row * out_l + lane % 4 * 2;
+            auto *to = out + row * out_l + lane % 4 * 2;
             float inverse = __fdividef(1.0f, sum(r));
 #pragma unroll
-            for (int n = 0; n < D / 8; n++) {
-                float x = value[4 * n + 2 * r] * inverse * fast_sigmoid(low_half(w[r][n]));
-                float y = value[4 * n + 2 * r + 1] * inverse * fast_sigmoid(high_half(w[r][n]));
-                *(unsigned *)(to + n * 8) = pack2(x, y);
+            for (int k = 0; k < D / 8; k++) {
+                const float2 gate = N::unpack(w[r][k]);
+                float x = value[4 * k + 2 * r] * inverse * fast_sigmoid(gate.x);
+                float y = value[4 * k + 2 * r + 1] * inverse * fast_sigmoid(gate.y);
+                *(unsigned *)(to + k * 8) = N::pack(x, y);
             }
         }
     }
 };
 
 /* The logits of a unit before the scale; under way on return. */
-template <int D, bool BIAS>
+template <class N, int D, bool BIAS>
 __device__ __forceinline__ void logits(float (&s)[KEYS / 2], uint64_t q, uint64_t k, uint64_t bias, uint64_t eye)
 {
     wgmma_fence();
 #pragma unroll
     for (int at = 0; at < shape<D>::ROW; at += 32)
-        wgmma_ss<KEYS, WGMMA_K_MAJOR, WGMMA_K_MAJOR>(s, wgmma_advance(q, at), wgmma_advance(k, at), at > 0);
+        wgmma_ss<KEYS, WGMMA_K_MAJOR, WGMMA_K_MAJOR, N::product>(s, wgmma_advance(q, at), wgmma_advance(k, at),
+                                                                 at > 0);
     if (BIAS)
 #pragma unroll
         for (int at = 0; at < 2 * KEYS; at += 32)
-            wgmma_ss<KEYS, WGMMA_K_MAJOR, WGMMA_K_MAJOR>(s, wgmma_advance(bias, at), wgmma_advance(eye, at));
+            wgmma_ss<KEYS, WGMMA_K_MAJOR, WGMMA_K_MAJOR, N::product>(s, wgmma_advance(bias, at),
+                                                                     wgmma_advance(eye, at));
     wgmma_commit();
 }
 
 /* A warp that brings: keys, values and queries of one batch row, and a quarter of the bias. Every lane has its part of
  * each row or tile at the same place of it. Queries and batch rows behind the last are the last once more: nobody
  * stores what comes of them. */
-template <int D, bool BIAS> struct bringer {
+template <class T, int D, bool BIAS> struct bringer {
     using S = shape<D>;
     using L = layout<D, BIAS>;
     static constexpr int AT_ONCE = 32 / S::PIECES, BIAS_AT_ONCE = 32 / S::BIAS_PIECES;   /* rows, by one instruction */
@@ -222,7 +225,7 @@ template <int D, bool BIAS> struct bringer {
     unsigned next = 0;                   /* tiles so far */
     int key, query;                      /* first key of the next tile; first query */
     const float *mask;
-    const bf16 *first, *keys, *bias;     /* the first query of the row; this lane's part of the next tile */
+    const T *first, *keys, *bias;     /* the first query of the row; this lane's part of the next tile */
 
     __device__ __forceinline__ bringer(const struct ff_cuda_attention_job &job, signals &with, unsigned at, int w)
         : j(job), s(with), shared(at), warp(w)
@@ -235,16 +238,16 @@ template <int D, bool BIAS> struct bringer {
         key = 0;
         query = from.query;
         mask = j.mask + row * j.mask_b + lane * j.mask_l;
-        first = (const bf16 *)j.qkvg + row * j.qkvg_b + from.head * D;
+        first = (const T *)j.qkvg + row * j.qkvg_b + from.head * D;
         keys = first + j.n_head * D + lane / S::PIECES * j.qkvg_l + lane % S::PIECES * 8;
         if (BIAS)
-            bias = (const bf16 *)j.bias + from.head * j.bias_h;
+            bias = (const T *)j.bias + from.head * j.bias_h;
     }
 
     __device__ __forceinline__ void queries(unsigned to) const
     {
         int l = query + lane / S::PIECES;
-        const bf16 *from = first + min(l, j.length - 1) * j.qkvg_l + lane % S::PIECES * 8;
+        const T *from = first + min(l, j.length - 1) * j.qkvg_l + lane % S::PIECES * 8;
         to += wgmma_swizzled<S::ROW>((warp * QUERIES + lane / S::PIECES) * S::ROW + lane % S::PIECES * 16);
 #pragma unroll 2
         for (int i = 0; i < QUERIES; i += AT_ONCE) {
@@ -305,7 +308,7 @@ template <int D, bool BIAS> struct bringer {
             /* The last piece of a row may reach past its keys, not past the row's distance, a multiple of 8. */
             const int column = key + lane % S::BIAS_PIECES * 8, bytes = 2 * max(0, min(8, j.length - column));
             int l = first_row + lane / S::BIAS_PIECES;
-            const bf16 *from = bias + min(l, j.length - 1) * j.bias_i + column;
+            const T *from = bias + min(l, j.length - 1) * j.bias_i + column;
             to += wgmma_swizzled<S::BIAS_ROW>((unsigned)(warp * BIAS_ROWS * S::BIAS_ROW + lane * 16));
 #pragma unroll
             for (int i = 0; i < BIAS_ROWS; i += BIAS_AT_ONCE) {
@@ -319,7 +322,7 @@ template <int D, bool BIAS> struct bringer {
     }
 
     /* Where rows of the bias begin anywhere. */
-    static __device__ __noinline__ void bias_by_numbers(const struct ff_cuda_attention_job &j, const bf16 *bias,
+    static __device__ __noinline__ void bias_by_numbers(const struct ff_cuda_attention_job &j, const T *bias,
                                                         int row, int key, unsigned to, int place)
     {
         extern __shared__ __align__(1024) char memory[];
@@ -328,21 +331,22 @@ template <int D, bool BIAS> struct bringer {
         for (int u = (int)threadIdx.x % 32; u < BIAS_ROWS * KEYS; u += 32) {
             const int m = u / KEYS, n = u % KEYS;
             const bool there = row + m < j.length && key + n < j.length;
-            *(bf16 *)(tile + wgmma_swizzled<S::BIAS_ROW>((place + m) * S::BIAS_ROW + n * 2)) =
-                there ? bias[(row + m) * j.bias_i + key + n] : __float2bfloat16(0.0f);
+            *(T *)(tile + wgmma_swizzled<S::BIAS_ROW>((place + m) * S::BIAS_ROW + n * 2)) =
+                there ? bias[(row + m) * j.bias_i + key + n] : T();
         }
     }
 };
 
 #endif /* FF_HAVE_WGMMA */
 
-template <int D, bool BIAS>
+template <class N, int D, bool BIAS>
 __global__ void __launch_bounds__(THREADS, 1)
     kernel(const __grid_constant__ struct ff_cuda_attention_job j, int n_tile, unsigned n_item, bool head_inside)
 {
 #ifdef FF_HAVE_WGMMA
     using S = shape<D>;
     using L = layout<D, BIAS>;
+    using T = typename N::type;
     extern __shared__ __align__(1024) char shared[];
     signals &s = *(signals *)(shared + L::AT_SIGNALS);
     /* The shuffle tells the compiler that the whole warp has the same number. */
@@ -373,10 +377,10 @@ __global__ void __launch_bounds__(THREADS, 1)
             *(uint4 *)(to + wgmma_swizzled<S::ROW>(l * S::ROW + 2 * D)) = make_uint4(0, 0, 0, 0);
         }
     for (int u = (int)threadIdx.x; u < S::ONES_BYTES / 4; u += THREADS)
-        ((unsigned *)(shared + L::AT_ONES))[u] = 0x3f803f80u;
+        ((unsigned *)(shared + L::AT_ONES))[u] = N::ones;
     for (int u = (int)threadIdx.x; BIAS && u < KEYS * KEYS; u += THREADS)
-        *(bf16 *)(shared + L::AT_EYE + wgmma_swizzled<S::BIAS_ROW>(u * 2)) =
-            __float2bfloat16(u / KEYS == u % KEYS ? sqrtf((float)D) : 0.0f);
+        *(T *)(shared + L::AT_EYE + wgmma_swizzled<S::BIAS_ROW>(u * 2)) =
+            from_float<T>(u / KEYS == u % KEYS ? sqrtf((float)D) : 0.0f);
     shared_fence();
     __syncthreads();
     after_kernels_before();
@@ -393,7 +397,7 @@ __global__ void __launch_bounds__(THREADS, 1)
     };
     if (warp >= WARPS) {
         give_registers<32>();
-        bringer<D, BIAS> b(j, s, shared_address(shared), warp - WARPS);
+        bringer<T, D, BIAS> b(j, s, shared_address(shared), warp - WARPS);
         auto bring = [&](unsigned i, int tile, int end, unsigned to) {
             if (tile == 0)
                 b.start(item_of(i));
@@ -444,7 +448,7 @@ __global__ void __launch_bounds__(THREADS, 1)
     };
     auto unit_logits = [&](int m, unsigned tile, unsigned of) {
         const unsigned stage = tile % STAGES * L::STAGE;
-        logits<D, BIAS>(x[m], wgmma_advance(q_at, of * S::Q_BYTES + m * 64 * S::ROW), wgmma_advance(k_at, stage),
+        logits<N, D, BIAS>(x[m], wgmma_advance(q_at, of * S::Q_BYTES + m * 64 * S::ROW), wgmma_advance(k_at, stage),
                         wgmma_advance(bias_at, stage + m * 64 * S::BIAS_ROW), eye);
     };
     auto begin = [&]() {
@@ -462,19 +466,20 @@ __global__ void __launch_bounds__(THREADS, 1)
 #pragma unroll 1
     for (unsigned i = blockIdx.x; i < n_item;) {
         const bool more = i + gridDim.x < n_item;
-        queries<D> part[PARTS];
+        queries<N, D> part[PARTS];
 #pragma unroll
         for (int m = 0; m < PARTS; m++)
             part[m].clear(careful);
         bool again = false;
 #pragma unroll 1
         for (int tile = 1; tile <= n_tile; tile++, n++) {
-            const bool plain = s.bits[n % STAGES][own].valid == 0xffffffffu && !careful;
+            const bool raises = careful || (N::narrow && tile == 1);
+            const bool plain = s.bits[n % STAGES][own].valid == 0xffffffffu && !raises;
             const bool follows = tile < n_tile || more;
             const uint64_t values = values_of(n);
 #pragma unroll
             for (int m = 0; m < PARTS; m++) {
-                part[m].exponentials(x[m], s.bits[n % STAGES][own], plain, careful);
+                part[m].exponentials(x[m], s.bits[n % STAGES][own], plain, raises);
                 wgmma_use(x[m]);
                 /* The other part's next logits and its values, under way meanwhile. */
                 wgmma_wait<0>();
@@ -489,7 +494,7 @@ __global__ void __launch_bounds__(THREADS, 1)
                 unsigned p[KEYS / 16][4];
 #pragma unroll
                 for (int u = 0; u < KEYS / 4; u++)
-                    p[u / 4][u % 4] = pack2(x[m][2 * u], x[m][2 * u + 1]);
+                    p[u / 4][u % 4] = N::pack(x[m][2 * u], x[m][2 * u + 1]);
                 /* Behind the last tile logits of anything, for nobody. */
                 if (m == 0 && follows)
                     wait_for(n + 1);
@@ -510,7 +515,7 @@ __global__ void __launch_bounds__(THREADS, 1)
         const item here = item_of(i);
         unsigned gates[PARTS][2][D / 8];
         const int row = min(here.row + own, j.n_row - 1), length = here.row + own < j.n_row ? j.length : 0;
-        const bf16 *gate = (const bf16 *)j.qkvg + row * j.qkvg_b + (3 * j.n_head + here.head) * D;
+        const T *gate = (const T *)j.qkvg + row * j.qkvg_b + (3 * j.n_head + here.head) * D;
 #pragma unroll
         for (int m = 0; m < PARTS; m++)
             part[m].load_gates(gates[m], gate, j.qkvg_l, here.query + m * 64, j.length);
@@ -530,7 +535,7 @@ __global__ void __launch_bounds__(THREADS, 1)
         __syncwarp();
         if (lane == 0)
             barrier_arrive(&s.done[done % 2]);
-        bf16 *out = (bf16 *)j.out + row * j.out_b + here.head * D;
+        T *out = (T *)j.out + row * j.out_b + here.head * D;
 #pragma unroll
         for (int m = 0; m < PARTS; m++)
             part[m].finish(out, j.out_l, gates[m], here.query + m * 64, length);
@@ -547,15 +552,15 @@ __global__ void __launch_bounds__(THREADS, 1)
 #endif
 }
 
-template <int D, bool BIAS> void launch(const struct ff_cuda_attention_job *j)
+template <class N, int D, bool BIAS> void launch(const struct ff_cuda_attention_job *j)
 {
     constexpr int bytes = layout<D, BIAS>::BYTES;
-    FF_CUDA(cudaFuncSetAttribute(kernel<D, BIAS>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+    FF_CUDA(cudaFuncSetAttribute(kernel<N, D, BIAS>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
     /* Half of the second-level cache of the smallest GPU with these instructions. */
     bool head_inside = !BIAS || 2.0 * j->n_head * j->length * j->length <= 25e6;
     unsigned items = ff_blocks(j->length, QUERIES) * ff_blocks(j->n_row, ROWS) * (unsigned)j->n_head;
     unsigned blocks = min(items, (unsigned)j->n_sm);
-    ff_cuda_launch_early(kernel<D, BIAS>, blocks, THREADS, bytes, j->stream, true, *j, (j->length + KEYS - 1) / KEYS,
+    ff_cuda_launch_early(kernel<N, D, BIAS>, blocks, THREADS, bytes, j->stream, true, *j, (j->length + KEYS - 1) / KEYS,
                          items, head_inside);
 }
 
@@ -563,6 +568,7 @@ template <int D, bool BIAS> void launch(const struct ff_cuda_attention_job *j)
 
 bool ff_cuda_attention_wgmma(const struct ff_cuda_attention_job *j)
 {
-    return ff_cuda_attention_shape(
-        j, [&](auto d, auto biased) { launch<decltype(d)::value, decltype(biased)::value>(j); });
+    return ff_cuda_attention_narrow(j, [&](auto n, auto d, auto biased) {
+        launch<decltype(n), decltype(d)::value, decltype(biased)::value>(j);
+    });
 }

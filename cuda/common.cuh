@@ -13,6 +13,8 @@
 #include <cuda_runtime.h>
 #include <stdint.h>
 
+#include "ptx.cuh"
+
 extern "C" {
 #include "compute/backend.h"
 
@@ -23,6 +25,9 @@ FF_OPS(X)
 }
 
 typedef __nv_bfloat16 bf16;
+struct f16 {                             /* a float16 number */
+    uint16_t bits;
+};
 
 /* --- errors --- */
 #define FF_CUDA(call)                                                                                              \
@@ -91,9 +96,11 @@ static inline bool ff_is_bf16(const struct ff_tensor *t) { return t->dtype == FF
 
 __device__ __forceinline__ float to_float(float x) { return x; }
 __device__ __forceinline__ float to_float(bf16 x) { return __bfloat162float(x); }
+__device__ __forceinline__ float to_float(f16 x) { return unpack_f16(x.bits).x; }
 template <class T> __device__ __forceinline__ T from_float(float x);
 template <> __device__ __forceinline__ float from_float<float>(float x) { return x; }
 template <> __device__ __forceinline__ bf16 from_float<bf16>(float x) { return __float2bfloat16_rn(x); }
+template <> __device__ __forceinline__ f16 from_float<f16>(float x) { return {(uint16_t)pack_f16(x, 0.0f)}; }
 
 /* Four consecutive numbers; the address is a multiple of 4 elements. */
 __device__ __forceinline__ float4 load4(const float *p) { return *(const float4 *)p; }
@@ -103,11 +110,22 @@ __device__ __forceinline__ float4 load4(const bf16 *p)
     return make_float4(__uint_as_float(v.x << 16), __uint_as_float(v.x & 0xffff0000u), __uint_as_float(v.y << 16),
                        __uint_as_float(v.y & 0xffff0000u));
 }
+__device__ __forceinline__ float4 load4(const f16 *p)
+{
+    uint2 v = *(const uint2 *)p;
+    float2 a = unpack_f16(v.x), b = unpack_f16(v.y);
+    return make_float4(a.x, a.y, b.x, b.y);
+}
 __device__ __forceinline__ void store4(float *p, float4 v) { *(float4 *)p = v; }
 __device__ __forceinline__ void store4(bf16 *p, float4 v)
 {
     __nv_bfloat162 a = __floats2bfloat162_rn(v.x, v.y), b = __floats2bfloat162_rn(v.z, v.w);
     *(uint2 *)p = make_uint2(*(unsigned *)&a, *(unsigned *)&b);
+}
+
+__device__ __forceinline__ void store4(f16 *p, float4 v)
+{
+    *(uint2 *)p = make_uint2(pack_f16(v.x, v.y), pack_f16(v.z, v.w));
 }
 
 __device__ __forceinline__ float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
@@ -120,6 +138,14 @@ template <class F> static inline void ff_cuda_with_type(enum ff_dtype t, F &&f)
         f(bf16());
     else
         f(float());
+}
+/* The same with float16, which operands of attention may be. */
+template <class F> static inline void ff_cuda_with_stored(enum ff_dtype t, F &&f)
+{
+    if (t == FF_F16)
+        f(f16());
+    else
+        ff_cuda_with_type(t, f);
 }
 
 /* --- addresses: the rows of a tensor [.., c] numbered in C order over its leading axes, whatever the strides --- */

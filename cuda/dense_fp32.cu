@@ -132,7 +132,7 @@ __global__ void __launch_bounds__(threads<N, TF32>, 256 / threads<N, TF32>)
     const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32, g = lane / 4, t = lane % 4;
     const int m_own = warp % 2 * 64, n_own = warp / 2 * COLUMNS;
     const unsigned columns = (j.n + N - 1) / N, n0 = blockIdx.x % columns * N, m0 = blockIdx.x / columns * M;
-    const float *a = j.a + blockIdx.z * j.a_batch, *b = j.b + blockIdx.z * j.b_batch;
+    const float *a = (const float *)j.a + blockIdx.z * j.a_batch, *b = j.b + blockIdx.z * j.b_batch;
     const unsigned steps = (j.k + K - 1) / K;
 
     if (!A_TRANS) {
@@ -241,14 +241,14 @@ __global__ void __launch_bounds__(threads<N, TF32>, 256 / threads<N, TF32>)
         }
     }
 
-    float *c = j.c + blockIdx.z * j.c_batch;
 #pragma unroll
     for (int i = 0; i < 8; i++) {
         const unsigned row = m0 + (unsigned)(m_own + 8 * i + g);
         if (row >= j.m)
             continue;
         const float mask = j.mask ? j.mask[j.mask_rows.at(row)] : 1.0f;
-        float *to = c + j.c_rows.at(j.c_first + row);
+        const int64_t at = blockIdx.z * j.c_batch + j.c_rows.at(j.c_first + row);
+        float *to = (float *)j.c + at;
 #pragma unroll
         for (int n = 0; n < TILES; n++) {
             const unsigned column = n0 + (unsigned)(n_own + 8 * n + 2 * t);
@@ -266,7 +266,10 @@ __global__ void __launch_bounds__(threads<N, TF32>, 256 / threads<N, TF32>)
                 float2 old = *(const float2 *)(to + column);
                 y = make_float2(fmaf(j.beta, old.x, y.x), fmaf(j.beta, old.y, y.y));
             }
-            *(float2 *)(to + column) = y;
+            if (j.c_half)
+                *(unsigned *)((f16 *)j.c + at + column) = pack_f16(y.x, y.y);
+            else
+                *(float2 *)(to + column) = y;
         }
     }
 }
@@ -331,7 +334,8 @@ bool ff_cuda_dense_fp32(struct ff_backend *be, const struct ff_cuda_dense_job *g
         return false;
     if (ff_cuda_dense_split(be, &j))
         return true;
-    if (j.batch > 65535 || (pre && (j.a_trans || j.b_trans)) || (j.scale && j.k > MAX_NORM))
+    if (j.a_half || (j.c_half && j.beta != 0.0f) || j.batch > 65535 || (pre && (j.a_trans || j.b_trans)) ||
+        (j.scale && j.k > MAX_NORM))
         return false;
     if (((uintptr_t)j.a | (uintptr_t)j.b) % 16 != 0 || !strides_are(&j.a_rows, 4) || j.ldb % 4 != 0 ||
         (j.a_trans ? j.m : j.k) % 4 != 0 || (j.b_trans ? j.k : j.n) % 4 != 0)

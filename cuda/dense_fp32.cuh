@@ -6,11 +6,13 @@
 
 #include "common.cuh"
 
-/* C[m, n] = mask[m] act(alpha pre(A)[m, k] B[k, n] + bias[n]) + beta C, batch of them, all float32. Rows of A and C lie
- * where a_rows and c_rows say, numbered from a_first and c_first. pre: LN where scale is given, then relu if asked. */
+/* C[m, n] = mask[m] act(alpha pre(A)[m, k] B[k, n] + bias[n]) + beta C, batch of them, float32, or A or C float16. Rows
+ * of A and C lie where a_rows and c_rows say, numbered from a_first and c_first. pre: LN where scale is given, then
+ * relu if asked. */
 struct ff_cuda_dense_job {
     unsigned m, n, k, batch;     /* batch 0: one */
-    const float *a;
+    const void *a;
+    bool a_half, c_half;         /* float16; C without beta then */
     struct ff_cuda_rows a_rows;
     unsigned a_first;
     int64_t a_batch;
@@ -18,7 +20,7 @@ struct ff_cuda_dense_job {
     const float *b;
     int64_t ldb, b_batch;
     bool b_trans;                /* b is stored [n, k] */
-    float *c;
+    void *c;
     struct ff_cuda_rows c_rows;
     unsigned c_first;
     int64_t c_batch;

@@ -31,23 +31,12 @@ template <int N> struct product_shared {
 };
 
 #ifdef FF_HAVE_WGMMA
-struct ring {
-    unsigned place, parity;
-    template <int places> __device__ __forceinline__ void next()
-    {
-        if (++place == (unsigned)places) {
-            place = 0;
-            parity ^= 1u;
-        }
-    }
-};
-
 template <int N, int PARTS> __device__ __forceinline__ void bring(product_shared<N> &s, const product_job &a)
 {
     using S = product_shared<N>;
     constexpr unsigned step = 3 - PARTS, a_piece = split_group * 128;        /* blocks of a place */
     const unsigned columns = (a.r.n + N - 1) / N, tiles = (a.r.m + rows - 1) / rows * columns;
-    ring to = {0, 1};
+    split_ring to = {0, 1, (unsigned)S::places, false};
     for (unsigned tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
         const unsigned row0 = tile / columns * rows, column0 = tile % columns * N;
         for (unsigned block = 0; block < a.a.blocks; block += step) {
@@ -60,7 +49,7 @@ template <int N, int PARTS> __device__ __forceinline__ void bring(product_shared
                 bulk_copy(place + g * a_piece, split_place<PARTS>(a.a, split_group, row0 + g * split_group, block),
                           a_piece, full);
             bulk_copy(place + groups * a_piece, split_place<PARTS>(a.b, N, column0, block), S::b_bytes, full);
-            to.next<S::places>();
+            to.next();
         }
     }
 }
@@ -73,40 +62,18 @@ __device__ __forceinline__ void multiply(product_shared<N> &s, const product_job
     const unsigned lane = threadIdx.x % 32;
     const unsigned columns = (a.r.n + N - 1) / N, tiles = (a.r.m + rows - 1) / rows * columns;
     const unsigned a_base = base + (unsigned)(warp / 4) * (split_group * 128), b_base = base + rows * 128;
-    auto release = [&](unsigned place) {
-        if (lane == 0)
-            barrier_arrive(&s.empty[place]);
-    };
-    ring from = {0, 0};
+    split_ring from = {0, 0, (unsigned)S::places, false};
 #pragma unroll 1
     for (unsigned tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
         const unsigned row0 = tile / columns * rows + (unsigned)warp * 16 + lane / 4, column0 = tile % columns * N;
         float total[N / 2] = {};
 #pragma unroll 1
         for (unsigned block = 0; block < a.a.blocks; block += chunk) {
-            float part[N / 2] = {};
-            const float *inverse = a.a.inverse + (int64_t)(block / chunk) * a.a.rows + row0;
-            const float inverse0 = inverse[0], inverse1 = inverse[8];
-            const unsigned end = min(block + chunk, a.a.blocks);
-            unsigned before = from.place;
-#pragma unroll 1
-            for (unsigned b = block; b < end; b += step) {
-                barrier_wait(&s.full[from.place], from.parity);
-                split_multiply<N, PARTS>(part, a_base + from.place * S::place_bytes,
-                                         b_base + from.place * S::place_bytes, b > block);
-                if (b > block) {
-                    wgmma_wait<1>();
-                    release(before);
-                }
-                before = from.place;
-                from.next<S::places>();
-            }
-            wgmma_wait<0>();
-            wgmma_use(part);
-            release(before);
-#pragma unroll
-            for (int i = 0; i < N / 2; i++)
-                total[i] = fmaf(part[i], i % 4 < 2 ? inverse0 : inverse1, total[i]);
+            split_sum<N, PARTS, 1>(
+                total, a.a.inverse + (int64_t)(block / chunk) * a.a.rows + row0, from, s.full, s.empty,
+                min(chunk, a.a.blocks - block) / step,
+                [&](unsigned, unsigned place) { return a_base + place * S::place_bytes; },
+                [&](unsigned place) { return b_base + place * S::place_bytes; });
         }
         split_finish<N>(a.r, total, [&](int j) { return split_column(a.r, column0, j); });
         if (SPLIT)
@@ -178,7 +145,7 @@ bool takes(const struct ff_cuda_dense_job &j)
 {
     const ff_cuda_rows *both[2] = {&j.a_rows, &j.c_rows};
     for (int i = 0; i < 2; i++)
-        if ((both[i]->s0 | both[i]->s1 | both[i]->s2) % (i == 0 ? 4 : 2) != 0)
+        if ((both[i]->s0 | both[i]->s1 | both[i]->s2) % (i == 0 || j.c_half ? 4 : 2) != 0)
             return false;
     const uintptr_t fours = (uintptr_t)j.a | (uintptr_t)j.b | (uintptr_t)j.scale | (uintptr_t)j.offset;
     const uintptr_t twos = (uintptr_t)j.c | (uintptr_t)j.bias;
@@ -207,10 +174,11 @@ unsigned piece_rows(struct ff_backend *be, unsigned m, unsigned tiles, size_t by
 
 bool ff_cuda_dense_split(struct ff_backend *be, const struct ff_cuda_dense_job *j)
 {
-    if (!ff_cuda_has_wgmma(be) || !takes(*j) || j->k > 512)
+    if (!ff_cuda_has_wgmma(be) || !takes(*j) || j->k > 512 ||
+        ((j->a_half || j->c_half) && !ff_cuda_linear_split_halves(be, j)))
         return false;
     ff_cuda_mark mark(be);
-    const int fused = ff_cuda_linear_split_columns(be, j->k, j->n);
+    const int fused = ff_cuda_linear_split_columns(be, j->k, j->n, ff_cuda_linear_split_narrow(be, j));
     const struct split_operand w = take_weights(be, *j, fused ? fused : tile_columns(j->n), false);
     if (fused) {
         ff_cuda_linear_split(be, j, 0, j->m, &w, nullptr);
@@ -241,7 +209,7 @@ bool ff_cuda_dense_split_two(struct ff_backend *be, const struct ff_cuda_dense_j
     const int columns = tile_columns(second->n);
     const struct split_operand w1 = take_weights(be, *first, 128, false);
     const struct split_operand w2 = take_weights(be, *second, columns, true);
-    const bool fused = ff_cuda_linear_split_columns(be, first->k, first->n) == 128;
+    const bool fused = ff_cuda_linear_split_columns(be, first->k, first->n, false) == 128;
     const unsigned sm = (unsigned)ff_cuda_sm_count(be);
     /* So many that every multiprocessor gets as many tiles as the others of either product. */
     const unsigned tiles = fused ? sm : std::max(1u, sm / ff_blocks(second->n, columns));

@@ -42,8 +42,11 @@ void ff_cuda_split_weights(struct ff_backend *be, const struct split_operand *to
                            unsigned k, unsigned n, bool hidden);
 
 /* The same and the product at once, where this is not 0: the columns of a tile, for which w is split. The result goes
- * to memory, or, if a tile has 128 columns, to an operand if given. */
-int ff_cuda_linear_split_columns(struct ff_backend *be, unsigned k, unsigned n);
+ * to memory, in narrow tiles where that is faster, or, if a tile has 128 columns, to an operand if given. */
+int ff_cuda_linear_split_columns(struct ff_backend *be, unsigned k, unsigned n, bool narrow);
+bool ff_cuda_linear_split_narrow(struct ff_backend *be, const struct ff_cuda_dense_job *j);
+/* Where rows may be float16, which are then added, or the result, which then is not. */
+bool ff_cuda_linear_split_halves(struct ff_backend *be, const struct ff_cuda_dense_job *j);
 void ff_cuda_linear_split(struct ff_backend *be, const struct ff_cuda_dense_job *j, unsigned first, unsigned rows,
                           const struct split_operand *w, const struct split_operand *to);
 

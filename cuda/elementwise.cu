@@ -125,8 +125,8 @@ static void scale_add(struct ff_backend *be, const struct ff_tensor *out, const 
     int axes = out->ndim - 1;
     int64_t rows = ff_cuda_row_count(out, axes), n = out->shape[axes];
     bool given = x && ff_tensor_present(x), vectors = ff_cuda_aligned(out, 4) && (!given || ff_cuda_aligned(x, 4));
-    ff_cuda_with_type(out->dtype, [&](auto ty) {
-        ff_cuda_with_type(given ? x->dtype : FF_F32, [&](auto tx) {
+    ff_cuda_with_stored(out->dtype, [&](auto ty) {
+        ff_cuda_with_stored(given ? x->dtype : FF_F32, [&](auto tx) {
             using Y = decltype(ty);
             using X = decltype(tx);
             span<const X> from = {NULL, {}};
@@ -198,7 +198,7 @@ void ff_cuda_store_rows(struct ff_backend *be, const struct ff_tensor *out, int6
         mask_rows = ff_cuda_rows_of(how->mask, how->mask->ndim);
     const float *mask = masked ? (const float *)how->mask->data : NULL;
     bool vectors = ff_cuda_aligned(out, 4) && (uintptr_t)tile % 16 == 0 && ld % 4 == 0;
-    ff_cuda_with_type(out->dtype, [&](auto ty) {
+    ff_cuda_with_stored(out->dtype, [&](auto ty) {
         ff_cuda_with_type(tile_type, [&](auto tx) {
             using Y = decltype(ty);
             using X = decltype(tx);

@@ -218,7 +218,7 @@ static bool dense_product(struct ff_backend *be, const struct ff_cuda_gemm_args 
     j.n = (unsigned)g->n;
     j.k = (unsigned)g->k;
     j.batch = (unsigned)std::max<int64_t>(1, g->batch);
-    j.a = (const float *)g->a;
+    j.a = g->a;
     j.a_rows = rows_at(g->lda);
     j.a_batch = g->a_batch;
     j.a_trans = g->a_trans;
@@ -226,7 +226,7 @@ static bool dense_product(struct ff_backend *be, const struct ff_cuda_gemm_args 
     j.ldb = g->ldb;
     j.b_batch = g->b_batch;
     j.b_trans = g->b_trans;
-    j.c = (float *)g->c;
+    j.c = g->c;
     j.c_rows = rows_at(g->ldc);
     j.c_batch = g->c_batch;
     j.bias = g->bias;

@@ -136,7 +136,7 @@ static void run(struct ff_backend *be, const job &j, const struct ff_tensor *x, 
     bool vectors = y_aligned && ff_cuda_aligned(x, 4) && j.c == j.ld && j.c <= 512 && float4_aligned(j.scale) &&
                    float4_aligned(j.offset);
     cudaStream_t s = ff_cuda_stream(be);
-    ff_cuda_with_type(x->dtype, [&](auto tx) {
+    ff_cuda_with_stored(x->dtype, [&](auto tx) {
         ff_cuda_with_type(y_type, [&](auto ty) {
             using X = decltype(tx);
             using Y = decltype(ty);

@@ -88,21 +88,24 @@ static void multiply(struct ff_backend *be, const struct ff_linear_args *a, cons
     ff_cuda_store_rows(be, &a->out, row, rows, tile, tile_type, ld, &how);
 }
 
-/* All in one kernel, all float32. */
+/* All in one kernel, by float32 weights. */
 static bool dense(struct ff_backend *be, const struct ff_linear_args *a, const sizes &z)
 {
-    if (a->x.dtype != FF_F32 || a->w.dtype != FF_F32 || a->out.dtype != FF_F32 || z.rows > UINT32_MAX)
+    auto takes = [](enum ff_dtype t) { return t == FF_F32 || t == FF_F16; };
+    if (!takes(a->x.dtype) || a->w.dtype != FF_F32 || !takes(a->out.dtype) || z.rows > UINT32_MAX)
         return false;
     int axes = a->x.ndim - 1;
     struct ff_cuda_dense_job j = {};
     j.m = (unsigned)z.rows;
     j.n = (unsigned)z.n;
     j.k = (unsigned)z.k;
-    j.a = (const float *)a->x.data;
+    j.a = a->x.data;
+    j.a_half = a->x.dtype == FF_F16;
     j.a_rows = ff_cuda_rows_of(&a->x, axes);
     j.b = (const float *)a->w.data;
     j.ldb = z.n;
-    j.c = (float *)a->out.data;
+    j.c = a->out.data;
+    j.c_half = a->out.dtype == FF_F16;
     j.c_rows = ff_cuda_rows_of(&a->out, axes);
     j.scale = ff_cuda_floats(&a->norm.scale);
     j.offset = ff_cuda_floats(&a->norm.offset);
@@ -138,7 +141,7 @@ extern "C" void ff_cuda_linear(struct ff_backend *be, const struct ff_linear_arg
 
     /* Else the library's TF32 products are the faster ones where nothing is to be done besides. */
     bool own = !plain || be->precision != FF_PRECISION_TF32 ||
-               ff_cuda_linear_split_columns(be, (unsigned)z.k, (unsigned)z.n) > 0;
+               ff_cuda_linear_split_columns(be, (unsigned)z.k, (unsigned)z.n, false) > 0;
     if (own && dense(be, a, z))
         return;
     ff_cuda_mark mark(be);

@@ -9,6 +9,7 @@
  *           sw = scale w in two bf16 parts: x is not rounded again, and the difference keeps its digits.
  *   128     float32 or bf16 of other alignment, 128 channels, 4 or 8 heads
  *   any     the rest
+ * The bias of float32 rows may be float16: attention reads it as such.
  * Numerics: sums, mean and variance in float32. Cost: bound by reading x. Reference: ops_cpu_attention.c.
  */
 #include "mma.cuh"
@@ -130,11 +131,18 @@ __global__ void __launch_bounds__(BIAS_THREADS, 3) pair_bias_mma_kernel(const __
 
 /* --- any --- */
 
+/* A logit beyond the range of float16 decides as one at its end does. */
+template <class Y> __device__ __forceinline__ Y to_bias(float x) { return from_float<Y>(x); }
+template <> __device__ __forceinline__ f16 to_bias<f16>(float x)
+{
+    return from_float<f16>(fabsf(x) > 65504.0f ? copysignf(65504.0f, x) : x);
+}
+
 /* BIAS_ROWS rows per block, a group of 16 threads per row at a time: LN(x) . w[:, h] for all heads, then the block
  * writes its rows of each head side by side. w lies in shared memory as [H][c]. */
-template <class X, class W>
+template <class Y, class X, class W>
 __global__ void __launch_bounds__(BIAS_THREADS)
-    pair_bias_kernel(X *out, int64_t out_h, int64_t out_i, unsigned columns, const X *x, struct ff_cuda_rows rows,
+    pair_bias_kernel(Y *out, int64_t out_h, int64_t out_i, unsigned columns, const X *x, struct ff_cuda_rows rows,
                      unsigned n_row, int c, int n_head, const float *scale, const float *offset, const W *w)
 {
     extern __shared__ float shared[];
@@ -183,7 +191,7 @@ __global__ void __launch_bounds__(BIAS_THREADS)
     for (int i = threadIdx.x; i < n_head * BIAS_ROWS; i += BIAS_THREADS) {
         unsigned h = i / BIAS_ROWS, row = first + i % BIAS_ROWS;
         if (row < n_row)
-            out[h * out_h + row / columns * out_i + row % columns] = from_float<X>(result[i]);
+            out[h * out_h + row / columns * out_i + row % columns] = to_bias<Y>(result[i]);
     }
 }
 
@@ -198,9 +206,9 @@ template <class X> __device__ __forceinline__ void load8(float (&v)[8], const X 
     v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w, v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
 }
 
-template <class X, class W, int H>
+template <class Y, class X, class W, int H>
 __global__ void __launch_bounds__(BIAS_THREADS, 2)
-    pair_bias_128_kernel(X *out, int64_t out_h, int64_t out_i, unsigned columns, const X *x, struct ff_cuda_rows rows,
+    pair_bias_128_kernel(Y *out, int64_t out_h, int64_t out_i, unsigned columns, const X *x, struct ff_cuda_rows rows,
                          unsigned n_row, const float *scale, const float *offset, const W *w)
 {
     __shared__ float result[H][BIAS_ROWS];
@@ -277,7 +285,7 @@ __global__ void __launch_bounds__(BIAS_THREADS, 2)
         for (int i = threadIdx.x; i < H * BIAS_ROWS; i += BIAS_THREADS) {
             unsigned h = i / BIAS_ROWS, row = first + i % BIAS_ROWS;
             if (row < n_row)
-                out[h * out_h + row / columns * out_i + row % columns] = from_float<X>(result[h][i % BIAS_ROWS]);
+                out[h * out_h + row / columns * out_i + row % columns] = to_bias<Y>(result[h][i % BIAS_ROWS]);
         }
         __syncthreads();
     }
@@ -319,7 +327,8 @@ extern "C" void ff_cuda_pair_bias(struct ff_backend *be, const struct ff_pair_bi
     int64_t c = a->w.shape[0], n_head = a->w.shape[1];
     FF_ASSERT(a->out.ndim == 3 && a->x.ndim == 3 && a->out.shape[0] == n_head && a->x.shape[2] == c);
     FF_ASSERT(a->out.shape[1] == a->x.shape[0] && a->out.shape[2] == a->x.shape[1] && a->out.stride[2] == 1);
-    FF_ASSERT(a->out.dtype == a->x.dtype && n_head <= MAX_HEADS && c <= MAX_CHANNELS);
+    FF_ASSERT(n_head <= MAX_HEADS && c <= MAX_CHANNELS);
+    FF_ASSERT(a->out.dtype == a->x.dtype || (a->out.dtype == FF_F16 && a->x.dtype == FF_F32));
     if (a->x.shape[0] == 0 || a->x.shape[1] == 0 || pair_bias_mma(be, a))
         return;
     unsigned n_row = (unsigned)ff_cuda_row_count(&a->x, 2), columns = (unsigned)a->x.shape[1];
@@ -330,24 +339,29 @@ extern "C" void ff_cuda_pair_bias(struct ff_backend *be, const struct ff_pair_bi
     size_t shared = (size_t)(n_head * (c + BIAS_ROWS)) * sizeof(float);
     cudaStream_t stream = ff_cuda_stream(be);
     unsigned blocks = ff_blocks(n_row, BIAS_ROWS), persistent = min(blocks, 2 * (unsigned)ff_cuda_sm_count(be));
-    ff_cuda_with_type(a->x.dtype, [&](auto tx) {
-        ff_cuda_with_type(a->w.dtype, [&](auto tw) {
-            using X = decltype(tx);
-            using W = decltype(tw);
-            X *out = (X *)a->out.data;
-            const X *x = (const X *)a->x.data;
-            const W *w = (const W *)a->w.data;
-            if (fast && n_head == 8)
-                pair_bias_128_kernel<X, W, 8><<<persistent, BIAS_THREADS, 0, stream>>>(
-                    out, a->out.stride[0], a->out.stride[1], columns, x, rows, n_row, scale, offset, w);
-            else if (fast)
-                pair_bias_128_kernel<X, W, 4><<<persistent, BIAS_THREADS, 0, stream>>>(
-                    out, a->out.stride[0], a->out.stride[1], columns, x, rows, n_row, scale, offset, w);
-            else
-                pair_bias_kernel<X, W>
-                    <<<blocks, BIAS_THREADS, shared, stream>>>(out, a->out.stride[0], a->out.stride[1], columns, x,
-                                                               rows, n_row, (int)c, (int)n_head, scale, offset, w);
-        });
+    auto run = [&](auto ty, auto tx, auto tw) {
+        using Y = decltype(ty);
+        using X = decltype(tx);
+        using W = decltype(tw);
+        Y *out = (Y *)a->out.data;
+        const X *x = (const X *)a->x.data;
+        const W *w = (const W *)a->w.data;
+        if (fast && n_head == 8)
+            pair_bias_128_kernel<Y, X, W, 8><<<persistent, BIAS_THREADS, 0, stream>>>(
+                out, a->out.stride[0], a->out.stride[1], columns, x, rows, n_row, scale, offset, w);
+        else if (fast)
+            pair_bias_128_kernel<Y, X, W, 4><<<persistent, BIAS_THREADS, 0, stream>>>(
+                out, a->out.stride[0], a->out.stride[1], columns, x, rows, n_row, scale, offset, w);
+        else
+            pair_bias_kernel<Y, X, W>
+                <<<blocks, BIAS_THREADS, shared, stream>>>(out, a->out.stride[0], a->out.stride[1], columns, x, rows,
+                                                           n_row, (int)c, (int)n_head, scale, offset, w);
+    };
+    ff_cuda_with_type(a->w.dtype, [&](auto tw) {
+        if (a->out.dtype == FF_F16)
+            run(f16(), float(), tw);
+        else
+            ff_cuda_with_type(a->x.dtype, [&](auto tx) { run(tx, tx, tw); });
     });
     FF_CUDA_LAUNCHED();
 }

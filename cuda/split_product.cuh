@@ -16,7 +16,7 @@
 struct split_result {
     unsigned m, n;
     unsigned first;              /* row of the job that is row 0 here */
-    float *c;
+    void *c;
     ff_cuda_rows c_rows, mask_rows;
     unsigned c_first;
     const float *inverse;        /* of the scales of the columns */
@@ -69,6 +69,51 @@ __device__ __forceinline__ void split_multiply(float (&part)[N / 2], unsigned a_
     wgmma_commit();
 }
 
+/* Places in the ring that one thread fills and the warpgroups empty; or each is filled once, and stays so. */
+struct split_ring {
+    unsigned place, parity, turn;        /* places until the next round */
+    bool stays;
+    __device__ __forceinline__ void next()
+    {
+        if (++place == turn) {
+            place = 0;
+            parity ^= stays ? 0u : 1u;
+        }
+    }
+};
+
+/* total += inverse * what the next `count` places give: the products over at most 128 k. rows(b, place),
+ * weights(place): the operands of the b-th of them. */
+template <int N, int PARTS, int UNROLL, class Rows, class Weights>
+__device__ __forceinline__ void split_sum(float (&total)[N / 2], const float *inverse, split_ring &from, uint64_t *full,
+                                          uint64_t *empty, unsigned count, Rows &&rows, Weights &&weights)
+{
+    float part[N / 2] = {};
+    const float inverse0 = inverse[0], inverse1 = inverse[8];
+    auto release = [&](unsigned place) {
+        if (!from.stays && threadIdx.x % 32 == 0)
+            barrier_arrive(&empty[place]);
+    };
+    unsigned before = from.place;
+#pragma unroll(UNROLL)
+    for (unsigned b = 0; b < count; b++) {
+        barrier_wait(&full[from.place], from.parity);
+        split_multiply<N, PARTS>(part, rows(b, from.place), weights(from.place), b > 0);
+        if (b > 0) {
+            wgmma_wait<1>();
+            release(before);
+        }
+        before = from.place;
+        from.next();
+    }
+    wgmma_wait<0>();
+    wgmma_use(part);
+    release(before);
+#pragma unroll
+    for (int i = 0; i < N / 2; i++)
+        total[i] = fmaf(part[i], i % 4 < 2 ? inverse0 : inverse1, total[i]);
+}
+
 /* This thread's results of row r < 2, columns 8 j + 2 t, from y[r] on. */
 template <int N, int PARTS>
 __device__ __forceinline__ void split_store_next(const split_result &a, const float (&y)[N / 2], unsigned row0,
@@ -116,7 +161,7 @@ __device__ __forceinline__ void split_store_rows(const split_result &a, const fl
         if (row >= a.m)
             continue;
         const float mask = a.mask ? a.mask[a.mask_rows.at(a.first + row)] : 1.0f;
-        float *to = a.c + a.c_rows.at(a.c_first + row) + column0 + 2 * t;
+        float *to = (float *)a.c + a.c_rows.at(a.c_first + row) + column0 + 2 * t;
         if (a.beta != 0.0f) {
 #pragma unroll
             for (int half = 0; half < N / 8; half += 8) {        /* eight loads under way */
@@ -138,6 +183,30 @@ __device__ __forceinline__ void split_store_rows(const split_result &a, const fl
             for (int j = 0; j < N / 8; j++)
                 if (column0 + 8 * j + 2 * t < a.n)
                     *(float2 *)(to + 8 * j) = make_float2(y[4 * j + 2 * r] * mask, y[4 * j + 2 * r + 1] * mask);
+        }
+    }
+}
+
+/* The same as float16, for which lanes t and t ^ 1 change columns: each has four neighbours of sixteen then. */
+template <int N>
+__device__ __forceinline__ void split_store_halves(const split_result &a, const float (&y)[N / 2], unsigned row0,
+                                                   unsigned column0)
+{
+    const unsigned t = threadIdx.x % 4, odd = t % 2;
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        const unsigned row = row0 + 8 * r, column = column0 + 8 * odd + 2 * (t - odd);
+        const bool there = row < a.m;
+        const float mask = there && a.mask ? a.mask[a.mask_rows.at(a.first + row)] : 1.0f;
+        f16 *to = (f16 *)a.c + (there ? a.c_rows.at(a.c_first + row) : 0) + column;
+#pragma unroll
+        for (int j = 0; j < N / 8; j += 2) {
+            const int at = 4 * j + 2 * r;
+            const unsigned own[2] = {pack_f16(y[at] * mask, y[at + 1] * mask),
+                                     pack_f16(y[at + 4] * mask, y[at + 5] * mask)};
+            const unsigned other = __shfl_xor_sync(0xffffffffu, odd ? own[0] : own[1], 1);
+            if (there && column + 8 * j < a.n)
+                *(uint2 *)(to + 8 * j) = odd ? make_uint2(other, own[1]) : make_uint2(own[0], other);
         }
     }
 }

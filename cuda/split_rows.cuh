@@ -12,7 +12,7 @@
 constexpr int split_at_once = 4;
 
 struct split_source {
-    const float *x;
+    const void *x;
     ff_cuda_rows at;
     unsigned first, rows;                /* number of row 0, how many */
     int k;
@@ -40,7 +40,7 @@ __device__ __forceinline__ void split_load(float4 (&x)[split_at_once][PIECES], c
     const int lane = (int)threadIdx.x % LANES;
 #pragma unroll
     for (int r = 0; r < split_at_once; r++) {
-        const float *row = a.x + (row0 + r < a.rows ? a.at.at(a.first + row0 + r) : 0);
+        const float *row = (const float *)a.x + (row0 + r < a.rows ? a.at.at(a.first + row0 + r) : 0);
 #pragma unroll
         for (int p = 0; p < PIECES; p++) {
             int k = p * 128 + lane * 4;

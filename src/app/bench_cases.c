@@ -27,9 +27,10 @@ static void add_pair_layers(struct list *l, const char *const where[5], const st
     ADD(where[0], triangle_output, .i = n, .j = n, .c = c, .n = c_i);
     ADD(where[1], triangle_project, .i = n, .k = n, .c = c, .n = c_i, .flags = FF_CASE_TRANSPOSED);
     ADD(where[2], pair_bias, .i = n, .j = n, .c = c, .h = a->num_head);
-    ADD(where[2], linear, .i = n, .j = n, .c = c, .n = 4 * hd, .flags = FF_CASE_NORM);
+    ADD(where[2], linear, .i = n, .j = n, .c = c, .n = 4 * hd, .flags = FF_CASE_NORM | FF_CASE_TO_ATTENTION);
     ADD(where[2], attention, .i = n, .j = n, .h = a->num_head, .d = a->head_dim, .flags = FF_CASE_BIAS);
-    ADD(where[2], linear, .i = n, .j = n, .c = hd, .n = c, .flags = FF_CASE_BIAS | FF_CASE_ACCUMULATE);
+    ADD(where[2], linear, .i = n, .j = n, .c = hd, .n = c,
+        .flags = FF_CASE_BIAS | FF_CASE_ACCUMULATE | FF_CASE_OF_ATTENTION);
     ADD(where[3], attention, .i = n, .j = n, .h = a->num_head, .d = a->head_dim,
         .flags = FF_CASE_BIAS | FF_CASE_TRANSPOSED);
     ADD(where[4], transition, .i = n, .j = n, .c = c, .n = c * s->pair_transition_factor);
@@ -50,10 +51,12 @@ static void add_evoformer(struct list *l, const struct ff_model_config *c, int64
     const struct ff_attention_config *row = &s->msa_row_attention, *col = &s->msa_column_attention;
     int64_t hd = (int64_t)row->num_head * row->head_dim;
     ADD("row attention", pair_bias, .i = n_res, .j = n_res, .c = c_z, .h = row->num_head);
-    ADD("row attention", linear, .i = n_seq, .j = n_res, .c = c_m, .n = 4 * hd, .flags = FF_CASE_NORM | FF_CASE_BIAS);
+    ADD("row attention", linear, .i = n_seq, .j = n_res, .c = c_m, .n = 4 * hd,
+        .flags = FF_CASE_NORM | FF_CASE_BIAS | FF_CASE_TO_ATTENTION);
     ADD("row attention", attention, .i = n_seq, .j = n_res, .h = row->num_head, .d = row->head_dim,
         .flags = FF_CASE_BIAS);
-    ADD("row attention", linear, .i = n_seq, .j = n_res, .c = hd, .n = c_m, .flags = FF_CASE_BIAS | FF_CASE_ACCUMULATE);
+    ADD("row attention", linear, .i = n_seq, .j = n_res, .c = hd, .n = c_m,
+        .flags = FF_CASE_BIAS | FF_CASE_ACCUMULATE | FF_CASE_OF_ATTENTION);
     ADD("column attention", attention, .i = n_res, .j = n_seq, .h = col->num_head, .d = col->head_dim,
         .flags = FF_CASE_TRANSPOSED);
     ADD("msa transition", transition, .i = n_seq, .j = n_res, .c = c_m, .n = c_m * s->msa_transition_factor);
@@ -72,7 +75,7 @@ static void add_extra_msa(struct list *l, const struct ff_model_config *c, int64
     int64_t hd = (int64_t)row->num_head * row->head_dim;
     ADD("extra embedding", extra_msa_embed, .s = n_extra, .i = n_res, .c = c_e);
     ADD("extra row attention", linear, .i = n_extra, .j = n_res, .c = c_e, .n = 4 * hd,
-        .flags = FF_CASE_NORM | FF_CASE_BIAS);
+        .flags = FF_CASE_NORM | FF_CASE_BIAS | FF_CASE_TO_ATTENTION);
     ADD("extra row attention", attention, .i = n_extra, .j = n_res, .h = row->num_head, .d = row->head_dim,
         .flags = FF_CASE_BIAS);
     ADD("extra column attention", global_attention, .s = n_extra, .i = n_res, .c = c_e, .h = col->num_head,

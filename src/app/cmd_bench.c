@@ -48,7 +48,7 @@ static void run_call(void *user)
 static ff_status time_case(const struct bench *b, const struct ff_op_case *what, struct timing *ret)
 {
     *ret = (struct timing){0};
-    struct ff_op_call *host = ff_op_call_create(what, 1, false), *call;
+    struct ff_op_call *host = ff_op_call_create(what, 1, NULL), *call;
     ff_status st = ff_op_call_bind(host, b->be, &call);
     if (st == FF_OK) {
         ret->cost = ff_op_call_cost(call);

@@ -62,6 +62,13 @@ struct ff_backend {
     void (*destroy)(struct ff_backend *be);
 };
 
+/* Type of what lives from a projection to the product that reads it: q, k, v, gate, bias and result of attention. Under
+ * tf32 these have the digits of the product then, in half the bytes. */
+static inline enum ff_dtype ff_backend_attended(const struct ff_backend *be)
+{
+    return be->precision == FF_PRECISION_TF32 ? FF_F16 : be->activation;
+}
+
 /* The cpu backend computes in float32 only (fp32 or auto; others are FF_EUSAGE). threads 0: all processors. */
 ff_status ff_backend_create(enum ff_device device, enum ff_precision precision, int threads,
                             struct ff_backend **ret) FF_MUST_USE;

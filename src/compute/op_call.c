@@ -7,17 +7,17 @@
 #include "base/alloc.h"
 #include "compute/op_fill.h"
 
-struct ff_op_call *ff_op_call_create(const struct ff_op_case *c, uint64_t seed, bool round_bf16)
+struct ff_op_call *ff_op_call_create(const struct ff_op_case *c, uint64_t seed, const struct ff_backend *exact_in)
 {
     struct ff_op_call *call = FF_NEW(struct ff_op_call);
     call->what = *c;
-    ff_op_case_build(call, seed, round_bf16);
+    ff_op_case_build(call, seed, exact_in);
     return call;
 }
 
 static enum ff_dtype bound_type(const struct ff_op_operand *o, const struct ff_backend *be)
 {
-    return o->activation ? be->activation : o->stored;
+    return o->attended ? ff_backend_attended(be) : o->activation ? be->activation : o->stored;
 }
 
 ff_status ff_op_call_bind(const struct ff_op_call *host, struct ff_backend *be, struct ff_op_call **ret)
@@ -42,8 +42,8 @@ ff_status ff_op_call_bind(const struct ff_op_call *host, struct ff_backend *be, 
         enum ff_dtype type = bound_type(o, be);
         struct ff_tensor storage = ff_tensor_make((void *)at, type, FF_SHAPE((int64_t)o->elements));
         const void *from = o->host;
-        if (type == FF_BF16) {
-            ff_fill_narrow(half, o->host, o->elements);
+        if (type == FF_BF16 || type == FF_F16) {
+            ff_fill_narrow(half, type, o->host, o->elements);
             from = half;
         }
         be->upload(be, &storage, from);
@@ -72,14 +72,14 @@ void ff_op_call_fetch(const struct ff_op_call *bound, struct ff_op_call *host)
         size_t size = ff_dtype_size(t->dtype);
         struct ff_tensor storage = ff_tensor_make((void *)((uintptr_t)t->data - o->first * size), t->dtype,
                                                   FF_SHAPE((int64_t)o->elements));
-        if (t->dtype != FF_BF16) {
+        if (t->dtype != FF_BF16 && t->dtype != FF_F16) {
             be->download(be, to->host, &storage);
             continue;
         }
         uint16_t *half = ff_xmalloc(o->elements * sizeof *half);
         be->download(be, half, &storage);
         for (size_t k = 0; k < o->elements; k++)
-            ((float *)to->host)[k] = ff_bf16_to_f32(half[k]);
+            ((float *)to->host)[k] = t->dtype == FF_F16 ? ff_f16_to_f32(half[k]) : ff_bf16_to_f32(half[k]);
         free(half);
     }
 }

@@ -46,6 +46,8 @@ enum ff_op_case_flags {
     FF_CASE_INT = 1 << 20,           /* copy, fill: int32 */
     FF_CASE_LATE = 1 << 21,          /* the first half of the columns of every mask is 0 */
     FF_CASE_APART = 1 << 22,         /* triangles: some channels lie elsewhere */
+    FF_CASE_TO_ATTENTION = 1 << 23,  /* linear: out, x is in the type that attention takes */
+    FF_CASE_OF_ATTENTION = 1 << 24,
 };
 
 /* Sizes by the letters of ops.h; an op uses those that occur in its shapes. B, R and N of ops.h are i, L is j. */
@@ -70,8 +72,9 @@ struct ff_op_operand {
     size_t tensor;           /* offset of the struct ff_tensor in the arguments */
     bool written;
     bool activation;         /* stored as the backend's activation type */
+    bool attended;           /* as what it takes for attention */
     enum ff_dtype dtype;     /* of the host copy: FF_F32 or FF_I32 */
-    enum ff_dtype stored;    /* of the bound copy, if it is no activation */
+    enum ff_dtype stored;    /* of the bound copy, if it is neither */
     size_t elements;         /* of the storage, with all gaps and guards */
     size_t first;            /* element that the tensor starts at */
     void *host;              /* storage on the host (the call's own, 4 bytes per element) */
@@ -86,8 +89,9 @@ struct ff_op_call {
     void *memory;                /* one block of the backend */
 };
 
-/* Contents depend on the case, the seed and nothing else. round_bf16: values of activations are exact in bfloat16. */
-struct ff_op_call *ff_op_call_create(const struct ff_op_case *c, uint64_t seed, bool round_bf16);
+/* Contents depend on the case, the seed and nothing else. exact_in: values are exact in the types that this backend
+ * stores them in; NULL: any. */
+struct ff_op_call *ff_op_call_create(const struct ff_op_case *c, uint64_t seed, const struct ff_backend *exact_in);
 /* The same call in the backend's memory and activation type. host must outlive it. */
 ff_status ff_op_call_bind(const struct ff_op_call *host, struct ff_backend *be, struct ff_op_call **ret) FF_MUST_USE;
 /* Copies the bound call's written operands back into a call created the same way as its host. */
@@ -105,7 +109,7 @@ void ff_op_call_run(const struct ff_op_call *bound);
 struct ff_cost ff_op_call_cost(const struct ff_op_call *call);
 
 /* In op_case.c: the operands of call->what, on the host. */
-void ff_op_case_build(struct ff_op_call *call, uint64_t seed, bool round_bf16);
+void ff_op_case_build(struct ff_op_call *call, uint64_t seed, const struct ff_backend *exact_in);
 /* Sets the operands that are views of others; again after a change of addresses. */
 void ff_op_case_make_views(struct ff_op_call *call);
 

@@ -7,10 +7,13 @@
 struct builder {
     struct ff_op_call *call;
     uint64_t seed;
-    bool round_bf16;
+    enum ff_dtype activation, attended;      /* in which such operands are exact */
 };
 
 enum kind { IN, OUT, INOUT };
+
+/* Which type of the backend it has: none, but float32 or int32. */
+enum type { FIXED, ACTIVATION, ATTENDED };
 
 /* Where an operand may have strides: nowhere, on the leading axes, everywhere (masks). */
 enum layout { PLAIN, ROWS, ANY };
@@ -19,7 +22,7 @@ enum { GUARD = 64, GAP = 8 };
 
 /* Strides and storage of an operand as the case lays it out, and its contents. */
 static struct ff_op_operand *operand(const struct builder *b, struct ff_tensor *t, enum kind kind, enum ff_fill how,
-                                     enum layout layout, bool activation, int ndim, const int64_t *shape)
+                                     enum layout layout, enum type type, int ndim, const int64_t *shape)
 {
     struct ff_op_call *call = b->call;
     FF_ASSERT(call->n_operand < FF_OP_CALL_OPERANDS);
@@ -44,7 +47,8 @@ static struct ff_op_operand *operand(const struct builder *b, struct ff_tensor *
     *o = (struct ff_op_operand){
         .tensor = (size_t)((char *)t - (char *)&call->args),
         .written = kind != IN,
-        .activation = activation,
+        .activation = type == ACTIVATION,
+        .attended = type == ATTENDED,
         .dtype = t->dtype,
         .stored = t->dtype,
         .elements = (size_t)stride + 2 * GUARD,
@@ -54,21 +58,21 @@ static struct ff_op_operand *operand(const struct builder *b, struct ff_tensor *
     o->host = storage;
     t->data = storage + o->first;
     ff_fill_tensor(t, kind == OUT ? FF_FILL_NOTHING : how, call->what.op, call->n_operand, call->what.flags, b->seed,
-                   b->round_bf16 && activation);
+                   type == ACTIVATION ? b->activation : type == ATTENDED ? b->attended : FF_F32);
     call->n_operand++;
     return o;
 }
 
-#define ACT(t, kind, how, ...) operand(b, &a->t, kind, FF_FILL_##how, ROWS, true, FF_SHAPE(__VA_ARGS__))
-#define F32(t, kind, how, layout, ...) operand(b, &a->t, kind, FF_FILL_##how, layout, false, FF_SHAPE(__VA_ARGS__))
-#define ONE(t, how, ...) operand(b, &a->t, IN, FF_FILL_##how, PLAIN, false, FF_SHAPE(__VA_ARGS__))
+#define ACT(t, kind, how, ...) operand(b, &a->t, kind, FF_FILL_##how, ROWS, ACTIVATION, FF_SHAPE(__VA_ARGS__))
+#define F32(t, kind, how, layout, ...) operand(b, &a->t, kind, FF_FILL_##how, layout, FIXED, FF_SHAPE(__VA_ARGS__))
+#define ONE(t, how, ...) operand(b, &a->t, IN, FF_FILL_##how, PLAIN, FIXED, FF_SHAPE(__VA_ARGS__))
 /* Weights of the trunk are stored as its activations are. */
-#define TRUNK(t, ...) operand(b, &a->t, IN, FF_FILL_WEIGHT, PLAIN, true, FF_SHAPE(__VA_ARGS__))
+#define TRUNK(t, ...) operand(b, &a->t, IN, FF_FILL_WEIGHT, PLAIN, ACTIVATION, FF_SHAPE(__VA_ARGS__))
 
 static void norm_of(const struct builder *b, struct ff_norm *norm, int64_t c)
 {
-    operand(b, &norm->scale, IN, FF_FILL_SCALE, PLAIN, false, FF_SHAPE(c));
-    operand(b, &norm->offset, IN, FF_FILL_BIAS, PLAIN, false, FF_SHAPE(c));
+    operand(b, &norm->scale, IN, FF_FILL_SCALE, PLAIN, FIXED, FF_SHAPE(c));
+    operand(b, &norm->offset, IN, FF_FILL_BIAS, PLAIN, FIXED, FF_SHAPE(c));
 }
 
 /* The leading axes of the general ops: [t, i, j] as far as they are not 0. */
@@ -83,13 +87,17 @@ static int leading(const struct ff_op_case *w, int64_t *shape)
     return n;
 }
 
-/* An activation [.., c]. */
-static struct ff_op_operand *rows_of(const struct builder *b, struct ff_tensor *t, enum kind kind, int64_t c)
+/* [.., c] */
+static void rows_in(const struct builder *b, struct ff_tensor *t, enum kind kind, enum type type, int64_t c)
 {
     int64_t shape[4];
     int n = leading(&b->call->what, shape);
     shape[n] = c;
-    return operand(b, t, kind, FF_FILL_NORMAL, ROWS, true, n + 1, shape);
+    operand(b, t, kind, FF_FILL_NORMAL, ROWS, type, n + 1, shape);
+}
+static void rows_of(const struct builder *b, struct ff_tensor *t, enum kind kind, int64_t c)
+{
+    rows_in(b, t, kind, ACTIVATION, c);
 }
 
 /* --- one function per op --- */
@@ -101,9 +109,10 @@ static void build_copy(const struct builder *b, struct ff_copy_args *a, const st
     shape[n] = w->c;
     enum ff_fill how = w->flags & FF_CASE_INT ? FF_FILL_MSA : FF_FILL_NORMAL;
     struct builder exact = *b;
-    exact.round_bf16 = b->round_bf16 || (w->flags & (FF_CASE_BF16_IN | FF_CASE_BF16_OUT));
-    struct ff_op_operand *out = operand(b, &a->out, OUT, how, ROWS, true, n + 1, shape);
-    struct ff_op_operand *x = operand(&exact, &a->x, IN, how, ROWS, true, n + 1, shape);
+    if (w->flags & (FF_CASE_BF16_IN | FF_CASE_BF16_OUT))
+        exact.activation = FF_BF16;
+    struct ff_op_operand *out = operand(b, &a->out, OUT, how, ROWS, ACTIVATION, n + 1, shape);
+    struct ff_op_operand *x = operand(&exact, &a->x, IN, how, ROWS, ACTIVATION, n + 1, shape);
     out->activation = x->activation = false;
     if (w->flags & FF_CASE_BF16_OUT)
         out->stored = FF_BF16;
@@ -117,7 +126,7 @@ static void build_fill(const struct builder *b, struct ff_fill_args *a, const st
     int n = leading(w, shape);
     shape[n] = w->c;
     bool ints = w->flags & FF_CASE_INT;
-    operand(b, &a->out, OUT, ints ? FF_FILL_MSA : FF_FILL_NORMAL, ROWS, !ints, n + 1, shape);
+    operand(b, &a->out, OUT, ints ? FF_FILL_MSA : FF_FILL_NORMAL, ROWS, ints ? FIXED : ACTIVATION, n + 1, shape);
     a->value = ints ? 7.0f : -0.75f;
 }
 
@@ -145,8 +154,8 @@ static void build_linear(const struct builder *b, struct ff_linear_args *a, cons
     a->relu_input = w->flags & FF_CASE_RELU_INPUT;
     a->relu = w->flags & FF_CASE_RELU;
     a->accumulate = w->flags & FF_CASE_ACCUMULATE;
-    rows_of(b, &a->out, a->accumulate ? INOUT : OUT, w->n);
-    rows_of(b, &a->x, IN, w->c);
+    rows_in(b, &a->out, a->accumulate ? INOUT : OUT, w->flags & FF_CASE_TO_ATTENTION ? ATTENDED : ACTIVATION, w->n);
+    rows_in(b, &a->x, IN, w->flags & FF_CASE_OF_ATTENTION ? ATTENDED : ACTIVATION, w->c);
     if (w->flags & FF_CASE_NORM)
         norm_of(b, &a->norm, w->c);
     TRUNK(w, w->c, w->n);
@@ -155,13 +164,13 @@ static void build_linear(const struct builder *b, struct ff_linear_args *a, cons
     if (w->flags & FF_CASE_MASK) {
         int64_t shape[4];
         int n = leading(w, shape);
-        operand(b, &a->mask, IN, FF_FILL_MASK, ANY, false, n, shape);
+        operand(b, &a->mask, IN, FF_FILL_MASK, ANY, FIXED, n, shape);
     }
 }
 
 static void build_pair_bias(const struct builder *b, struct ff_pair_bias_args *a, const struct ff_op_case *w)
 {
-    F32(out, OUT, NORMAL, PLAIN, w->h, w->i, w->j)->activation = true;
+    operand(b, &a->out, OUT, FF_FILL_NORMAL, PLAIN, ATTENDED, FF_SHAPE(w->h, w->i, w->j));
     ACT(x, IN, NORMAL, w->i, w->j, w->c);
     norm_of(b, &a->norm, w->c);
     TRUNK(w, w->c, w->h);
@@ -169,11 +178,11 @@ static void build_pair_bias(const struct builder *b, struct ff_pair_bias_args *a
 
 static void build_attention(const struct builder *b, struct ff_attention_args *a, const struct ff_op_case *w)
 {
-    ACT(out, OUT, NORMAL, w->i, w->j, w->h * w->d);
-    ACT(qkvg, IN, NORMAL, w->i, w->j, 4 * w->h * w->d);
+    operand(b, &a->out, OUT, FF_FILL_NORMAL, ROWS, ATTENDED, FF_SHAPE(w->i, w->j, w->h * w->d));
+    operand(b, &a->qkvg, IN, FF_FILL_NORMAL, ROWS, ATTENDED, FF_SHAPE(w->i, w->j, 4 * w->h * w->d));
     F32(mask, IN, MASK, ANY, w->i, w->j);
     if (w->flags & FF_CASE_BIAS)
-        operand(b, &a->bias, IN, FF_FILL_NORMAL, PLAIN, true, FF_SHAPE(w->h, w->j, w->j));
+        operand(b, &a->bias, IN, FF_FILL_NORMAL, PLAIN, ATTENDED, FF_SHAPE(w->h, w->j, w->j));
     a->n_head = (int)w->h;
 }
 
@@ -210,13 +219,13 @@ static void apart_of(const struct builder *b, struct ff_planes *apart, enum kind
     if (!(w->flags & FF_CASE_APART))
         return;
     apart->from = w->n / 4;
-    operand(b, &apart->t, kind, FF_FILL_NORMAL, ROWS, true, FF_SHAPE((w->n + 2) / 3, w->i, n_column));
+    operand(b, &apart->t, kind, FF_FILL_NORMAL, ROWS, ACTIVATION, FF_SHAPE((w->n + 2) / 3, w->i, n_column));
 }
 
 static void build_triangle_project(const struct builder *b, struct ff_triangle_project_args *a,
                                    const struct ff_op_case *w)
 {
-    operand(b, &a->out, w->flags & FF_CASE_APART ? INOUT : OUT, FF_FILL_NORMAL, PLAIN, true,
+    operand(b, &a->out, w->flags & FF_CASE_APART ? INOUT : OUT, FF_FILL_NORMAL, PLAIN, ACTIVATION,
             FF_SHAPE(w->n, w->i, w->k));
     apart_of(b, &a->apart, OUT, w, w->k);
     ACT(z, IN, NORMAL, w->i, w->k, w->c);
@@ -232,7 +241,7 @@ static void build_triangle_project(const struct builder *b, struct ff_triangle_p
 static void build_triangle_contract(const struct builder *b, struct ff_triangle_contract_args *a,
                                     const struct ff_op_case *w)
 {
-    F32(out, OUT, NORMAL, PLAIN, w->n, w->i, w->j)->activation = true;
+    operand(b, &a->out, OUT, FF_FILL_NORMAL, PLAIN, ACTIVATION, FF_SHAPE(w->n, w->i, w->j));
     ACT(a, IN, NORMAL, w->n, w->i, w->k);
     ACT(b, IN, NORMAL, w->n, w->j, w->k);
 }
@@ -241,7 +250,7 @@ static void build_triangle_output(const struct builder *b, struct ff_triangle_ou
                                   const struct ff_op_case *w)
 {
     ACT(out, INOUT, NORMAL, w->i, w->j, w->c);
-    operand(b, &a->x, IN, FF_FILL_NORMAL, PLAIN, true, FF_SHAPE(w->n, w->i, w->j));
+    operand(b, &a->x, IN, FF_FILL_NORMAL, PLAIN, ACTIVATION, FF_SHAPE(w->n, w->i, w->j));
     apart_of(b, &a->apart, IN, w, w->j);
     norm_of(b, &a->center_norm, w->n);
     TRUNK(o_w, w->n, w->c);
@@ -353,7 +362,7 @@ static void build_template_attention(const struct builder *b, struct ff_template
 {
     int64_t hd = w->h * w->d;
     ACT(out, INOUT, NORMAL, w->i, w->j, w->c);
-    operand(b, &a->t, IN, FF_FILL_NORMAL, PLAIN, true, FF_SHAPE(w->t, w->i, w->j, w->n));
+    operand(b, &a->t, IN, FF_FILL_NORMAL, PLAIN, ACTIVATION, FF_SHAPE(w->t, w->i, w->j, w->n));
     ONE(mask, MASK, w->t);
     TRUNK(q_w, w->c, hd);
     TRUNK(k_w, w->n, hd);
@@ -464,9 +473,13 @@ void ff_op_case_make_views(struct ff_op_call *call)
         call->args.symmetric_linear.zt = ff_tensor_transpose(call->args.symmetric_linear.z, 0, 1);
 }
 
-void ff_op_case_build(struct ff_op_call *call, uint64_t seed, bool round_bf16)
+void ff_op_case_build(struct ff_op_call *call, uint64_t seed, const struct ff_backend *exact_in)
 {
-    struct builder b = {.call = call, .seed = seed, .round_bf16 = round_bf16};
+    struct builder b = {.call = call, .seed = seed, .activation = FF_F32, .attended = FF_F32};
+    if (exact_in) {
+        b.activation = exact_in->activation;
+        b.attended = ff_backend_attended(exact_in);
+    }
     switch (call->what.op) {
 #define X(op)                                             \
     case FF_OP_##op:                                      \

@@ -148,7 +148,7 @@ static void fill_mask(uint64_t key, const struct ff_tensor *t, int flags)
 }
 
 void ff_fill_tensor(const struct ff_tensor *t, enum ff_fill how, enum ff_op op, int number, int flags, uint64_t seed,
-                    bool round_bf16)
+                    enum ff_dtype exact_in)
 {
     int64_t count = ff_tensor_count(t), n = t->shape[t->ndim - 1], rows = n > 0 ? count / n : 0;
     if (how == FF_FILL_NOTHING || count == 0)
@@ -165,9 +165,9 @@ void ff_fill_tensor(const struct ff_tensor *t, enum ff_fill how, enum ff_op op, 
     for (int64_t row = 0; row < rows; row++) {
         float *x = (float *)t->data + offset(t, t->ndim - 1, row);
         fill_row((struct draw){key, (uint64_t)(row * n)}, how, x, n, fan_in);
-        if (round_bf16 && t->dtype == FF_F32)
+        if (exact_in != FF_F32 && t->dtype == FF_F32)
             for (int64_t i = 0; i < n; i++)
-                x[i] = ff_bf16_to_f32(ff_f32_to_bf16(x[i]));
+                x[i] = exact_in == FF_F16 ? ff_f16_to_f32(ff_f32_to_f16(x[i])) : ff_bf16_to_f32(ff_f32_to_bf16(x[i]));
     }
 }
 
@@ -180,9 +180,9 @@ uint32_t *ff_fill_storage(size_t elements)
     return storage;
 }
 
-void ff_fill_narrow(uint16_t *y, const float *x, size_t n)
+void ff_fill_narrow(uint16_t *y, enum ff_dtype type, const float *x, size_t n)
 {
 #pragma omp parallel for schedule(static) if (n > SMALL)
     for (size_t i = 0; i < n; i++)
-        y[i] = ff_f32_to_bf16(x[i]);
+        y[i] = type == FF_F16 ? ff_f32_to_f16(x[i]) : ff_f32_to_bf16(x[i]);
 }

@@ -29,13 +29,14 @@ enum ff_fill {
 
 static inline bool ff_fill_is_int(enum ff_fill how) { return how >= FF_FILL_AATYPE && how <= FF_FILL_ATOM; }
 
-/* Fills a host tensor of any strides. number tells the operands of one op apart; flags are those of the case. */
+/* Fills a host tensor of any strides. number tells the operands of one op apart; flags are those of the case; numbers
+ * are exact in that type. */
 void ff_fill_tensor(const struct ff_tensor *t, enum ff_fill how, enum ff_op op, int number, int flags, uint64_t seed,
-                    bool round_bf16);
+                    enum ff_dtype exact_in);
 
 /* New storage on the host in which no element has been used yet: FF_OP_CALL_UNUSED everywhere. */
 uint32_t *ff_fill_storage(size_t elements);
-/* y [n] = x in bfloat16 */
-void ff_fill_narrow(uint16_t *y, const float *x, size_t n);
+/* y [n] = x in bfloat16 or float16; what was not used yet looks so there too. */
+void ff_fill_narrow(uint16_t *y, enum ff_dtype type, const float *x, size_t n);
 
 #endif

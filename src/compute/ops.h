@@ -13,7 +13,9 @@
  * axes, the same for all operands that show it. x, z and m operands may have any strides on the leading axes (a
  * transposed view serves the ending node and incoming edges), weights are contiguous. Masks are float32, 0 or 1; an
  * entry counts as masked when it is 0. eps of every layer norm is 1e-5, biased variance. Activations may be float32 or
- * bfloat16; sums, softmax and layer norm are computed in float32 whatever the storage. Integers are int32.
+ * bfloat16; sums, softmax and layer norm are computed in float32 whatever the storage. Beside float32 activations the
+ * operands of attention may be float16: qkvg, bias and out, which linear and pair_bias write and linear reads; numbers
+ * beyond 65504 are infinite there, but for the bias, which ends at 65504. Integers are int32.
  *
  * Algorithm numbers: Jumper et al. 2021, Supplementary Information.
  */

@@ -189,6 +189,26 @@ float ff_f16_to_f32(uint16_t v)
     return f;
 }
 
+uint16_t ff_f32_to_f16(float v)
+{
+    uint32_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    uint32_t sign = bits >> 16 & 0x8000u, size = bits & 0x7fffffffu;
+    if (size > 0x7f800000u)
+        return (uint16_t)(sign | 0x7e00u | (size >> 13 & 0x3ffu)); /* quiet; keeps what it can */
+    if (size >= 0x477ff000u)
+        return (uint16_t)(sign | 0x7c00u);
+    if (size < 0x38800000u) { /* subnormal: a float32 sum that leaves multiples of 2^-24 rounds as wanted */
+        float f, shift = 0.5f;
+        memcpy(&f, &size, sizeof f);
+        f += shift;
+        memcpy(&size, &f, sizeof size);
+        return (uint16_t)(sign | (size - 0x3f000000u));
+    }
+    size += 0xfffu + (size >> 13 & 1u);
+    return (uint16_t)(sign | ((size - 0x38000000u) >> 13));
+}
+
 /* Element i as a double; exact but for int64 beyond 2^53. */
 static double element(const struct ff_array *a, int64_t i)
 {

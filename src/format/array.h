@@ -61,5 +61,6 @@ void ff_array_to_i32(struct ff_array *a);
 float ff_bf16_to_f32(uint16_t v);
 uint16_t ff_f32_to_bf16(float v);                /* round to nearest even */
 float ff_f16_to_f32(uint16_t v);
+uint16_t ff_f32_to_f16(float v);                 /* round to nearest even; infinite from 65520 on */
 
 #endif

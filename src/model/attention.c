@@ -15,8 +15,8 @@ struct bias {
 static struct bias push_bias(const struct ff_context *ctx, const struct ff_attention_weights *w,
                              struct ff_tensor pairs, int axis, int64_t n)
 {
-    return (struct bias){.pairs = pairs, .axis = axis, .t = ff_pair_push(ctx, pairs.dtype, w->num_head, n, n),
-                         .ticket = -1};
+    enum ff_dtype type = ff_backend_attended(ctx->be);
+    return (struct bias){.pairs = pairs, .axis = axis, .t = ff_pair_push(ctx, type, w->num_head, n, n), .ticket = -1};
 }
 
 /* Makes this rank's part of the bias and sends it to the others, unless that is done. */
@@ -38,9 +38,9 @@ static int64_t rows_of_piece(const struct ff_context *ctx, const struct ff_dap *
     struct ff_context room = *ctx;
     if (ff_dap_size(d) > 1 && ctx->chunk_bytes >= ctx->chunk_most) /* memory is not short */
         room.chunk_bytes += ctx->chunk_bytes / 2;
-    int64_t buffers = FF_DAP_BUFFERS * ff_dap_visit_away(d, len) * x.shape[2];
-    return ff_context_rows(&room, ff_dap_count(d, x.shape[1], 0),
-                           (len * 5 * hd + buffers) * (int64_t)ff_dtype_size(x.dtype));
+    int64_t made = len * 5 * hd * (int64_t)ff_dtype_size(ff_backend_attended(ctx->be));
+    int64_t buffers = FF_DAP_BUFFERS * ff_dap_visit_away(d, len) * x.shape[2] * (int64_t)ff_dtype_size(x.dtype);
+    return ff_context_rows(&room, ff_dap_count(d, x.shape[1], 0), made + buffers);
 }
 
 static void project(const struct ff_context *ctx, const struct ff_attention_weights *w, struct ff_tensor qkvg,
@@ -67,8 +67,9 @@ static void gated_attention(const struct ff_context *ctx, const struct ff_attent
     size_t mark = ff_arena_mark(ctx->arena);
     struct ff_dap_visit v;
     ff_dap_visit_open(d, x, len, rows, &v);
-    struct ff_tensor qkvg_all = FF_PUSH(ctx, x.dtype, rows, len, 4 * hd);
-    struct ff_tensor out_all = FF_PUSH(ctx, x.dtype, rows, len, hd), own_mask = ff_dap_part(d, mask, 0);
+    enum ff_dtype type = ff_backend_attended(ctx->be);
+    struct ff_tensor qkvg_all = FF_PUSH(ctx, type, rows, len, 4 * hd);
+    struct ff_tensor out_all = FF_PUSH(ctx, type, rows, len, hd), own_mask = ff_dap_part(d, mask, 0);
     ff_dap_visit_fetch(&v, 0);
     make_bias(ctx, w, bias);
     for (int64_t k = 0; k < v.n_piece; k++) {

@@ -51,7 +51,8 @@ static struct ff_context wide_context(const struct ff_context *ctx, const struct
     int heads = config->triangle_attention.num_head;
     if (kind != FF_STACK_TEMPLATE && config->msa_row_attention.num_head > heads)
         heads = config->msa_row_attention.num_head;
-    int64_t bias = heads * pair->n_res * ff_pair_padded(pair->n_res) * (int64_t)ff_dtype_size(pair->z.dtype);
+    int64_t item = (int64_t)ff_dtype_size(ff_backend_attended(ctx->be));
+    int64_t bias = heads * pair->n_res * ff_pair_padded(pair->n_res) * item;
     return ff_pair_context(ctx, pair, bias + held + 4 * FF_ARENA_ALIGN);
 }
 

@@ -80,6 +80,16 @@ const struct ff_op_case op_cases[] = {
     CASE(linear, .i = 17, .j = 16, .c = 128, .n = 712, .flags = BIAS | RELU | GAPS),
     CASE(linear, .i = 33, .j = 5, .c = 64, .n = 192, .flags = FF_CASE_RELU_INPUT | ACC),
     CASE(linear, .i = 3, .c = 64, .n = 256, .flags = BIAS | NORM),
+    /* before and after attention */
+    CASE(linear, .i = 15, .j = 14, .c = 256, .n = 448, .flags = BIAS | NORM | TR | FF_CASE_TO_ATTENTION),
+    CASE(linear, .i = 21, .j = 22, .c = 128, .n = 132, .flags = NORM | GAPS | FF_CASE_TO_ATTENTION),
+    CASE(linear, .i = 33, .j = 13, .c = 64, .n = 32, .flags = BIAS | MASK | FF_CASE_TO_ATTENTION),
+    CASE(linear, .i = 9, .j = 11, .c = 192, .n = 76, .flags = BIAS | RELU | FF_CASE_TO_ATTENTION),
+    CASE(linear, .i = 5, .j = 7, .c = 33, .n = 9, .flags = BIAS | NORM | FF_CASE_TO_ATTENTION),
+    CASE(linear, .i = 25, .j = 9, .c = 256, .n = 256, .flags = BIAS | ACC | TR | GAPS | FF_CASE_OF_ATTENTION),
+    CASE(linear, .i = 21, .j = 10, .c = 128, .n = 128, .flags = BIAS | ACC | FF_CASE_OF_ATTENTION),
+    CASE(linear, .i = 400, .c = 64, .n = 64, .flags = BIAS | ACC | FF_CASE_OF_ATTENTION),
+    CASE(linear, .i = 5, .j = 7, .c = 33, .n = 9, .flags = BIAS | ACC | GAPS | FF_CASE_OF_ATTENTION),
     /* outputs that the cpu writes past its caches: whole lines, and rows with an end */
     CASE(linear, .i = 4200, .c = 8, .n = 1024, .flags = BIAS | RELU),
     CASE(linear, .i = 4200, .c = 8, .n = 1016, .flags = BIAS | GAPS),
@@ -244,7 +254,7 @@ const char *op_case_text(const struct ff_op_case *c, char *buf, size_t size)
     static const char *const flag[] = {
         "transposed", "gaps", "unmasked", "empty", "norm", "bias", "mask", "relu_input", "relu", "accumulate",
         "in_place", "left", "chains", "unit", "mask_all", "clamp", "more", "x", "bf16_in", "bf16_out", "int",
-        "late", "apart",
+        "late", "apart", "to_attention", "of_attention",
     };
     struct ff_strbuf s = {0};
     ff_strbuf_puts(&s, ff_op_name[c->op]);

@@ -124,7 +124,7 @@ static void test_plan_all(void **state)
     (void)state;
     struct ff_backend *be = ff_backend_plan_create(FF_PRECISION_FP32, FF_F32, 0);
     for (int i = 0; i < op_case_count; i++) {
-        struct ff_op_call *call = ff_op_call_create(&op_cases[i], 1, false);
+        struct ff_op_call *call = ff_op_call_create(&op_cases[i], 1, NULL);
         struct ff_cost want = ff_op_call_cost(call);
         ff_backend_plan_reset(be);
         call->backend = be;
@@ -148,7 +148,7 @@ static void test_profile(void **state)
     (void)state;
     struct ff_backend *cpu = make_cpu(), *be = ff_backend_profile_create(cpu);
     struct ff_op_case what = {.op = FF_OP_linear, .i = 200, .c = 64, .n = 32};
-    struct ff_op_call *host = ff_op_call_create(&what, 1, false), *call;
+    struct ff_op_call *host = ff_op_call_create(&what, 1, NULL), *call;
     assert_ok(ff_op_call_bind(host, be, &call));
     struct ff_cost cost = ff_op_call_cost(call);
     ff_op_call_run(call);
@@ -182,7 +182,7 @@ static void test_profile(void **state)
 static void run_case(struct ff_backend *be, const struct ff_op_case *what, struct ff_op_call **ret)
 {
     struct ff_op_call *bound;
-    *ret = ff_op_call_create(what, 3, false);
+    *ret = ff_op_call_create(what, 3, NULL);
     assert_ok(ff_op_call_bind(*ret, be, &bound));
     ff_op_call_run(bound);
     ff_op_call_fetch(bound, *ret);

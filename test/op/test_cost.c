@@ -17,7 +17,7 @@ static void test_bytes(void **state)
 {
     (void)state;
     for (int i = 0; i < op_case_count; i++) {
-        struct ff_op_call *call = ff_op_call_create(&op_cases[i], 1, false);
+        struct ff_op_call *call = ff_op_call_create(&op_cases[i], 1, NULL);
         struct ff_cost c = ff_op_call_cost(call);
         double once = 0, written = 0;
         for (int k = 0; k < call->n_operand; k++) {
@@ -40,7 +40,7 @@ static void test_bytes(void **state)
 
 static struct ff_cost cost_of(struct ff_op_case what)
 {
-    struct ff_op_call *call = ff_op_call_create(&what, 1, false);
+    struct ff_op_call *call = ff_op_call_create(&what, 1, NULL);
     struct ff_cost cost = ff_op_call_cost(call);
     ff_op_call_free(call);
     return cost;
@@ -105,7 +105,7 @@ static void test_updates(void **state)
         {{.op = FF_OP_symmetric_linear, .i = 3, .j = 3, .c = 8, .n = 2}, 4.0 * (9 * 2 + 9 * 8 + 16 + 2)},
     };
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
-        struct ff_op_call *call = ff_op_call_create(&expected[i].what, 1, false);
+        struct ff_op_call *call = ff_op_call_create(&expected[i].what, 1, NULL);
         assert_true(ff_op_call_cost(call).bytes == expected[i].bytes);
         ff_op_call_free(call);
     }

@@ -12,7 +12,7 @@ static struct ff_backend *one, *many;
 
 static struct ff_op_call *run_on(struct ff_backend *be, const struct ff_op_case *c)
 {
-    struct ff_op_call *host = ff_op_call_create(c, 7, false), *bound;
+    struct ff_op_call *host = ff_op_call_create(c, 7, NULL), *bound;
     assert_ok(ff_op_call_bind(host, be, &bound));
     ff_op_call_run(bound);
     ff_op_call_fetch(bound, host);

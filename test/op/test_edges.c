@@ -6,7 +6,7 @@
  */
 #include "unit/testing.h"
 
-#include "compute/backend.h"
+#include "compute/op_fill.h"
 #include "format/array.h"
 
 static struct ff_backend *backend;
@@ -330,26 +330,34 @@ static float far_logit(int b, int j)
     return b == 0 ? -400.0f : b == 1 ? (j < 128 ? -400.0f : 500.0f) : (j == 140 ? 1000.0f : (float)(j % 7) - 90.0f);
 }
 
-/* x [b, l, c] in the backend's memory, as the numbers that its activations are. */
-static struct ff_tensor activations(const float *x, int64_t b, int64_t l, int64_t c)
+/* x [b, l, c] in the backend's memory, in the type that its attention takes; and what attention left there. */
+static struct ff_tensor attended(const float *x, int64_t b, int64_t l, int64_t c)
 {
-    if (backend->activation != FF_BF16)
-        return FLOATS(x, b, l, c);
+    const enum ff_dtype type = ff_backend_attended(backend);
+    if (type == FF_F32 || x == NULL)
+        return put(type, x, FF_SHAPE(b, l, c));
     uint16_t *half = ff_xcalloc((size_t)(b * l * c), sizeof *half);
-    for (int64_t i = 0; i < b * l * c; i++)
-        half[i] = ff_f32_to_bf16(x[i]);
-    struct ff_tensor t = put(FF_BF16, half, FF_SHAPE(b, l, c));
+    ff_fill_narrow(half, type, x, (size_t)(b * l * c));
+    struct ff_tensor t = put(type, half, FF_SHAPE(b, l, c));
     free(half);
     return t;
+}
+static void fetch_attended(float *x, const struct ff_tensor *t)
+{
+    struct ff_array a = {.dtype = t->dtype, .ndim = 1, .shape = {ff_tensor_count(t)}};
+    a.data = ff_xcalloc((size_t)a.shape[0], ff_dtype_size(a.dtype));
+    backend->sync(backend);
+    backend->download(backend, a.data, t);
+    ff_array_to_f32(&a);
+    memcpy(x, a.data, (size_t)a.shape[0] * sizeof *x);
+    ff_array_free(&a);
 }
 
 /* One head of d channels. */
 static void check_far_logits(int d)
 {
     enum { B = 3, L = 300 };
-    const bool bf16 = backend->activation == FF_BF16;
     float *x = ff_xcalloc((size_t)(B * L * 4 * d), sizeof *x), *out = ff_xcalloc((size_t)(B * L * d), sizeof *out);
-    uint16_t *half = ff_xcalloc((size_t)(B * L * d), sizeof *half);
     float ones[B * L];
     for (int b = 0; b < B; b++)
         for (int j = 0; j < L; j++) {
@@ -362,20 +370,19 @@ static void check_far_logits(int d)
             }
             ones[b * L + j] = 1.0f;
         }
-    struct ff_tensor to = bf16 ? put(FF_BF16, NULL, FF_SHAPE(B, L, d)) : FLOATS(NULL, B, L, d);
-    FF_OP(backend, attention, .out = to, .qkvg = activations(x, B, L, 4 * d), .mask = FLOATS(ones, B, L), .n_head = 1);
-    backend->sync(backend);
-    backend->download(backend, bf16 ? (void *)half : out, &to);
+    struct ff_tensor to = attended(NULL, B, L, d);
+    FF_OP(backend, attention, .out = to, .qkvg = attended(x, B, L, 4 * d), .mask = FLOATS(ones, B, L), .n_head = 1);
+    fetch_attended(out, &to);
     /* The mean over the keys that count. */
     const double expected[B] = {150.5, (129 + 300) / 2.0, 141.0};
-    const double allowed = bf16 ? 1e-2 : backend->precision == FF_PRECISION_TF32 ? 1e-3 : 1e-5;
+    const enum ff_dtype type = ff_backend_attended(backend);
+    const double allowed = type == FF_BF16 ? 1e-2 : type == FF_F16 ? 1e-3 : 1e-5;
     for (int i = 0; i < B * L * d; i++) {
-        double got = bf16 ? ff_bf16_to_f32(half[i]) : out[i], want = (i % d + 1) * expected[i / (L * d)];
+        double got = out[i], want = (i % d + 1) * expected[i / (L * d)];
         if (!(fabs(got / want - 1.0) < allowed))
             fail_msg("%d channels, row %d, query %d, channel %d: %.9g, expected %.9g", d, i / (L * d), i / d % L, i % d,
                      got, want);
     }
-    free(half);
     free(out);
     free(x);
 }
@@ -460,10 +467,9 @@ static void test_attention_magnitudes(void **state)
             x[j * 4 * D + c] = wave(j * 4 * D + c) * (c < D ? 1e-3f : c >= 3 * D ? 1.0f : j < 50 ? 1e-3f : 1e3f);
         ones[j] = 1.0f;
     }
-    struct ff_tensor to = FLOATS(NULL, 1, L, D);
-    FF_OP(backend, attention, .out = to, .qkvg = FLOATS(x, 1, L, 4 * D), .mask = FLOATS(ones, 1, L), .n_head = 1);
-    backend->sync(backend);
-    backend->download(backend, out, &to);
+    struct ff_tensor to = attended(NULL, 1, L, D);
+    FF_OP(backend, attention, .out = to, .qkvg = attended(x, 1, L, 4 * D), .mask = FLOATS(ones, 1, L), .n_head = 1);
+    fetch_attended(out, &to);
     for (int i = 0; i < L; i++) {
         double weight[L], all = 0;
         for (int j = 0; j < L; j++) {
@@ -484,6 +490,56 @@ static void test_attention_magnitudes(void **state)
         }
     }
     free(x);
+}
+
+/* A bias beyond float16 is the largest there, so that logits stay numbers. */
+static void check_large_bias(int c)
+{
+    enum { ROWS = 3, COLUMNS = 5, PAIRS = ROWS * COLUMNS, HEADS = 4 };
+    const bool narrow = ff_backend_attended(backend) == FF_F16;
+    float *x = ff_xcalloc((size_t)(PAIRS * c), sizeof *x), *w = ff_xcalloc((size_t)(c * HEADS), sizeof *w);
+    float *ones = ff_xcalloc((size_t)c, sizeof *ones), out[HEADS * PAIRS];
+    for (int k = 0; k < PAIRS * c; k++)
+        x[k] = wave(k);
+    for (int k = 0; k < c; k++) {
+        ones[k] = 1.0f;
+        for (int h = 0; h < HEADS; h++)
+            w[k * HEADS + h] = wave(7 * k + h) * (h % 2 == 0 ? 1e6f : 1.0f);
+    }
+    struct ff_tensor to = attended(NULL, HEADS, ROWS, COLUMNS);
+    FF_OP(backend, pair_bias, .out = to, .x = FLOATS(x, ROWS, COLUMNS, c), .w = FLOATS(w, c, HEADS),
+          .norm = {.scale = FLOATS(ones, c), .offset = FLOATS(NULL, c)});
+    fetch_attended(out, &to);
+    int large = 0;
+    for (int at = 0; at < HEADS * PAIRS; at++) {
+        const float *row = x + at % PAIRS * c;
+        double mean = 0, square = 0, want = 0, size = 0;
+        for (int k = 0; k < c; k++)
+            mean += row[k] / c;
+        for (int k = 0; k < c; k++)
+            square += (row[k] - mean) * (row[k] - mean) / c;
+        for (int k = 0; k < c; k++) {
+            double product = (row[k] - mean) / sqrt(square + 1e-5) * w[k * HEADS + at / PAIRS];
+            want += product;
+            size += fabs(product);
+        }
+        large += fabs(want) > 65504;
+        if (narrow)
+            want = fmin(fmax(want, -65504.0), 65504.0);
+        if (!(fabs(out[at] - want) <= (narrow ? 1e-3 : 0) * fabs(want) + 1e-6 * size))
+            fail_msg("%d channels, head %d, pair %d: %.9g, expected %.9g", c, at / PAIRS, at % PAIRS, out[at], want);
+    }
+    assert_true(large > 0);
+    free(ones);
+    free(w);
+    free(x);
+}
+
+static void test_pair_bias_range(void **state)
+{
+    (void)state;
+    check_large_bias(128);
+    check_large_bias(20);
 }
 
 static void test_contract_magnitudes(void **state)
@@ -585,6 +641,7 @@ int main(void)
         cmocka_unit_test(test_attention_far_logits_bf16),
         cmocka_unit_test_teardown(test_linear_magnitudes, drop),
         cmocka_unit_test_teardown(test_attention_magnitudes, drop),
+        cmocka_unit_test_teardown(test_pair_bias_range, drop),
         cmocka_unit_test_teardown(test_contract_magnitudes, drop),
         cmocka_unit_test_teardown(test_outer_product_mean_magnitudes, drop),
     };

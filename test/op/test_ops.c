@@ -72,9 +72,8 @@ static double error_of(const struct ff_tensor *got, const struct ff_tensor *want
 static void test_case(void **state)
 {
     const struct ff_op_case *c = *state;
-    bool bf16 = backend->activation == FF_BF16;
     uint64_t seed = 1 + (uint64_t)(c - op_cases);
-    struct ff_op_call *want = ff_op_call_create(c, seed, bf16), *got = ff_op_call_create(c, seed, bf16), *bound;
+    struct ff_op_call *want = ff_op_call_create(c, seed, backend), *got = ff_op_call_create(c, seed, backend), *bound;
     assert_ok(ff_op_call_bind(got, backend, &bound));
     run_reference(want);
     struct ff_moment from = ff_moment_take(backend);

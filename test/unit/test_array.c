@@ -184,6 +184,31 @@ static void test_f16(void **state)
     }
 }
 
+/* Every float16 comes back, NaNs too but for quiet ones; between two neighbours the nearer, ties to the even one. */
+static void test_to_f16(void **state)
+{
+    (void)state;
+    for (unsigned v = 0; v < 65536; v++) {
+        float f = ff_f16_to_f32((uint16_t)v);
+        if (isnan(f)) {
+            assert_int_equal(ff_f32_to_f16(f), v | 0x200);
+            continue;
+        }
+        assert_int_equal(ff_f32_to_f16(f), v);
+        if (isinf(f))
+            continue;
+        /* The value above the largest would be 65536. */
+        bool last = (v & 0x7fff) == 0x7bff;
+        double size = fabs((double)f), next = last ? 65536.0 : fabs((double)ff_f16_to_f32((uint16_t)(v + 1)));
+        for (int part = 1; part < 8; part++) {
+            float between = copysignf((float)(size + (next - size) * part / 8), f);
+            assert_int_equal(ff_f32_to_f16(between), part > 4 ? v + 1 : part == 4 ? v + (v & 1) : v);
+        }
+    }
+    assert_int_equal(ff_f32_to_f16(1e30f), 0x7c00);
+    assert_int_equal(ff_f32_to_f16(-1e-30f), 0x8000);
+}
+
 /* Every bfloat16 comes back; values between two neighbours go to the nearer, ties to the even one. */
 static void test_bf16(void **state)
 {
@@ -219,6 +244,7 @@ int main(void)
         cmocka_unit_test(test_dtypes), cmocka_unit_test(test_shape),  cmocka_unit_test(test_set),
         cmocka_unit_test(test_text),   cmocka_unit_test(test_get),    cmocka_unit_test(test_to_f32),
         cmocka_unit_test(test_to_i32), cmocka_unit_test(test_f16),    cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_to_f16),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

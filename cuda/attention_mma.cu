@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * attention_bf16: gated attention of bf16 activations on the matrix units, without ever writing a logit.
+ * attention_mma: gated attention of bf16 or float16 numbers on the matrix units, without ever writing a logit.
  *
  * A block works on QUERIES queries of one head in ROWS batch rows, so that one tile of the bias serves all of them;
  * keys pass by in tiles of KEYS, two tiles in flight. A warp holds 32 queries of one row: logits of STEP keys at a time
@@ -11,12 +11,10 @@
  * exponential, one addition.
  */
 #include "attention.cuh"
-#include "mma.cuh"
 
 namespace {
 
 enum { QUERIES = 128, KEYS = 64, STEP = 16, ROWS = 2, THREADS = 256 };
-constexpr float LARGE = 1e18f;       /* sum of exponentials that makes the reference rise */
 
 template <int D> struct shape {
     static constexpr int DEPTH = D < 16 ? 16 : D;        /* of the first product, zeros behind D */
@@ -31,7 +29,7 @@ struct key_bits {
     unsigned valid, inside;
 };
 
-template <int D, bool BIAS> class worker {
+template <class N, int D, bool BIAS> class worker {
     using S = shape<D>;
     static constexpr int STEPS = S::DEPTH / 16, OUT_TILES = D / 8;
 
@@ -48,7 +46,7 @@ public:
     {
     }
 
-    __device__ void start(const bf16 *from, int64_t ld, int query)
+    __device__ void start(const typename N::type *from, int64_t ld, int query)
     {
         scale = FF_LOG2E * rsqrtf((float)D);
 #pragma unroll
@@ -108,16 +106,16 @@ public:
                 ldmatrix_x4(b, k + n * 8 * S::K_LD * 2);
 #pragma unroll
                 for (int m = 0; m < 2; m++) {
-                    mma_bf16(s[m][n], q[m][0], b[0], b[1]);
-                    mma_bf16(s[m][n], q[m][1], b[2], b[3]);
+                    N::multiply(s[m][n], q[m][0], b[0], b[1]);
+                    N::multiply(s[m][n], q[m][1], b[2], b[3]);
                 }
             }
         } else {
             ldmatrix_x4(b, k);
 #pragma unroll
             for (int m = 0; m < 2; m++) {
-                mma_bf16(s[m][0], q[m][0], b[0], b[1]);
-                mma_bf16(s[m][1], q[m][0], b[2], b[3]);
+                N::multiply(s[m][0], q[m][0], b[0], b[1]);
+                N::multiply(s[m][1], q[m][0], b[2], b[3]);
             }
         }
     }
@@ -151,8 +149,9 @@ public:
                 const int row = m * 2 + (i & 1), tile = i >> 1, c = (i & 1) * 2;
                 float x = s[m][tile][c], y = s[m][tile][c + 1];
                 if (BIAS) {
-                    x = fmaf(x, scale, fmaf(low_half(b[i]), FF_LOG2E, minus_top[row]));
-                    y = fmaf(y, scale, fmaf(high_half(b[i]), FF_LOG2E, minus_top[row]));
+                    const float2 v = N::unpack(b[i]);
+                    x = fmaf(x, scale, fmaf(v.x, FF_LOG2E, minus_top[row]));
+                    y = fmaf(y, scale, fmaf(v.y, FF_LOG2E, minus_top[row]));
                 } else {
                     x = fmaf(x, scale, minus_top[row]);
                     y = fmaf(y, scale, minus_top[row]);
@@ -165,7 +164,7 @@ public:
                 y = exp2_fast(y);
                 total[row] += x;
                 total[row] += y;
-                p[m][i] = pack2(x, y);
+                p[m][i] = N::pack(x, y);
             }
         }
     }
@@ -183,8 +182,9 @@ public:
 #pragma unroll
             for (int i = 0; i < 4; i++) {
                 const int row = m * 2 + (i & 1), tile = i >> 1, c = (i & 1) * 2, key = tile * 8 + 2 * t;
-                float x = fmaf(s[m][tile][c], scale, BIAS ? low_half(b[i]) * FF_LOG2E : 0.0f);
-                float y = fmaf(s[m][tile][c + 1], scale, BIAS ? high_half(b[i]) * FF_LOG2E : 0.0f);
+                const float2 v = N::unpack(b[i]);
+                float x = fmaf(s[m][tile][c], scale, BIAS ? v.x * FF_LOG2E : 0.0f);
+                float y = fmaf(s[m][tile][c + 1], scale, BIAS ? v.y * FF_LOG2E : 0.0f);
                 if (MASKED) {
                     x = pick(x, FF_MASKED, bits, key);
                     y = pick(y, FF_MASKED, bits, key + 1);
@@ -196,7 +196,7 @@ public:
         for (int r = 0; r < 4; r++) {
             top[r] = fmaxf(top[r], __shfl_xor_sync(0xffffffffu, top[r], 1));
             top[r] = fmaxf(top[r], __shfl_xor_sync(0xffffffffu, top[r], 2));
-            top[r] = fmaxf(top[r], -minus_top[r]);
+            top[r] = fmaxf(top[r] + N::room, -minus_top[r]);
             float factor = exp2_fast(-minus_top[r] - top[r]);
             minus_top[r] = -top[r];
             sum[r] *= factor;
@@ -216,7 +216,7 @@ public:
         logits(s, k);
         exponentials<MASKED>(p, s, bias, bits, total);
         /* Once is enough, and must be where a logit is no number. */
-        if (!__all_sync(0xffffffffu, fmaxf(fmaxf(total[0], total[1]), fmaxf(total[2], total[3])) <= LARGE)) {
+        if (!__all_sync(0xffffffffu, fmaxf(fmaxf(total[0], total[1]), fmaxf(total[2], total[3])) <= N::most)) {
             raise<MASKED>(s, bias, bits);
             exponentials<MASKED>(p, s, bias, bits, total);
         }
@@ -229,15 +229,16 @@ public:
             ldmatrix_x4_trans(b, v + n * 8 * 2);
 #pragma unroll
             for (int m = 0; m < 2; m++) {
-                mma_bf16(value[m][n], p[m], b[0], b[1]);
+                N::multiply(value[m][n], p[m], b[0], b[1]);
                 if (OUT_TILES > 1)
-                    mma_bf16(value[m][n + (OUT_TILES > 1)], p[m], b[2], b[3]);
+                    N::multiply(value[m][n + (OUT_TILES > 1)], p[m], b[2], b[3]);
             }
         }
     }
 
     /* out = value / sum * sigmoid(gate) */
-    __device__ void finish(bf16 *out, int64_t out_ld, const bf16 *gate, int64_t gate_ld, int query)
+    __device__ void finish(typename N::type *out, int64_t out_ld, const typename N::type *gate, int64_t gate_ld,
+                           int query)
     {
 #pragma unroll
         for (int r = 0; r < 4; r++) {
@@ -249,10 +250,10 @@ public:
             float inverse = 1.0f / sum[r];
 #pragma unroll
             for (int n = 0; n < OUT_TILES; n++) {
-                unsigned w = *(const unsigned *)(gate + row * gate_ld + n * 8 + 2 * t);
-                float x = value[r / 2][n][r % 2 * 2] * inverse / (1.0f + exp2_fast(-FF_LOG2E * low_half(w)));
-                float y = value[r / 2][n][r % 2 * 2 + 1] * inverse / (1.0f + exp2_fast(-FF_LOG2E * high_half(w)));
-                *(unsigned *)(out + row * out_ld + n * 8 + 2 * t) = pack2(x, y);
+                const float2 w = N::unpack(*(const unsigned *)(gate + row * gate_ld + n * 8 + 2 * t));
+                float x = value[r / 2][n][r % 2 * 2] * inverse / (1.0f + exp2_fast(-FF_LOG2E * w.x));
+                float y = value[r / 2][n][r % 2 * 2 + 1] * inverse / (1.0f + exp2_fast(-FF_LOG2E * w.y));
+                *(unsigned *)(out + row * out_ld + n * 8 + 2 * t) = N::pack(x, y);
             }
         }
     }
@@ -260,36 +261,36 @@ public:
 
 /* Copies of tiles of keys, values and bias, one after the other. A thread's part of every tile lies at the same place
  * of it. */
-template <int D, bool BIAS> class fetcher {
+template <class T, int D, bool BIAS> class fetcher {
     using S = shape<D>;
     static constexpr int CHUNKS = D / 8, BIAS_CHUNKS = KEYS / 8;
     const struct ff_cuda_attention_job &j;
     const int row, query;
     int key = 0;                         /* first of the next tile */
-    const bf16 *keys, *bias;             /* this thread's part of it */
+    const T *keys, *bias;             /* this thread's part of it */
 
 public:
     __device__ fetcher(const struct ff_cuda_attention_job &job, int first_row, int head, int first_query)
         : j(job), row(first_row), query(first_query)
     {
-        keys = (const bf16 *)j.qkvg + row * j.qkvg_b + threadIdx.x / CHUNKS % KEYS * j.qkvg_l + j.n_head * D +
+        keys = (const T *)j.qkvg + row * j.qkvg_b + threadIdx.x / CHUNKS % KEYS * j.qkvg_l + j.n_head * D +
                head * D + threadIdx.x % CHUNKS * 8;
         if (BIAS)
             bias =
-                (const bf16 *)j.bias + head * j.bias_h +
+                (const T *)j.bias + head * j.bias_h +
                 (j.bias_aligned ? (query + threadIdx.x / BIAS_CHUNKS) * j.bias_i + threadIdx.x % BIAS_CHUNKS * 8 : 0);
     }
 
     __device__ __forceinline__ void next(char *stage)
     {
-        bf16 *k = (bf16 *)stage, *v = (bf16 *)(stage + S::K_BYTES), *to = (bf16 *)(stage + S::K_BYTES + S::V_BYTES);
+        T *k = (T *)stage, *v = (T *)(stage + S::K_BYTES), *to = (T *)(stage + S::K_BYTES + S::V_BYTES);
         const int n = threadIdx.x / CHUNKS % KEYS, chunk = threadIdx.x % CHUNKS;
         constexpr int AT_ONCE = THREADS / (KEYS * CHUNKS);           /* batch rows that the threads cover together */
         static_assert(AT_ONCE >= 1, "every thread has one key at most");
 #pragma unroll
         for (int r = threadIdx.x / (KEYS * CHUNKS); r < ROWS; r += AT_ONCE) {
             bool there = key + n < j.length && row + r < j.n_row;
-            const bf16 *from = there ? keys + r * j.qkvg_b : (const bf16 *)j.qkvg;
+            const T *from = there ? keys + r * j.qkvg_b : (const T *)j.qkvg;
             copy16_async(k + (r * KEYS + n) * S::K_LD + chunk * 8, from, there);
             copy16_async(v + (r * KEYS + n) * S::V_LD + chunk * 8, there ? from + j.n_head * D : from, there);
         }
@@ -301,7 +302,7 @@ public:
                 /* The last piece of a row may reach past its keys, not past the row's distance: that is a multiple
                  * of 8. */
                 bool there = query + i + m < j.length && key + c < j.length;
-                copy16_async(to + (i + m) * S::BIAS_LD + c, there ? bias + m * j.bias_i : (const bf16 *)j.bias, there);
+                copy16_async(to + (i + m) * S::BIAS_LD + c, there ? bias + m * j.bias_i : (const T *)j.bias, there);
             }
             bias += KEYS;
         } else if (BIAS) {
@@ -309,7 +310,7 @@ public:
             for (int i = threadIdx.x; i < QUERIES * KEYS; i += THREADS) {
                 int m = i / KEYS, c = i % KEYS;
                 bool there = query + m < j.length && key + c < j.length;
-                to[m * S::BIAS_LD + c] = there ? bias[(query + m) * j.bias_i + key + c] : __float2bfloat16(0.0f);
+                to[m * S::BIAS_LD + c] = there ? bias[(query + m) * j.bias_i + key + c] : T();
             }
         }
         key += KEYS;
@@ -317,22 +318,23 @@ public:
     }
 };
 
-template <int D, bool BIAS>
+template <class N, int D, bool BIAS>
 __global__ void __launch_bounds__(THREADS, 2) kernel(struct ff_cuda_attention_job j)
 {
     using S = shape<D>;
+    using T = typename N::type;
     extern __shared__ __align__(16) char shared[];
     constexpr int STAGE = S::STAGE[BIAS];
     key_bits *bits = (key_bits *)(shared + 2 * STAGE);           /* [2][ROWS][KEYS / 32] */
     const int row = blockIdx.x * ROWS, query = blockIdx.y * QUERIES, head = blockIdx.z, warp = threadIdx.x / 32;
     const int own_row = warp / 4, own_query = warp % 4 * 32;
     const int b = min(row + own_row, j.n_row - 1);
-    const bf16 *own = (const bf16 *)j.qkvg + b * j.qkvg_b + head * D;
+    const T *own = (const T *)j.qkvg + b * j.qkvg_b + head * D;
 
     /* Heads smaller than the depth of a product: what lies behind them in the rows of k stays 0. */
     if (S::DEPTH > D)
         for (int i = threadIdx.x; i < 2 * ROWS * KEYS; i += THREADS)
-            *(uint4 *)((bf16 *)(shared + i / (ROWS * KEYS) * STAGE) + i % (ROWS * KEYS) * S::K_LD + D) =
+            *(uint4 *)((T *)(shared + i / (ROWS * KEYS) * STAGE) + i % (ROWS * KEYS) * S::K_LD + D) =
                 make_uint4(0, 0, 0, 0);
 
     /* The first warps, ROWS * KEYS / 32 of them, look after the mask: one thread per key. */
@@ -350,8 +352,8 @@ __global__ void __launch_bounds__(THREADS, 2) kernel(struct ff_cuda_attention_jo
             bits[stage * (ROWS * KEYS / 32) + warp] = {valid, inside};
     };
 
-    worker<D, BIAS> w(j);
-    fetcher<D, BIAS> fetch(j, row, head, query);
+    worker<N, D, BIAS> w(j);
+    fetcher<T, D, BIAS> fetch(j, row, head, query);
     fetch.next(shared);
     keep_mask(0, 0, mask_at(0));
     w.start(own, j.qkvg_l, query + own_query);
@@ -391,22 +393,23 @@ __global__ void __launch_bounds__(THREADS, 2) kernel(struct ff_cuda_attention_jo
             keep_mask(stage ^ 1, next, mask);
     }
     if (row + own_row < j.n_row)
-        w.finish((bf16 *)j.out + b * j.out_b + head * D, j.out_l, own + 3 * j.n_head * D, j.qkvg_l, query + own_query);
+        w.finish((T *)j.out + b * j.out_b + head * D, j.out_l, own + 3 * j.n_head * D, j.qkvg_l, query + own_query);
 }
 
-template <int D, bool BIAS> void launch(const struct ff_cuda_attention_job *j)
+template <class N, int D, bool BIAS> void launch(const struct ff_cuda_attention_job *j)
 {
     constexpr int bytes = 2 * shape<D>::STAGE[BIAS] + 2 * ROWS * (KEYS / 32) * (int)sizeof(key_bits);
-    FF_CUDA(cudaFuncSetAttribute(kernel<D, BIAS>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+    FF_CUDA(cudaFuncSetAttribute(kernel<N, D, BIAS>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
     dim3 grid(ff_blocks(j->n_row, ROWS), ff_blocks(j->length, QUERIES), (unsigned)j->n_head);
-    kernel<D, BIAS><<<grid, THREADS, bytes, j->stream>>>(*j);
+    kernel<N, D, BIAS><<<grid, THREADS, bytes, j->stream>>>(*j);
     FF_CUDA_LAUNCHED();
 }
 
 }  // namespace
 
-bool ff_cuda_attention_bf16(const struct ff_cuda_attention_job *j)
+bool ff_cuda_attention_mma(const struct ff_cuda_attention_job *j)
 {
-    return ff_cuda_attention_shape(
-        j, [&](auto d, auto biased) { launch<decltype(d)::value, decltype(biased)::value>(j); });
+    return ff_cuda_attention_narrow(j, [&](auto n, auto d, auto biased) {
+        launch<decltype(n), decltype(d)::value, decltype(biased)::value>(j);
+    });
 }
