@@ -20,6 +20,7 @@ constexpr int k_step = 64, stages = 6;
 constexpr unsigned p_bytes = opm_rows * 128, w_bytes = k_step * opm_channels * 2, stage_bytes = p_bytes + w_bytes;
 constexpr size_t shared_bytes = stages * stage_bytes + 1024;     /* the stages begin at a multiple of 1024 */
 
+#ifdef FF_HAVE_WGMMA
 /* What takes the scales of float16 numbers out of a sum. */
 __device__ __forceinline__ float inverse_of(const opm_mean_args &) { return 1.0f; }
 __device__ __forceinline__ float inverse_of(const opm_mean_half &a)
@@ -30,6 +31,7 @@ __device__ __forceinline__ float inverse_of(const opm_mean_half &a)
         f *= a.most[i] < INFINITY ? split_scale_of(a.most[i]).inverse : NAN;
     return f;
 }
+#endif
 
 template <class Args, class Z>
 __global__ void __launch_bounds__(opm_threads) mean_wgmma_kernel(const __grid_constant__ Args a)
