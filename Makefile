@@ -186,9 +186,10 @@ cuda-objects: $(cuda_objs)
 
 run_tests := scripts/run_tests.sh
 check-all: $(exe) $(test_bins) $(emulated_bins) $(emulated_parallel_bins)
-	@FASTFOLD=$(exe) FF_TEST_BUILD=$(O) $(run_tests) $(unit_bins) $(op_bins) $(golden_bins) $(parallel_files) \
-	  $(fuzz_bins) $(cli_files)
-	@$(if $(emulated_bins),FF_TEST_DEVICE=cuda FF_TEST_PRECISION=bf16 $(run_tests) $(emulated_bins))
+	@failed=0; FASTFOLD=$(exe) FF_TEST_BUILD=$(O) $(run_tests) $(unit_bins) $(op_bins) $(golden_bins) \
+	  $(parallel_files) $(fuzz_bins) $(cli_files) || failed=1; \
+	$(if $(emulated_bins),FF_TEST_DEVICE=cuda FF_TEST_PRECISION=bf16 $(run_tests) $(emulated_bins) || failed=1;) \
+	exit $$failed
 check-unit: $(unit_bins) $(fuzz_bins)
 	@$(run_tests) $(unit_bins) $(fuzz_bins)
 check-op: $(op_bins)
