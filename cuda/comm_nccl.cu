@@ -61,7 +61,8 @@ struct nccl_comm : ff_cuda_comm {
             check(state, "asynchronous error");
     }
 
-    size_t part() const { return STAGE / (size_t)(size - 1); }
+    /* Of one rank in a stage, at an address as good as that of an allocation. */
+    size_t part() const { return STAGE / (size_t)(size - 1) / 256 * 256; }
     /* Where in a stage the part of rank r is. */
     char *place(int which, int r) const { return stage[which] + part() * (size_t)(r < rank ? r : r - 1); }
     /* Both sides of a block come to the same number. */
