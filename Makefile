@@ -39,8 +39,9 @@ model_src := config weights weights_view params batch pair embed attention trian
 app_src := version interrupt suggest options option_table option_value option_file option_help alignment search_tool \
   search_record search_aligner search_budget search_cache search_job search_database search_part search_shard \
   search_mmseqs search_chain search chain_features chain_id target user_msa target_features feature_input model_list \
-  output_json output output_order run_key run_record predictor predictions pipeline search_ahead batch_input estimate \
-  plan_ranks batch_ranks batch target_folder bench_time bench_cases bench_block bench_pass bench_scaling
+  output_json output output_order output_rows run_key run_record predictor predictions pipeline search_ahead \
+  batch_input estimate plan_ranks batch_ranks batch target_folder bench_time bench_cases bench_block bench_pass \
+  bench_scaling
 
 # Files of app/ that belong to the program alone; everything else goes into the library.
 main_src := main cmd_params cmd_config cmd_doctor cmd_version cmd_predict cmd_features cmd_search cmd_plan \
@@ -63,8 +64,8 @@ unit_tests := test_status test_tensor test_arena test_log test_alloc test_strbuf
   test_residue test_msa test_fasta test_fasta_stream test_identifiers test_a3m test_stockholm test_stockholm_text \
   test_pdb test_geometry test_torsion test_mmcif_write test_options test_raw_features test_msa_cluster \
   test_monomer_features test_source test_jax_random test_assembly test_multimer_features test_hhr \
-  test_hmmsearch_hits test_align test_mmcif test_output test_run_record test_template_hits test_template_features \
-  test_target test_search_budget test_schedule test_ssv_filter test_search_mmseqs
+  test_hmmsearch_hits test_align test_mmcif test_output test_output_rows test_run_record test_template_hits \
+  test_template_features test_target test_search_budget test_schedule test_ssv_filter test_search_mmseqs
 
 op_tests := test_ops test_edges test_cpu test_backends test_cost
 

@@ -44,6 +44,14 @@ static void make_templates(const struct ff_input_shape *shape, struct ff_rng *r,
         mask[i] = 1.0f;
 }
 
+void ff_bench_drop_rows(void *user, int64_t from, int64_t n, const float *rows)
+{
+    (void)user;
+    (void)from;
+    (void)n;
+    (void)rows;
+}
+
 ff_status ff_bench_source(const struct ff_config *config, const struct ff_input_shape *shape, struct ff_source **ret)
 {
     struct ff_rng r;
@@ -114,9 +122,9 @@ static ff_status run_passes(const struct run *r, struct ff_backend *be, int n_pa
     ret->parameters = ff_clock_now() - start;
     *clock = (struct clock){0};
     bool logits = r->source->shape.n_res <= r->config->output.arrays_max_residues;
-    struct ff_model_run_options options = {.num_recycle = n_pass - 1, .want_logits = logits, .compact_pae = !logits,
-                                           .on_stage = note_stage, .on_pass = note_pass, .user = clock,
-                                           .stop = r->stop};
+    struct ff_model_run_options options = {.num_recycle = n_pass - 1, .want_logits = logits,
+                                           .take_pae = logits ? NULL : ff_bench_drop_rows, .on_stage = note_stage,
+                                           .on_pass = note_pass, .user = clock, .stop = r->stop};
     struct ff_prediction prediction;
     start = ff_clock_now();
     ff_status st = ff_model_run(model, r->source, &r->plan, &options, &prediction);

@@ -26,6 +26,9 @@ struct ff_bench_pass {
 ff_status ff_bench_pass(const struct ff_config *config, const struct ff_input_shape *shape, struct ff_backend *be,
                         const bool *stop, struct ff_bench_pass *ret) FF_MUST_USE;
 
+/* For results that nobody keeps. */
+void ff_bench_drop_rows(void *user, int64_t from, int64_t n, const float *rows);
+
 /* Random features of that shape, drawn from the same seed each time. */
 ff_status ff_bench_source(const struct ff_config *config, const struct ff_input_shape *shape,
                           struct ff_source **ret) FF_MUST_USE;

@@ -82,9 +82,9 @@ static ff_status predict(struct run *r, struct ff_source *source)
     st = ff_agree(r->comm, st);
     if (st == FF_OK) {
         bool logits = source->shape.n_res <= r->config->output.arrays_max_residues;
-        struct ff_model_run_options options = {.num_recycle = 1, .want_logits = logits, .compact_pae = !logits,
-                                               .on_stage = note_stage, .on_pass = note_pass, .user = r,
-                                               .comm = r->comm};
+        struct ff_model_run_options options = {.num_recycle = 1, .want_logits = logits,
+                                               .take_pae = logits ? NULL : ff_bench_drop_rows, .on_stage = note_stage,
+                                               .on_pass = note_pass, .user = r, .comm = r->comm};
         st = ff_model_run(model, source, &r->plan, &options, &r->prediction);
     }
     ff_model_close(model);

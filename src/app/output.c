@@ -225,7 +225,7 @@ static ff_status write_arrays(const struct ff_output_prediction *p, struct ff_ou
     static const char representations[] = "representations/";
     char *path = ff_output_path(p->target_dir, FF_RESULT_ARRAYS, p->name);
     struct ff_npz_writer *w = NULL;
-    ff_status st = ff_npz_writer_open(path, &w);
+    ff_status st = p->rows != NULL ? ff_output_rows_end(p->rows, &w) : ff_npz_writer_open(path, &w);
     for (int i = 0; i < p->prediction->arrays.count && st == FF_OK; i++) {
         const struct ff_array *a = &p->prediction->arrays.items[i];
         if (p->config->save_representations || strncmp(a->name, representations, strlen(representations)) != 0)
@@ -241,8 +241,8 @@ static ff_status write_arrays(const struct ff_output_prediction *p, struct ff_ou
     return st;
 }
 
-/* The PAE [n, n], or [n, n] in eighths, row by row: its text is several times as large. */
-static void write_pae_rows(FILE *f, int n, const float *whole, const uint8_t *eighths, double max_pae)
+/* The PAE [n, n], in angstrom or eighths of it, row by row: its text is several times as large. */
+static void write_pae_rows(FILE *f, int n, const struct ff_array *pae, double max_pae)
 {
     struct ff_strbuf text = {0};
     struct ff_json j;
@@ -250,9 +250,9 @@ static void write_pae_rows(FILE *f, int n, const float *whole, const uint8_t *ei
     ff_output_pae_begin(&j, &text);
     for (int i = 0; i < n; i++) {
         size_t at = (size_t)i * (size_t)n;
-        for (int k = 0; k < n && whole == NULL; k++)
-            wide[k] = ff_confidence_pae_from_eighths(eighths[at + (size_t)k]);
-        ff_output_pae_row(&j, n, whole != NULL ? whole + at : wide);
+        for (int k = 0; k < n && pae->dtype == FF_U8; k++)
+            wide[k] = ff_confidence_pae_from_eighths(((const uint8_t *)pae->data)[at + (size_t)k]);
+        ff_output_pae_row(&j, n, pae->dtype == FF_U8 ? wide : (const float *)pae->data + at);
         fwrite(text.s, 1, text.len, f); /* a failure is seen when the file is closed */
         ff_strbuf_clear(&text);
     }
@@ -262,13 +262,26 @@ static void write_pae_rows(FILE *f, int n, const float *whole, const uint8_t *ei
     free(wide);
 }
 
+/* What went to the file by rows comes back from there: whoever wants so large a text has the memory for its numbers. */
+static ff_status read_rows(const struct ff_output_prediction *p, struct ff_array *ret)
+{
+    char *path = ff_output_path(p->target_dir, FF_RESULT_ARRAYS, p->name);
+    struct ff_npz *file;
+    ff_status st = ff_npz_open(path, &file);
+    if (st == FF_OK) {
+        st = ff_npz_read(file, ff_npz_find(file, FF_OUTPUT_ROWS), ret);
+        ff_npz_close(file);
+    }
+    free(path);
+    return st;
+}
+
 static ff_status write_pae(const struct ff_output_prediction *p, struct ff_output_files *files)
 {
     int n_res = p->prediction->n_res;
-    int64_t n = (int64_t)n_res * n_res;
-    const struct ff_array *whole = ff_arrays_find(&p->prediction->arrays, "predicted_aligned_error");
-    const struct ff_array *eighths = ff_arrays_find(&p->prediction->arrays, "predicted_aligned_error/eighths");
-    if (whole == NULL && eighths == NULL)
+    const struct ff_array *pae = ff_arrays_find(&p->prediction->arrays, "predicted_aligned_error");
+    struct ff_array read = {0};
+    if (pae == NULL && p->rows == NULL)
         return FF_OK; /* parameters without the head */
     if (n_res > p->config->pae_json_max_residues) {
         ff_note("no pae_*.json for %d residues (output.pae_json_max_residues is %d); the PAE is in result_*.npz", n_res,
@@ -277,16 +290,17 @@ static ff_status write_pae(const struct ff_output_prediction *p, struct ff_outpu
     }
     char *path = ff_output_path(p->target_dir, FF_RESULT_PAE, p->name);
     struct ff_outfile *file;
-    ff_status st = ff_outfile_open(path, &file);
+    ff_status st = pae == NULL ? read_rows(p, &read) : FF_OK;
+    if (st == FF_OK)
+        st = ff_outfile_open(path, &file);
     if (st == FF_OK) {
-        write_pae_rows(ff_outfile_stream(file), n_res,
-                       whole != NULL ? prediction_array(p->prediction, whole->name, n) : NULL,
-                       eighths != NULL ? eighths->data : NULL,
+        write_pae_rows(ff_outfile_stream(file), n_res, pae != NULL ? pae : &read,
                        (double)*prediction_array(p->prediction, "max_predicted_aligned_error", 1));
         st = ff_outfile_commit(file);
     }
     if (st == FF_OK)
         ff_output_files_add(files, path);
+    ff_array_free(&read);
     free(path);
     return st;
 }

@@ -22,6 +22,7 @@
 
 #include "app/options.h"
 #include "app/output_json.h"
+#include "app/output_rows.h"
 #include "bio/structure.h"
 #include "model/model.h"
 
@@ -74,6 +75,7 @@ struct ff_output_prediction {
     bool multimer;
     const char *params_note;             /* REMARK of the structure; NULL: none */
     const struct ff_prediction *prediction;
+    struct ff_output_rows *rows;         /* of its PAE, in the file of arrays already; NULL: it is among the arrays */
     const int32_t *aatype;               /* [n_res] 0..20 */
     const int32_t *residue_index;        /* [n_res] as the network got it, 0-based */
     const int32_t *asym_id;              /* [n_res] chain numbers from 1; NULL: one chain */

@@ -21,7 +21,6 @@ static const struct {
     {"predicted_lddt/logits", 0, 0},
     {"predicted_aligned_error/logits", 0, 1},
     {"predicted_aligned_error", 0, 1},
-    {"predicted_aligned_error/eighths", 0, 1},
     {"plddt", 0, 0},
     {"representations/single", 0, 0},
     {"representations/structure_module", 0, 0},
@@ -106,36 +105,51 @@ static bool invert(int n_chain, const int32_t *input_chain, int *chain_from)
     return moved;
 }
 
-bool ff_output_order(struct ff_prediction *p, struct ff_output_residues *r, int n_chain, const int32_t *input_chain)
+int *ff_output_order_find(int n_res, const int32_t *asym_id, int n_chain, const int32_t *input_chain)
 {
-    int n = r->n_res, at = 0;
-    for (int i = 0; i < n; i++)
-        if (r->asym_id[i] < 1 || r->asym_id[i] > n_chain)
-            return false;
-    int *chain_from = FF_NEW_ARRAY(int, (size_t)n_chain), *from = FF_NEW_ARRAY(int, (size_t)n);
-    bool moved = invert(n_chain, input_chain, chain_from) && (p->chains.n_chain == n_chain || p->chains.n_chain == 0);
-    for (int place = 0; moved && place < n_chain; place++)
-        for (int i = 0; i < n; i++)
-            if (r->asym_id[i] == chain_from[place] + 1)
+    for (int i = 0; i < n_res; i++)
+        if (asym_id[i] < 1 || asym_id[i] > n_chain)
+            return NULL;
+    int *chain_from = FF_NEW_ARRAY(int, (size_t)n_chain), *from = FF_NEW_ARRAY(int, (size_t)n_res), at = 0;
+    bool moved = invert(n_chain, input_chain, chain_from);
+    for (int place = 0; moved && place < n_chain; place++) {
+        int before = at;
+        for (int i = 0; i < n_res; i++)
+            if (asym_id[i] == chain_from[place] + 1)
                 from[at++] = i;
-    if (moved) {
-        permute_ints(r->aatype, n, from);
-        permute_ints(r->residue_index, n, from);
-        permute_ints(r->asym_id, n, from);
-        for (int i = 0; i < n; i++)
-            r->asym_id[i] = input_chain[r->asym_id[i] - 1] + 1;
-        for (size_t k = 0; k < sizeof axes / sizeof *axes; k++) {
-            struct ff_array *a = ff_arrays_find(&p->arrays, axes[k].name);
-            for (int axis = axes[k].first; a != NULL && axis <= axes[k].last; axis++)
-                permute_axis(a, axis, from);
-        }
-        struct ff_array *asym_id = ff_arrays_find(&p->arrays, "predicted_aligned_error/asym_id");
-        if (asym_id != NULL)
-            memcpy(asym_id->data, r->asym_id, (size_t)n * sizeof(int32_t));
-        if (p->chains.n_chain > 0)
-            permute_scores(&p->chains, chain_from);
+        moved = at > before;
     }
-    free(from);
     free(chain_from);
-    return moved;
+    if (moved)
+        return from;
+    free(from);
+    return NULL;
+}
+
+void ff_output_order(struct ff_prediction *p, struct ff_output_residues *r, int n_chain, const int32_t *input_chain,
+                     const int *from)
+{
+    if (from == NULL)
+        return;
+    int n = r->n_res;
+    permute_ints(r->aatype, n, from);
+    permute_ints(r->residue_index, n, from);
+    permute_ints(r->asym_id, n, from);
+    for (int i = 0; i < n; i++)
+        r->asym_id[i] = input_chain[r->asym_id[i] - 1] + 1;
+    for (size_t k = 0; k < sizeof axes / sizeof *axes; k++) {
+        struct ff_array *a = ff_arrays_find(&p->arrays, axes[k].name);
+        for (int axis = axes[k].first; a != NULL && axis <= axes[k].last; axis++)
+            permute_axis(a, axis, from);
+    }
+    struct ff_array *asym_id = ff_arrays_find(&p->arrays, "predicted_aligned_error/asym_id");
+    if (asym_id != NULL)
+        memcpy(asym_id->data, r->asym_id, (size_t)n * sizeof(int32_t));
+    if (p->chains.n_chain == 0)
+        return;
+    FF_ASSERT(p->chains.n_chain == n_chain);
+    int *chain_from = FF_NEW_ARRAY(int, (size_t)n_chain);
+    invert(n_chain, input_chain, chain_from);
+    permute_scores(&p->chains, chain_from);
+    free(chain_from);
 }

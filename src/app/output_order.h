@@ -20,10 +20,13 @@ struct ff_output_residues {
     int32_t *asym_id;            /* [n_res] from 1 */
 };
 
-/* input_chain[c] is the place in the input, from 0, of the chain with asym_id c + 1. Afterwards chains stand in the
- * order of their places and have asym_id place + 1. Returns false, and changes nothing, when the numbers do not fit
- * each other or the order is the input's already. */
-bool ff_output_order(struct ff_prediction *p, struct ff_output_residues *r, int n_chain,
-                     const int32_t *input_chain /* [n_chain] */);
+/* input_chain[c] is the place in the input, from 0, of the chain with asym_id c + 1. Returns which residue of the
+ * network's each residue of the input is [n_res], or NULL when the numbers do not fit each other or the order is the
+ * input's already. Caller frees. */
+int *ff_output_order_find(int n_res, const int32_t *asym_id, int n_chain, const int32_t *input_chain /* [n_chain] */);
+
+/* Applies what was found (NULL: nothing): chains stand in the order of their places and have asym_id place + 1. */
+void ff_output_order(struct ff_prediction *p, struct ff_output_residues *r, int n_chain, const int32_t *input_chain,
+                     const int *from);
 
 #endif

@@ -223,41 +223,7 @@ ff_status ff_predictor_plan(struct ff_predictor *p, int model, const struct ff_i
     return fit(p, model, shape, &memory, ret);
 }
 
-/* --- 3. progress and features ----------------------------------------------------------------------------------- */
-
-enum { PROGRESS_STEPS = 1000 };
-
-struct progress {
-    struct ff_progress *bar;     /* of the pass that runs; NULL between passes */
-    int n_pass;
-};
-
-static void show_stage(void *user, int pass, const char *stage, double fraction)
-{
-    struct progress *s = user;
-    if (s->bar == NULL) {
-        char *name = ff_xasprintf("pass %d of %d", pass + 1, s->n_pass);
-        s->bar = ff_progress_start(name, PROGRESS_STEPS);
-        free(name);
-    }
-    ff_progress_update(s->bar, (long)(fraction * PROGRESS_STEPS), stage);
-}
-
-static void show_pass(void *user, const struct ff_pass_report *r)
-{
-    struct progress *s = user;
-    struct ff_strbuf text = {0};
-    ff_strbuf_printf(&text, "pLDDT %.2f", (double)r->mean_plddt);
-    if (!isnan(r->ptm))
-        ff_strbuf_printf(&text, ", pTM %.3f", (double)r->ptm);
-    if (!isnan(r->iptm))
-        ff_strbuf_printf(&text, ", ipTM %.3f", (double)r->iptm);
-    if (!isnan(r->distance_change))
-        ff_strbuf_printf(&text, ", change %.2f A", (double)r->distance_change);
-    ff_progress_end(s->bar, ff_strbuf_cstr(&text));
-    s->bar = NULL;
-    ff_strbuf_free(&text);
-}
+/* --- 3. features and progress ----------------------------------------------------------------------------------- */
 
 /* A source that forwards another one, keeps what names the residues, and measures the time that features take. */
 struct tap {
@@ -267,6 +233,9 @@ struct tap {
     int32_t *aatype;             /* [n_res] of the first set */
     int32_t *residue_index;      /* [n_res] */
     int32_t *asym_id;            /* [n_res] NULL for single chains */
+    int n_chain;
+    const int32_t *input_chain;  /* NULL: results stay in the order of the network */
+    int *order;                  /* [n_res] of ff_output_order_find */
 };
 
 static int32_t *copy_integers(const struct ff_arrays *set, const char *name, int n)
@@ -290,13 +259,17 @@ static ff_status tap_next(struct ff_source *self, int pass, int member, struct f
         t->aatype = copy_integers(ret, "aatype", self->shape.n_res);
         t->residue_index = copy_integers(ret, "residue_index", self->shape.n_res);
         t->asym_id = copy_integers(ret, "asym_id", self->shape.n_res);
+        if (t->asym_id != NULL && t->input_chain != NULL)
+            t->order = ff_output_order_find(self->shape.n_res, t->asym_id, t->n_chain, t->input_chain);
     }
     return st;
 }
 
-static void tap_init(struct tap *t, struct ff_source *inner)
+static void tap_init(struct tap *t, const struct ff_predictor *p, const struct ff_predictor_job *job)
 {
-    *t = (struct tap){.inner = inner};
+    struct ff_source *inner = job->source;
+    *t = (struct tap){.inner = inner, .n_chain = job->n_chain,
+                      .input_chain = p->config->output.published_chain_ids ? NULL : job->input_chain};
     t->base = (struct ff_source){.shape = inner->shape, .next = tap_next, .impl = t};
 }
 
@@ -305,6 +278,50 @@ static void tap_free(struct tap *t)
     free(t->aatype);
     free(t->residue_index);
     free(t->asym_id);
+    free(t->order);
+}
+
+enum { PROGRESS_STEPS = 1000 };
+
+/* What the model tells while it runs. */
+struct watch {
+    struct ff_progress *bar;     /* of the pass that runs; NULL between passes */
+    int n_pass;
+    const struct tap *tap;
+    struct ff_output_rows *rows;
+};
+
+static void show_stage(void *user, int pass, const char *stage, double fraction)
+{
+    struct watch *s = user;
+    if (s->bar == NULL) {
+        char *name = ff_xasprintf("pass %d of %d", pass + 1, s->n_pass);
+        s->bar = ff_progress_start(name, PROGRESS_STEPS);
+        free(name);
+    }
+    ff_progress_update(s->bar, (long)(fraction * PROGRESS_STEPS), stage);
+}
+
+static void show_pass(void *user, const struct ff_pass_report *r)
+{
+    struct watch *s = user;
+    struct ff_strbuf text = {0};
+    ff_strbuf_printf(&text, "pLDDT %.2f", (double)r->mean_plddt);
+    if (!isnan(r->ptm))
+        ff_strbuf_printf(&text, ", pTM %.3f", (double)r->ptm);
+    if (!isnan(r->iptm))
+        ff_strbuf_printf(&text, ", ipTM %.3f", (double)r->iptm);
+    if (!isnan(r->distance_change))
+        ff_strbuf_printf(&text, ", change %.2f A", (double)r->distance_change);
+    ff_progress_end(s->bar, ff_strbuf_cstr(&text));
+    s->bar = NULL;
+    ff_strbuf_free(&text);
+}
+
+static void take_pae(void *user, int64_t from, int64_t n, const float *rows)
+{
+    struct watch *s = user;
+    ff_output_rows_take(s->rows, s->tap->order, from, n, rows);
 }
 
 /* --- 4. one prediction ------------------------------------------------------------------------------------------ */
@@ -342,19 +359,25 @@ static void add_to_record(const struct ff_predictor_job *job, const char *model,
     r->lost = loss->lost;
 }
 
-/* Chains in the order of the input, unless the published order is asked for. */
-static void order_chains(const struct ff_predictor *p, const struct ff_predictor_job *job, struct tap *tap,
-                         struct ff_prediction *prediction)
+static ff_status open_rows(const struct ff_predictor_job *job, struct ff_output_rows **ret)
 {
-    if (p->config->output.published_chain_ids || job->input_chain == NULL || tap->asym_id == NULL)
-        return;
+    char *path = ff_output_path(job->target_dir, FF_RESULT_ARRAYS, job->name);
+    ff_status st = ff_output_rows_open(path, job->source->shape.n_res, ret);
+    free(path);
+    return st;
+}
+
+/* Chains in the order of the input, unless the published order is asked for. */
+static void order_chains(struct tap *tap, struct ff_prediction *prediction)
+{
     struct ff_output_residues residues = {.n_res = prediction->n_res, .aatype = tap->aatype,
                                           .residue_index = tap->residue_index, .asym_id = tap->asym_id};
-    ff_output_order(prediction, &residues, job->n_chain, job->input_chain);
+    ff_output_order(prediction, &residues, tap->n_chain, tap->input_chain, tap->order);
 }
 
 static ff_status write_results(const struct ff_predictor *p, const struct ff_predictor_job *job, const struct tap *tap,
-                               const struct ff_prediction *prediction, struct ff_run_record *record)
+                               struct ff_output_rows *rows, const struct ff_prediction *prediction,
+                               struct ff_run_record *record)
 {
     FF_ASSERT(tap->aatype != NULL && tap->residue_index != NULL);
     struct ff_output_prediction output = {
@@ -364,6 +387,7 @@ static ff_status write_results(const struct ff_predictor *p, const struct ff_pre
         .multimer = p->networks[job->model].config->model.multimer,
         .params_note = p->config->params_note,
         .prediction = prediction,
+        .rows = rows,
         .aatype = tap->aatype,
         .residue_index = tap->residue_index,
         .asym_id = tap->asym_id,
@@ -425,31 +449,35 @@ ff_status ff_predictor_run(struct ff_predictor *p, const struct ff_predictor_job
     if (large)
         ff_note("the result file of %d residues has no logits, and its PAE in eighths of an angstrom "
                 "(output.arrays_max_residues is %d)", source->shape.n_res, most);
+    struct ff_output_rows *rows = NULL;
+    FF_TRY(ff_agree(p->comm, large && writes && config->model.heads.predicted_aligned_error ? open_rows(job, &rows)
+                                                                                            : FF_OK));
     struct tap tap;
-    tap_init(&tap, source);
-    struct progress progress = {.n_pass = n_recycle + 1};
+    tap_init(&tap, p, job);
+    struct watch watch = {.n_pass = n_recycle + 1, .tap = &tap, .rows = rows};
     struct ff_model_run_options options = {
         .num_recycle = n_recycle,
         .want_representations = p->config->output.save_representations,
         .want_logits = !large,
-        .compact_pae = large,
+        .take_pae = large ? take_pae : NULL,
         .on_stage = show_stage,
         .on_pass = show_pass,
-        .user = &progress,
+        .user = &watch,
         .comm = p->comm,
         .stop = job->stop,
     };
     struct ff_prediction prediction = {0};
     ff_status st = ff_model_run(p->model, &tap.base, &plan, &options, &prediction);
-    ff_progress_end(progress.bar, "stopped");
+    ff_progress_end(watch.bar, "stopped");
     p->held_bytes = ff_model_held(p->model);
     if (st == FF_OK && writes) {
-        order_chains(p, job, &tap, &prediction);
-        st = write_results(p, job, &tap, &prediction, record);
+        order_chains(&tap, &prediction);
+        st = write_results(p, job, &tap, rows, &prediction, record);
     }
     if (st == FF_OK && writes)
         add_to_record(job, config->model.name, &plan, &loss, &tap, &prediction, record);
     ff_prediction_free(&prediction);
+    ff_output_rows_close(rows);
     tap_free(&tap);
     return st;
 }

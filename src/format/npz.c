@@ -205,6 +205,7 @@ ff_status ff_npz_load(const char *path, struct ff_arrays *ret)
 
 struct ff_npz_writer {
     struct ff_zip_writer *zip;
+    size_t header;               /* bytes before the data of the present member */
 };
 
 ff_status ff_npz_writer_open(const char *path, struct ff_npz_writer **ret)
@@ -226,9 +227,15 @@ ff_status ff_npz_writer_begin(struct ff_npz_writer *w, const struct ff_array *he
     ff_status st = ff_zip_writer_begin(w->zip, name, text.len + ff_array_bytes(header), DATA_ALIGN);
     if (st == FF_OK)
         st = ff_zip_writer_append(w->zip, text.s, text.len);
+    w->header = text.len;
     free(name);
     ff_strbuf_free(&text);
     return st;
+}
+
+ff_status ff_npz_writer_put(struct ff_npz_writer *w, uint64_t at, const void *data, size_t bytes)
+{
+    return ff_zip_writer_put(w->zip, w->header + at, data, bytes);
 }
 
 ff_status ff_npz_writer_append(struct ff_npz_writer *w, const void *data, size_t bytes)

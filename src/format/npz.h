@@ -28,8 +28,10 @@ ff_status ff_npz_load(const char *path, struct ff_arrays *ret) FF_MUST_USE;
 struct ff_npz_writer;
 ff_status ff_npz_writer_open(const char *path, struct ff_npz_writer **ret) FF_MUST_USE;
 ff_status ff_npz_writer_add(struct ff_npz_writer *w, const struct ff_array *a) FF_MUST_USE;
-/* For arrays that do not exist in one piece: begin with the header (data unused), append the bytes in order, end. */
+/* For arrays that do not exist in one piece: begin with the header (data unused), append the bytes in order, or put all
+ * of them in any order, each piece once to its place in the data, end. */
 ff_status ff_npz_writer_begin(struct ff_npz_writer *w, const struct ff_array *header) FF_MUST_USE;
+ff_status ff_npz_writer_put(struct ff_npz_writer *w, uint64_t at, const void *data, size_t bytes) FF_MUST_USE;
 ff_status ff_npz_writer_append(struct ff_npz_writer *w, const void *data, size_t bytes) FF_MUST_USE;
 ff_status ff_npz_writer_end(struct ff_npz_writer *w) FF_MUST_USE;
 ff_status ff_npz_writer_commit(struct ff_npz_writer *w) FF_MUST_USE;  /* frees w whatever happens */

@@ -46,6 +46,8 @@ struct ff_zip_writer;
 ff_status ff_zip_writer_open(const char *path, struct ff_zip_writer **ret) FF_MUST_USE;
 /* Starts a member of exactly size bytes whose data begin at a multiple of align (1, or a power of two up to 4096). */
 ff_status ff_zip_writer_begin(struct ff_zip_writer *w, const char *name, uint64_t size, int align) FF_MUST_USE;
+/* All bytes of the member come once, in any order, each piece to its place `at` in the content; append: in theirs. */
+ff_status ff_zip_writer_put(struct ff_zip_writer *w, uint64_t at, const void *data, size_t len) FF_MUST_USE;
 ff_status ff_zip_writer_append(struct ff_zip_writer *w, const void *data, size_t len) FF_MUST_USE;
 ff_status ff_zip_writer_end(struct ff_zip_writer *w) FF_MUST_USE;
 ff_status ff_zip_writer_commit(struct ff_zip_writer *w) FF_MUST_USE; /* frees w whatever happens */

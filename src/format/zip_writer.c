@@ -6,6 +6,7 @@
  */
 #include "format/zip.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -34,6 +35,7 @@ struct entry {
     char *name;
     uint64_t size;
     uint64_t local;              /* offset of the local header */
+    uint64_t data;               /* offset of the content */
     uint32_t crc;
 };
 
@@ -42,7 +44,7 @@ struct ff_zip_writer {
     char *path;
     struct entry *entries;
     size_t count, capacity;
-    uint64_t at;                 /* bytes written */
+    uint64_t at;                 /* where the next byte goes; outside members the number of bytes written */
     uint64_t left;               /* of the open member */
     bool open;
 };
@@ -82,6 +84,15 @@ static ff_status write_bytes(struct ff_zip_writer *w, const void *data, size_t l
     if (len > 0 && fwrite(data, 1, len, ff_outfile_stream(w->file)) != len)
         return ff_fail_errno(FF_EIO, "%s: writing failed", w->path);
     w->at += len;
+    return FF_OK;
+}
+
+static ff_status seek(struct ff_zip_writer *w, uint64_t at)
+{
+    if (at != w->at && fseeko(ff_outfile_stream(w->file), (off_t)at, SEEK_SET) != 0)
+        return ff_fail_errno(FF_EIO, errno == ESPIPE ? "%s: an archive cannot be written to a pipe"
+                                                     : "%s: writing failed", w->path);
+    w->at = at;
     return FF_OK;
 }
 
@@ -146,19 +157,28 @@ ff_status ff_zip_writer_begin(struct ff_zip_writer *w, const char *name, uint64_
     ff_strbuf_free(&extra);
 
     FF_GROW(w->entries, w->count, w->capacity);
-    w->entries[w->count++] = (struct entry){ff_xstrdup(name), size, w->at, 0};
+    w->entries[w->count++] = (struct entry){ff_xstrdup(name), size, w->at, w->at + b.len, 0};
     w->left = size;
     w->open = true;
     return write_buf(w, &b);
 }
 
+/* A CRC is linear: a member's is the sum of those of its pieces, each carried over the bytes behind the piece. */
+ff_status ff_zip_writer_put(struct ff_zip_writer *w, uint64_t at, const void *data, size_t len)
+{
+    FF_ASSERT(w->open && len <= w->left && at <= w->entries[w->count - 1].size - len);
+    struct entry *e = &w->entries[w->count - 1];
+    uLong crc = crc32_z(0, data, len);
+    e->crc ^= (uint32_t)crc32_combine(crc, 0, (z_off_t)(e->size - at - len));
+    w->left -= len;
+    FF_TRY(seek(w, e->data + at));
+    return write_bytes(w, data, len);
+}
+
 ff_status ff_zip_writer_append(struct ff_zip_writer *w, const void *data, size_t len)
 {
-    FF_ASSERT(w->open && len <= w->left);
-    struct entry *e = &w->entries[w->count - 1];
-    e->crc = (uint32_t)crc32_z(e->crc, data, len);
-    w->left -= len;
-    return write_bytes(w, data, len);
+    FF_ASSERT(w->open);
+    return ff_zip_writer_put(w, w->entries[w->count - 1].size - w->left, data, len);
 }
 
 ff_status ff_zip_writer_end(struct ff_zip_writer *w)
@@ -166,15 +186,16 @@ ff_status ff_zip_writer_end(struct ff_zip_writer *w)
     FF_ASSERT(w->open && w->left == 0);
     const struct entry *e = &w->entries[w->count - 1];
     w->open = false;
-    if (e->crc == 0)
-        return FF_OK;
-    struct ff_strbuf b = {0};
-    put32(&b, e->crc);
-    FILE *f = ff_outfile_stream(w->file);
-    bool ok = fseeko(f, (off_t)(e->local + CRC_FIELD), SEEK_SET) == 0 && fwrite(b.s, 1, b.len, f) == b.len &&
-              fseeko(f, (off_t)w->at, SEEK_SET) == 0;
-    ff_strbuf_free(&b);
-    return ok ? FF_OK : ff_fail_errno(FF_EIO, "%s: writing failed (an archive cannot be written to a pipe)", w->path);
+    if (e->crc != 0) {
+        struct ff_strbuf b = {0};
+        put32(&b, e->crc);
+        ff_status st = seek(w, e->local + CRC_FIELD);
+        if (st == FF_OK)
+            st = write_buf(w, &b);
+        ff_strbuf_free(&b);
+        FF_TRY(st);
+    }
+    return seek(w, e->data + e->size);
 }
 
 static void put_central(struct ff_strbuf *b, const struct entry *e)

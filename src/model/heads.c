@@ -8,6 +8,9 @@
 #include "base/alloc.h"
 #include "model/confidence.h"
 
+/* Of a piece of the PAE, which is all that the host holds of it. */
+enum { HOST_BYTES = 16 << 20 };
+
 static void download(const struct ff_context *ctx, float *dst, const struct ff_tensor *src)
 {
     if (dst != NULL)
@@ -133,6 +136,8 @@ void ff_heads_aligned_error(const struct ff_context *ctx, const struct ff_heads_
     const struct ff_dap *d = ctx->dap;
     int64_t n = z.shape[1], bins = w->predicted_aligned_error.w.shape[1], most = ff_dap_count(d, n, 0);
     int64_t rows = ff_context_rows(ctx, most, n * (2 + (want_logits ? bins : 0)) * (int64_t)sizeof(float));
+    int64_t on_host = HOST_BYTES / (n * (int64_t)sizeof(float));
+    rows = rows <= on_host ? rows : on_host > 0 ? on_host : 1;
     size_t mark = ff_arena_mark(ctx->arena);
     for (int64_t at = 0; at < most; at += rows) {
         int64_t count = ff_dap_piece(d, n, ff_dap_rank(d), at, rows);
@@ -144,7 +149,8 @@ void ff_heads_aligned_error(const struct ff_context *ctx, const struct ff_heads_
                   .z = ff_tensor_slice(z, 0, at, count), .w = w->predicted_aligned_error.w,
                   .b = w->predicted_aligned_error.b, .max_bin = ctx->config->heads.pae_max_error_bin,
                   .d0 = (float)ff_confidence_tm_d0((int)n));
-        deliver(ctx, &error, n, at, rows, &pae);
+        if (pae.take != NULL)
+            deliver(ctx, &error, n, at, rows, &pae);
         deliver(ctx, &term, n, at, rows, &tm);
         if (want_logits)
             deliver(ctx, &all, n, at, rows, &logits);

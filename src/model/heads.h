@@ -25,7 +25,8 @@ void ff_heads_masked_msa(const struct ff_context *ctx, const struct ff_heads_wei
                          struct ff_tensor m /* [S, R, c_m] */, int64_t n_res, float *logits /* [S, N, 23] */);
 void ff_heads_distogram(const struct ff_context *ctx, const struct ff_heads_weights *w,
                         struct ff_tensor z /* [I, N, c_z] */, struct ff_head_rows logits /* [N, N, bins] */);
-/* pae: expected error in angstrom; tm: expected TM term; logits only when wanted. want_logits counts while planning. */
+/* pae: expected error in angstrom, kept where a function takes it; tm: expected TM term; logits only when wanted.
+ * want_logits counts while planning. */
 void ff_heads_aligned_error(const struct ff_context *ctx, const struct ff_heads_weights *w, struct ff_tensor z,
                             bool want_logits, struct ff_head_rows pae /* [N, N] */,
                             struct ff_head_rows tm /* [N, N] */, struct ff_head_rows logits /* [N, N, bins] */);

@@ -258,8 +258,7 @@ struct run {
     int32_t *aatype, *asym_id;           /* copies of the first batch; asym_id NULL for single chains */
     float *plddt_logits, *plddt;         /* host, one pass */
     bool has_pae;                        /* rank 0, with the head */
-    float *pae;                          /* [N, N], or in eighths; of the last pass */
-    uint8_t *eighths;
+    float *pae;                          /* [N, N] of the last pass; NULL: its rows are taken */
     struct ff_tm_scores tm;              /* of the last pass */
 };
 
@@ -297,8 +296,8 @@ static void take_pae(void *user, int64_t from, int64_t n, const float *rows)
 {
     struct run *r = user;
     int64_t n_res = r->p->n_res;
-    if (r->eighths != NULL)
-        ff_confidence_pae_eighths(n * n_res, rows, r->eighths + from * n_res);
+    if (r->pae == NULL)
+        r->options->take_pae(r->options->user, from, n, rows);
     else
         memcpy(r->pae + from * n_res, rows, (size_t)(n * n_res) * sizeof *rows);
 }
@@ -309,13 +308,13 @@ static void take_tm(void *user, int64_t from, int64_t n, const float *rows)
     ff_tm_scores_add(&r->tm, from, n, rows);
 }
 
-/* Host memory for the outputs of one pass. Logits, if wanted, are those of the last pass. */
+/* Host memory for the outputs of one pass. PAE and logits, if wanted, are those of the last pass. */
 static struct ff_forward_out outputs(struct run *r, bool last, float *distance_change)
 {
     const struct ff_heads_config *h = &r->m->config.heads;
     int64_t n = r->plan->shape.n_res;
     struct ff_forward_out out = {.logits = last && r->options->want_logits, .plddt_logits = r->plddt_logits,
-                                 .pae = {.take = take_pae, .user = r}, .tm = {.take = take_tm, .user = r},
+                                 .pae = {.take = last ? take_pae : NULL, .user = r}, .tm = {.take = take_tm, .user = r},
                                  .distance_change = distance_change};
     if (!out.logits || !is_root(r))
         return out;
@@ -522,10 +521,7 @@ static void run_begin(struct run *r)
     r->plddt_logits = FF_NEW_ARRAY(float, n * (size_t)h->plddt_num_bins);
     r->plddt = FF_NEW_ARRAY(float, n);
     r->has_pae = h->predicted_aligned_error && is_root(r);
-    if (r->has_pae && r->options->compact_pae)
-        r->eighths = ff_arrays_add(&r->p->arrays, "predicted_aligned_error/eighths", FF_U8,
-                                   FF_SHAPE(n_res, n_res))->data;
-    else if (r->has_pae)
+    if (r->has_pae && r->options->take_pae == NULL)
         r->pae = add_f32(r, "predicted_aligned_error", FF_SHAPE(n_res, n_res));
     ff_arena_init(&r->arena, r->m->arena_memory, r->plan->arena_bytes);
     char *spilled = r->m->host != NULL ? (char *)r->m->host + r->plan->waiting_bytes : NULL;

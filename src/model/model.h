@@ -112,7 +112,9 @@ struct ff_model_run_options {
     int num_recycle;             /* passes - 1 */
     bool want_representations;   /* pair and MSA too */
     bool want_logits;            /* distogram, PAE and masked MSA logits */
-    bool compact_pae;            /* predicted_aligned_error/eighths in place of predicted_aligned_error */
+    /* Gets the rows of the last pass's PAE, in angstrom, each once, in no promised order, in place of
+     * predicted_aligned_error; named on all ranks, called on rank 0. NULL: the array is made. */
+    void (*take_pae)(void *user, int64_t from, int64_t n, const float *rows /* [n, N] */);
     /* May be NULL. stage is called as the pass goes on (fraction 0..1); pass after each pass. */
     void (*on_stage)(void *user, int pass, const char *stage, double fraction);
     void (*on_pass)(void *user, const struct ff_pass_report *report);
@@ -128,8 +130,8 @@ struct ff_prediction {
     /* Named as the published result without the pass: structure_module/final_atom_positions [N, 37, 3],
      * structure_module/final_atom_mask, distogram/{logits,bin_edges}, experimentally_resolved/logits,
      * masked_msa/logits, predicted_lddt/logits, predicted_aligned_error/{logits,breaks,asym_id},
-     * predicted_aligned_error [N, N] or predicted_aligned_error/eighths [N, N] uint8, max_predicted_aligned_error,
-     * plddt [N], ptm, iptm, representations/{single,structure_module,msa_first_row,pair}. */
+     * predicted_aligned_error [N, N] unless its rows were taken, max_predicted_aligned_error, plddt [N], ptm, iptm,
+     * representations/{single,structure_module,msa_first_row,pair}. */
     struct ff_arrays arrays;
     struct ff_pass_report *passes;  /* [n_pass] */
     float mean_plddt;

@@ -46,6 +46,15 @@ chains_of() {
     done
 }
 
+@test "the PAE of a long complex, written by rows, stands in the order of the input" {
+    fasta aba $a:$b:$a >/dev/null
+    run_code 0 predict "$tmp/aba.fasta" $v3
+    run_code 0 predict "$tmp/aba.fasta" $v3 -o "$tmp/long" --set output.arrays_max_residues=10
+    grep -qa predicted_aligned_error/eighths.npy "$tmp"/long/aba/result_*.npz
+    paste <(grep -oE '[0-9.]+' "$out"/aba/pae_*.json) <(grep -oE '[0-9.]+' "$tmp"/long/aba/pae_*.json) |
+        awk '{ d = $1 - $2 } d > 0.1001 || d < -0.1001 { bad++ } END { exit bad > 0 || NR != 34 * 34 + 1 }'
+}
+
 @test "features of a complex start a prediction again" {
     complex=$(fasta ab $a:$b)
     run_code 0 predict "$complex" $v3

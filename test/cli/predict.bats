@@ -204,9 +204,11 @@ crambin=TTCCPSIVARSNFNVCRLPGTPEAICATYTGCIIIPGATCPGDYAN
 @test "Ctrl-C in the network leaves nothing half-written, and the next run goes on" {
     long=$(printf 'ACDEFGHIKLMNPQRSTVWY%.0s' $(seq 30))
     fasta long "$long"
-    env --default-signal=INT "$FASTFOLD" predict "$tmp/long.fasta" --config $config --no-msa -o "$out" 2>"$tmp/log" &
+    env --default-signal=INT "$FASTFOLD" predict "$tmp/long.fasta" --config $config --no-msa -o "$out" \
+        --set output.arrays_max_residues=500 2>"$tmp/log" &
     pid=$!
     for _ in $(seq 100); do grep -q 'pass 1' "$tmp/log" && break; sleep 0.1; done
+    ls "$out"/long/.result_*.tmp # begun, as the rows of its PAE go there
     kill -INT $pid
     code=0
     wait $pid || code=$?

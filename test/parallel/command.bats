@@ -69,6 +69,17 @@ same() {
     same dimer "$tmp/1" "$tmp/2" "$tmp/3"
 }
 
+@test "a PAE that goes to its file by rows, in the order of the input, on three ranks" {
+    ready
+    options="--model model_1_multimer_v3 --params synthetic --set model.evoformer.num_block=1 --no-msa --recycles 0"
+    options+=" --set model.extra_msa_stack.num_block=1 --set output.arrays_max_residues=20"
+    fasta aba "${crambin:0:9}:${crambin:5:11}:${crambin:0:9}" >/dev/null
+    run_code 0 "$FASTFOLD" predict "$tmp/aba.fasta" $options -o "$tmp/1" --threads 1
+    run_code 0 ranks 3 "$FASTFOLD" predict "$tmp/aba.fasta" $options -o "$tmp/3"
+    same aba "$tmp/1" "$tmp/3"
+    grep -qa predicted_aligned_error/eighths.npy "$tmp"/3/aba/result_*.npz
+}
+
 @test "the program's golden files on two ranks" {
     ready
     [ -x "${FF_TEST_BUILD:-build}/test/golden/test_command" ] || skip "test_command is not built"

@@ -26,6 +26,11 @@ static void test_same(void **state)
         size_t n = (size_t)ff_array_count(want);
         assert_int_equal(n, ff_array_count(got));
         assert_int_equal(want->dtype, got->dtype);
+        if (want->dtype == FF_U8) { /* what was nearly the same may have been rounded to neighbours */
+            for (size_t k = 0; k < n; k++)
+                assert_true(abs(((const uint8_t *)want->data)[k] - ((const uint8_t *)got->data)[k]) <= 1);
+            continue;
+        }
         if (want->dtype != FF_F32) {
             assert_memory_equal(want->data, got->data, ff_array_bytes(want));
             continue;

@@ -378,9 +378,11 @@ static void test_order(void **state)
     ff_tm_scores_free(&tm);
     double lone = m.prediction.chains.ptm[1], pair = m.prediction.chains.pair_iptm[1];
     struct ff_output_residues r = {6, m.aatype, m.residue_index, asym_id};
-    assert_true(ff_output_order(&m.prediction, &r, 3, input_chain));
+    int *order = ff_output_order_find(6, asym_id, 3, input_chain);
+    ff_output_order(&m.prediction, &r, 3, input_chain, order);
     static const int32_t from[] = {0, 1, 2, 4, 5, 3}, chain[] = {1, 1, 1, 2, 2, 3};
     for (int i = 0; i < 6; i++) {
+        assert_int_equal(order[i], from[i]);
         assert_int_equal(m.residue_index[i], from[i]);
         assert_int_equal(asym_id[i], chain[i]);
         assert_true(plddt[i] == 50.25f + (float)from[i]);
@@ -390,11 +392,13 @@ static void test_order(void **state)
     }
     assert_true(m.prediction.chains.ptm[2] == lone && m.prediction.chains.pair_iptm[2] == pair);
     assert_int_equal(m.prediction.chains.n_res[1], 2);
+    free(order);
     /* The order of the input already, and numbers that are no order. */
     static const int32_t same[] = {0, 1, 2}, twice[] = {0, 0, 1};
-    assert_false(ff_output_order(&m.prediction, &r, 3, same));
-    assert_false(ff_output_order(&m.prediction, &r, 3, twice));
-    assert_false(ff_output_order(&m.prediction, &r, 2, same));
+    assert_null(ff_output_order_find(6, asym_id, 3, same));
+    assert_null(ff_output_order_find(6, asym_id, 3, twice));
+    assert_null(ff_output_order_find(6, asym_id, 2, same));
+    assert_null(ff_output_order_find(3, asym_id, 3, input_chain)); /* no residues of two chains */
     ff_chain_scores_free(&m.prediction.chains);
     unmake(&m);
     test_remove_dir(dir);

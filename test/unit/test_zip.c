@@ -338,6 +338,46 @@ static void test_write_and_read(void **state)
     test_remove_dir(dir);
 }
 
+/* Pieces that come in any order give the file that they give in theirs. */
+static void test_pieces(void **state)
+{
+    (void)state;
+    enum { PIECE = 1000, N = 37 };
+    char *dir = test_make_dir(), *path = ff_path_join(dir, "w.zip"), *bytes[2];
+    static char data[PIECE * N];
+    size_t len[2];
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (char)(i * i >> 5);
+    for (int run = 0; run < 2; run++) {
+        struct ff_zip_writer *w;
+        assert_ok(ff_zip_writer_open(path, &w));
+        assert_ok(ff_zip_writer_begin(w, "rows", sizeof data, 64));
+        assert_ok(ff_zip_writer_append(w, data, PIECE));
+        for (uint64_t i = 1; i < N; i++) {
+            uint64_t at = (run == 0 ? i : i * 10 % N) * PIECE;
+            assert_ok(ff_zip_writer_put(w, at, data + at, PIECE));
+        }
+        assert_ok(ff_zip_writer_end(w));
+        assert_ok(ff_zip_writer_begin(w, "behind", 4, 1));
+        assert_ok(ff_zip_writer_put(w, 2, "ta", 2));
+        assert_ok(ff_zip_writer_put(w, 0, "da", 2));
+        assert_ok(ff_zip_writer_end(w));
+        assert_ok(ff_zip_writer_commit(w));
+        assert_ok(ff_file_read(path, &bytes[run], &len[run]));
+    }
+    assert_int_equal(len[0], len[1]);
+    assert_memory_equal(bytes[0], bytes[1], len[0]);
+    struct ff_zip *z;
+    assert_ok(ff_zip_open(path, &z));
+    assert_content(z, 0, data, sizeof data); /* with its CRC */
+    assert_content(z, 1, "data", 4);
+    ff_zip_close(z);
+    free(bytes[0]);
+    free(bytes[1]);
+    free(path);
+    test_remove_dir(dir);
+}
+
 /* More members than 16 bits count: the end record is in the zip64 form. */
 static void test_many_members(void **state)
 {
@@ -437,7 +477,7 @@ int main(void)
         cmocka_unit_test(test_forms),          cmocka_unit_test(test_refused),
         cmocka_unit_test(test_wrong_data),     cmocka_unit_test(test_not_an_archive),
         cmocka_unit_test(test_write_and_read), cmocka_unit_test(test_many_members),
-        cmocka_unit_test(test_write_to_full_disk), cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_write_to_full_disk), cmocka_unit_test(test_threads), cmocka_unit_test(test_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
