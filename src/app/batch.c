@@ -106,8 +106,6 @@ static ff_status read_targets(const struct ff_command_line *line, enum ff_stage 
     if (line->features != NULL && line->n_operand > 0)
         return ff_fail(FF_EUSAGE, "--features FILE takes the place of the sequence file; %s is one too many",
                        line->operands[0]);
-    if (line->features != NULL && line->msa != NULL)
-        return ff_fail(FF_EUSAGE, "--features and --msa exclude each other: the features hold an alignment already");
     if (line->features != NULL)
         return FF_OK; /* the pipeline reads the file and names the target */
     if (line->n_operand == 0)

@@ -299,6 +299,14 @@ const struct ff_option_switch ff_option_switches[] = {
 };
 const int ff_option_switch_count = sizeof ff_option_switches / sizeof ff_option_switches[0];
 
+/* search.enabled: false in a file, though, is no word against --msa: then, too, nothing is searched. */
+const struct ff_option_conflict ff_option_conflicts[] = {
+    {"--msa", "--no-msa", "either the alignment of that file or the query alone is the MSA"},
+    {"--features", "--msa", "the features hold an alignment already"},
+    {"--features", "--template", "the features hold their templates already"},
+};
+const int ff_option_conflict_count = sizeof ff_option_conflicts / sizeof ff_option_conflicts[0];
+
 #define LINE(f) offsetof(struct ff_command_line, f)
 const struct ff_line_option ff_line_options[] = {
     {"--features", "FILE.npz", LINE(features), " predict plan ",

@@ -71,6 +71,14 @@ struct ff_line_option {
 extern const struct ff_line_option ff_line_options[];
 extern const int ff_line_option_count;
 
+/* Flags that nothing can be made of together. */
+struct ff_option_conflict {
+    const char *one, *other;
+    const char *why;
+};
+extern const struct ff_option_conflict ff_option_conflicts[];
+extern const int ff_option_conflict_count;
+
 const struct ff_option *ff_option_table_find(const char *key);     /* NULL when there is none */
 const struct ff_option *ff_option_table_flag(const char *flag);    /* "--recycles" or "-o" */
 const struct ff_option_switch *ff_option_table_switch(const char *flag);

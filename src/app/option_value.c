@@ -140,7 +140,8 @@ static ff_status wrong(const struct ff_option *o, const struct ff_yaml *value, c
     } else {
         struct ff_suggest s = {.given = value->text};
         for (const struct ff_choice *c = o->choices; c != NULL && c->name != NULL; c++)
-            ff_suggest_try(&s, c->name);
+            if (c->name[0] == value->text[0]) /* "gpu" is not a slip of who meant "cpu" */
+                ff_suggest_try(&s, c->name);
         st = ff_fail(FF_EUSAGE, "%s: %s: found '%s'; expected %s%s%s%s", place->name, o->key, value->text,
                      ff_strbuf_cstr(&expected), s.best ? " (did you mean '" : "", s.best ? s.best : "",
                      s.best ? "'?)" : "");

@@ -118,8 +118,16 @@ static ff_status add_file(struct parser *p, const char *spec)
     return FF_OK;
 }
 
+static ff_status not_here(const struct parser *p, const char *flag)
+{
+    return ff_fail(FF_EUSAGE, "%s is not an option of fastfold %s; see fastfold help %s", flag, p->command, p->command);
+}
+
 static ff_status unknown_flag(const struct parser *p, const char *flag)
 {
+    for (int i = 0; i < ff_line_option_count; i++)
+        if (strcmp(flag, ff_line_options[i].flag) == 0)
+            return not_here(p, flag);
     struct ff_suggest s = {.given = flag};
     ff_suggest_try(&s, "--config");
     ff_suggest_try(&s, "--set");
@@ -134,11 +142,6 @@ static ff_status unknown_flag(const struct parser *p, const char *flag)
             ff_suggest_try(&s, ff_line_options[i].flag);
     return ff_fail(FF_EUSAGE, "unknown option '%s'%s%s%s; see fastfold help %s", flag, s.best ? "; did you mean '" : "",
                    s.best ? s.best : "", s.best ? "'?" : "", p->command);
-}
-
-static ff_status not_here(const struct parser *p, const char *flag)
-{
-    return ff_fail(FF_EUSAGE, "%s is not an option of fastfold %s; see fastfold help %s", flag, p->command, p->command);
 }
 
 /* A flag of the option table; --no-X turns a bool off. */
@@ -243,6 +246,30 @@ static ff_status parse_arguments(struct parser *p)
         FF_TRY(st);
         if (p->line->help)
             return FF_OK;
+    }
+    return FF_OK;
+}
+
+static bool is_given(const struct parser *p, const char *flag)
+{
+    const struct ff_line_option *own = ff_option_table_line(flag, p->command);
+    if (own != NULL) {
+        const void *field = (const char *)p->line + own->offset;
+        return own->metavar == NULL ? *(const bool *)field : *(char *const *)field != NULL;
+    }
+    for (int i = 0; i < p->n_set; i++)
+        if (strcmp(p->set[i].place, flag) == 0)
+            return true;
+    return false;
+}
+
+static ff_status check_conflicts(const struct parser *p)
+{
+    for (int i = 0; i < ff_option_conflict_count; i++) {
+        const struct ff_option_conflict *c = &ff_option_conflicts[i];
+        if (is_given(p, c->one) && is_given(p, c->other))
+            return ff_fail(FF_EUSAGE, "%s and %s exclude each other: %s; leave one of the two out", c->one, c->other,
+                           c->why);
     }
     return FF_OK;
 }
@@ -387,6 +414,7 @@ static ff_status parse_all(struct parser *p, const char *preset, struct ff_confi
     if (preset != NULL)
         FF_TRY(add_file(p, preset));
     FF_TRY(parse_arguments(p));
+    FF_TRY(check_conflicts(p));
     return p->line->help || p->groups == 0 ? FF_OK : build(p, config);
 }
 

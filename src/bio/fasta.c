@@ -13,7 +13,7 @@
 #include "bio/residue.h"
 #include "format/gzip.h"
 
-enum { MAX_LISTED = 10 };
+enum { MAX_LISTED = 10, NUCLEOTIDES = 20 };
 
 /* The record whose lines are being read. Messages show its safe name, which has no control characters. */
 struct builder {
@@ -230,6 +230,12 @@ ff_status ff_fasta_parse(const char *name, const char *text, size_t len, bool al
     return parse((struct builder){.file = name, .allow_complex = allow_complex}, name, text, len, ret);
 }
 
+/* Proteins of that length have other residues than alanine, cysteine, glycine and threonine. */
+static bool looks_like_nucleotides(const struct ff_fasta_record *r)
+{
+    return r->n_residue >= NUCLEOTIDES && r->sequence[strspn(r->sequence, "ACGTUN:")] == '\0';
+}
+
 void ff_fasta_log_changes(const char *name, const struct ff_fasta *f)
 {
     for (int i = 0; i < f->count; i++) {
@@ -239,6 +245,9 @@ void ff_fasta_log_changes(const char *name, const struct ff_fasta *f)
                     r->n_folded);
         if (r->n_star)
             ff_warn("%s:%d: record '%s': '*' at the end of the sequence left out", name, r->line, r->name);
+        if (looks_like_nucleotides(r))
+            ff_warn("%s:%d: record '%s': its letters are those of DNA or RNA, but are taken as amino acids; translate "
+                    "the sequence if it is a gene", name, r->line, r->name);
         if (r->n_unknown)
             ff_warn("%s:%d: record '%s': letters outside the 20 amino acids are predicted as unknown (X): %s", name,
                     r->line, r->name, r->unknown);

@@ -52,7 +52,7 @@ ff_status ff_fasta_load(const char *path, bool allow_complex, struct ff_fasta *r
 /* The same for a file whose records are the chains of one complex: ':' is allowed, and so are equal names. */
 ff_status ff_fasta_load_chains(const char *path, struct ff_fasta *ret) FF_MUST_USE;
 
-/* One line per record and kind: folded letters (note), stripped '*' (warning), unknown letters (warning). */
+/* One line per record and kind: folded letters (note), stripped '*', nucleotides, unknown letters (warnings). */
 void ff_fasta_log_changes(const char *name, const struct ff_fasta *f);
 
 /* The safe form of a record name; caller frees. "" gives "". */

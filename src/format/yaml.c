@@ -29,6 +29,17 @@ static int line_of(const yaml_event_t *e)
     return (int)e->start_mark.line + 1;
 }
 
+/* Whether that line, from 0, is indented with a tab, of which libyaml only says that no token begins so. */
+static bool has_tab(const struct builder *b, size_t line)
+{
+    const char *p = b->text, *end = b->text + b->len;
+    for (; line > 0 && p < end; p++)
+        line -= *p == '\n';
+    while (p < end && *p == ' ')
+        p++;
+    return p < end && *p == '\t';
+}
+
 static ff_status next_event(struct builder *b, yaml_event_t *e)
 {
     if (yaml_parser_parse(&b->parser, e))
@@ -43,6 +54,9 @@ static ff_status next_event(struct builder *b, yaml_event_t *e)
             line += b->text[i] == '\n';
         return ff_fail(FF_EUSAGE, "%s:%zu: %s", b->name, line, problem);
     }
+    if (has_tab(b, p->problem_mark.line))
+        return ff_fail(FF_EUSAGE, "%s:%zu: found a tab; YAML is indented with blanks", b->name,
+                       p->problem_mark.line + 1);
     if (p->context)
         return ff_fail(FF_EUSAGE, "%s:%zu: %s, %s", b->name, p->problem_mark.line + 1, p->context, problem);
     return ff_fail(FF_EUSAGE, "%s:%zu: %s", b->name, p->problem_mark.line + 1, problem);

@@ -113,7 +113,8 @@ static ff_status find_end_record(const struct ff_zip *z, uint8_t record[END_SIZE
     if (looks_like_zip)
         return ff_fail(FF_EINPUT, "%s: the archive is truncated (%" PRIu64 " bytes, no directory at the end); "
                        "fetch or write the file again", z->path, z->file_size);
-    return ff_fail(FF_EINPUT, "%s: not a zip (.npz) archive", z->path);
+    return ff_fail(FF_EINPUT, "%s: not a zip (.npz) archive: it does not begin with 'PK'; check that it is the file "
+                   "that was meant", z->path);
 }
 
 static ff_status find_directory(const struct ff_zip *z, struct directory *dir)

@@ -129,6 +129,28 @@ good() {
     said "one by one"
     run_code 2 "$FASTFOLD" predict "$tmp/two.fasta" --config $config -o "$out" --features $demo/golden_4ot.npz
     run_code 2 "$FASTFOLD" predict --config $config -o "$out" --features $demo/golden_4ot.npz --msa "$tmp/m.a3m"
+    said "--features and --msa" "hold an alignment"
+    run_code 2 "$FASTFOLD" predict --config $config -o "$out" --features $demo/golden_4ot.npz --template x.cif
+    said "--features and --template" "hold their templates"
+}
+
+@test "an alignment and --no-msa exclude each other" {
+    printf '>a\nACDEF\n>b\nACDEY\n' >"$tmp/m.a3m"
+    for command in predict features plan; do
+        run_code 2 "$FASTFOLD" $command "$(fasta a ACDEF)" --config $config --no-msa --msa "$tmp/m.a3m"
+        said "--msa and --no-msa" "leave one"
+        run_code 2 "$FASTFOLD" $command --msa="$tmp/m.a3m" "$tmp/a.fasta" --config $config --no-msa
+    done
+    [ ! -e "$out" ]
+    # A site where nothing is searched as a rule.
+    run_code 0 "$FASTFOLD" features "$tmp/a.fasta" --config $config --set search.enabled=false --msa "$tmp/m.a3m" \
+        -o "$out"
+}
+
+@test "a gene in place of a protein is told" {
+    good ">q\nATGGCTACGTTAGCATCCGATTGA\n" "warning:" "DNA or RNA"
+    good ">q\nATGGCTACGTTAGCATCCGA\n>r\nACGT\n" "'q'"
+    not_said "'r'"
 }
 
 @test "parameters: missing, truncated, foreign, of another model" {

@@ -385,6 +385,8 @@ static void test_file_errors(void **state)
     expect_file_error("run:\n  seed: \"1\"\n", "bad.yaml:2: run.seed: found '1'", "expected an integer");
     expect_file_error("run: {device: gpu}\n", "bad.yaml:1: run.device: found 'gpu'", "one of auto, cpu, cuda");
     expect_file_error("run: {device: cude}\n", "run.device: found 'cude'", "did you mean 'cuda'?");
+    expect_file_error("run: {device: gpu}\n", "run.device: found 'gpu'", "expected one of auto, cpu, cuda");
+    assert_null(strstr(ff_status_message(), "did you mean"));
     expect_file_error("search: {enabled: maybe}\n", "search.enabled: found 'maybe'", "true or false");
     expect_file_error("msa: {mask_fraction: 1.5}\n", "msa.mask_fraction: found '1.5'", "from 0 to 1");
     expect_file_error("msa: {mask_fraction: .nan}\n", "msa.mask_fraction", "from 0 to 1");
@@ -440,11 +442,14 @@ static void test_operands_and_double_dash(void **state)
     assert_string_equal(c.output.dir, "out");
     assert_int_equal(c.run.verbosity, FF_LOG_WARNING);
     release(&c, &l);
-    assert_ok(parse(&c, &l, "predict", "--msa", "x.a3m", "--features=f.npz", "--no-overwrite", NULL));
+    assert_ok(parse(&c, &l, "predict", "--msa", "x.a3m", "--models=monomer", "--no-overwrite", NULL));
     assert_string_equal(l.msa, "x.a3m");
-    assert_string_equal(l.features, "f.npz");
+    assert_string_equal(l.models, "monomer");
     assert_false(c.output.overwrite);
     release(&c, &l);
+    assert_fails(parse(&c, &l, "predict", "--features=f.npz", "--msa", "x.a3m", NULL), FF_EUSAGE, "exclude each other");
+    assert_fails(parse(&c, &l, "predict", "--no-msa", "--msa", "x.a3m", NULL), FF_EUSAGE, "--msa and --no-msa");
+    assert_fails(parse(&c, &l, "search", "--msa", "x.a3m", NULL), FF_EUSAGE, "not an option of fastfold search");
     assert_ok(parse(&c, &l, "predict", "-h", "--nonsense", NULL));
     assert_true(l.help);
     release(&c, &l);

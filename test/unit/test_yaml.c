@@ -116,7 +116,7 @@ static void test_refused(void **state)
         {"? [a, b]\n: 1\n", "t.yaml:1: a key must be a plain word"},
         {"a: 1\n b: 2\n", "t.yaml:2: "},
         {"a: [1, 2\nb: 3\n", "t.yaml:2: "},
-        {"a:\n\t- b\n", "t.yaml:2: "},
+        {"a:\n\t- b\n", "t.yaml:2: found a tab"},
         {"a: 'open\n", "t.yaml:"},
         {"a: \"x\\0y\"\n", "t.yaml:1: a text holds a NUL"},
         {"a: 1\nb: \xff\n", "t.yaml:2: "},
