@@ -47,8 +47,8 @@ app_src := version interrupt suggest options option_table option_value option_fi
 main_src := main cmd_params cmd_config cmd_doctor cmd_version cmd_predict cmd_features cmd_search cmd_plan \
   cmd_compare cmd_bench
 
-cuda_src := backend gemm dense_fp32 dense_split split_rows layernorm elementwise linear linear_wgmma linear_split \
-  pair_bias attention attention_wgmma attention_mma attention_fp32 attention_fp32_wgmma global_attention \
+cuda_src := backend common gemm dense_fp32 dense_split split_rows layernorm elementwise linear linear_wgmma \
+  linear_split pair_bias attention attention_wgmma attention_mma attention_fp32 attention_fp32_wgmma global_attention \
   global_attention_fused template_attention transition transition_fused transition_wgmma triangle triangle_fused \
   triangle_float32 triangle_wgmma triangle_split opm opm_float32 opm_split opm_wgmma product_wgmma embed ipa geometry \
   heads comm_gpu comm_peer
@@ -67,7 +67,7 @@ unit_tests := test_status test_tensor test_arena test_log test_alloc test_strbuf
   test_hmmsearch_hits test_align test_mmcif test_output test_output_rows test_run_record test_template_hits \
   test_template_features test_target test_search_budget test_schedule test_ssv_filter test_search_mmseqs
 
-op_tests := test_ops test_edges test_cpu test_backends test_cost
+op_tests := test_ops test_edges test_magnitudes test_cpu test_backends test_cost
 
 golden_tests := test_layers test_passes test_memory test_command test_complex_features
 
@@ -103,7 +103,8 @@ emulated_objs := $(addprefix $(O)/emulated/,$(cuda_src:=.o) $(emulator_src:=.o) 
 emulated_headers := $(addprefix $(O)/emulated/,$(addsuffix .cuh,$(filter-out ptx wgmma,$(cuda_headers))))
 have_cxx := $(shell command -v $(CXX))
 # Not under the address sanitizer, which cannot follow the emulator's coroutines.
-emulated_tests := $(if $(and $(cuda_src),$(have_cxx)),$(if $(asan),,test_ops test_edges test_layers test_emulator))
+emulated_tests := $(if $(and $(cuda_src),$(have_cxx)),$(if $(asan),,test_ops test_edges test_magnitudes \
+  test_layers test_emulator))
 emulated_bins := $(addprefix $(O)/test/emulated/,$(emulated_tests))
 # Run by mpirun.
 emulated_parallel_bins = $(if $(have_mpi),$(addprefix $(O)/test/emulated/,$(if $(emulated_tests),test_exchange)))
@@ -315,6 +316,7 @@ $(O)/emulated/comm_c.o: src/parallel/comm.c $(O)/flags
 	$(Q)$(CC) $(all_cflags) -DHAVE_CUDA -UHAVE_NCCL -MMD -MP -c -o $@ $<
 $(O)/test/emulated/test_ops: $(O)/test/op/test_ops.o
 $(O)/test/emulated/test_edges: $(O)/test/op/test_edges.o
+$(O)/test/emulated/test_magnitudes: $(O)/test/op/test_magnitudes.o
 $(O)/test/emulated/test_layers: $(O)/test/golden/test_layers.o
 $(O)/test/emulated/test_exchange: $(O)/test/parallel/test_exchange.o
 $(O)/test/emulated/test_emulator: $(O)/emulated/test_emulator.o
