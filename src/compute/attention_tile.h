@@ -17,6 +17,18 @@
 
 enum { FF_ATTENTION_KEYS = 128 };
 
+/* Memory that is soon wanted: rows of up to 32 floats of a few parts, fetched into the second-level cache at every
+ * step of a block's work, or at some. What is fetched past the end of a part does no harm. */
+enum { FF_ATTENTION_PARTS = 3, FF_ATTENTION_STEP = 16 };
+
+struct ff_attention_ahead {
+    const float *part[FF_ATTENTION_PARTS];   /* the next row of each */
+    int64_t ld[FF_ATTENTION_PARTS];
+    int64_t second;                          /* floats from the first line of a row to its last */
+    int64_t at_once;                         /* rows of every part */
+    int64_t rest;                            /* 2^n - 1: every 2^n steps */
+};
+
 struct ff_attention_block {
     int64_t n_key;           /* <= FF_ATTENTION_KEYS */
     int64_t d;
@@ -29,10 +41,14 @@ struct ff_attention_block {
     float *top;              /* [lanes] what is subtracted from the logits */
     float *sum;              /* [lanes] sum of exp(logit - top); top, sum and value are 0 before the first key */
     float *value;            /* [d, lanes] sum of exp(logit - top) v */
+    /* Three parts while keys are weighed, in steps of the tile's `keys`, and two while values are added, in steps of
+     * FF_ATTENTION_STEP keys and `keys` channels. */
+    struct ff_attention_ahead *ahead[2];
 };
 
 struct ff_attention_tile {
     int lanes;               /* queries per block: a multiple of 4, at most FF_ATTENTION_LANES */
+    int keys;                /* per step */
     void (*attend)(const struct ff_attention_block *b);
 };
 enum { FF_ATTENTION_LANES = 32 };
