@@ -13,20 +13,16 @@ static void pair_bias_piece(void *user, struct ff_scratch *s, int64_t from, int6
 {
     const struct ff_pair_bias_args *a = user;
     int64_t c = a->w.shape[0], n_head = a->w.shape[1];
-    float *x = ff_scratch_floats(s, count * c), *bias = ff_scratch_floats(s, count * n_head);
+    float *x = ff_scratch_floats(s, count * c), *w = ff_scratch_floats(s, n_head * c);
     ff_tile_load_norm(x, c, &a->x, from, count, &a->norm);
-    ff_tile_gemm(true, true, n_head, count, c, 1.0f, a->w.data, n_head, x, c, 0.0f, bias, count);
-
+    ff_tile_transpose(w, c, a->w.data, n_head, c, n_head);
+    const float *ahead = ff_tile_ahead(&a->x, from + count, count);
     int64_t columns = a->x.shape[1];
     for (int64_t done = 0; done < count;) {
         int64_t i = (from + done) / columns, j = (from + done) % columns;
         int64_t run = columns - j < count - done ? columns - j : count - done;
-        for (int64_t h = 0; h < n_head; h++) {
-            float *out = FF_AT(float, &a->out, h, i, j);
-            const float *at = bias + h * count + done;
-            for (int64_t r = 0; r < run; r++)
-                out[r] = at[r];
-        }
+        ff_tile_few(FF_AT(float, &a->out, 0, i, j), a->out.stride[0], x + done * c, c, run, w, n_head, c,
+                    ahead ? ahead + done * c : NULL);
         done += run;
     }
 }
@@ -37,7 +33,7 @@ void ff_cpu_pair_bias(struct ff_backend *be, const struct ff_pair_bias_args *a)
     FF_ASSERT(a->out.dtype == FF_F32 && a->x.dtype == FF_F32 && a->out.ndim == 3 && a->x.ndim == 3);
     FF_ASSERT(a->out.shape[0] == n_head && a->out.shape[1] == a->x.shape[0] && a->out.shape[2] == a->x.shape[1]);
     FF_ASSERT(a->x.shape[2] == c && ff_tensor_count(&a->norm.scale) == c && a->out.stride[2] == 1);
-    ff_cpu_rows(be, ff_tile_row_count(&a->x), c + n_head, 0, pair_bias_piece, (void *)a);
+    ff_cpu_rows(be, ff_tile_row_count(&a->x), c, n_head * c, pair_bias_piece, (void *)a);
 }
 
 /* --- attention --- */

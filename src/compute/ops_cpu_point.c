@@ -41,6 +41,7 @@ struct state {                               /* of a block of queries */
     float *top, *sum;                        /* [queries, H] */
     float *value;                            /* [queries, H, n_value] */
     float *pair;                             /* [queries, H, c_z] */
+    float *w2d;                              /* [H, c_z] */
 };
 
 /* y = R x + t for n points side by side; frame is [12] rows of which each holds n numbers. */
@@ -179,15 +180,16 @@ static void scale(float *x, int64_t n, float factor)
         x[k] *= factor;
 }
 
-/* One query against one tile: weights, and the sum over the pair rows; z is the normed rows [tile->n, c_z]. */
+/* One query against one tile: weights, and the sum over the pair rows; z is the normed rows [tile->n, c_z], ahead those
+ * that come next. */
 static void attend(const struct point *t, const struct tile *tile, const struct state *s, int64_t query, float mask_i,
-                   const float *z)
+                   const float *z, const float *ahead)
 {
     const struct ff_point_attention_args *a = t->a;
     int64_t n_k = t->c + 3 * t->P;
     const float *b2d = a->b2d.data;
     float *p = s->p + query * t->H * KEYS, *pair = s->pair + query * t->H * t->c_z;
-    ff_tile_gemm(true, true, t->H, tile->n, t->c_z, 1.0f, a->w2d.data, t->H, z, t->c_z, 0.0f, p, KEYS);
+    ff_tile_few(p, KEYS, z, t->c_z, tile->n, s->w2d, t->H, t->c_z, ahead);
     for (int64_t h = 0; h < t->H; h++) {
         int64_t at = query * t->H + h;
         logits(p + h * KEYS, s->q + at * n_k, tile->k + h * n_k * KEYS, tile->n, t->c, t->P, t->pair_scale, b2d[h],
@@ -252,9 +254,11 @@ static void piece(void *user, struct ff_scratch *s, int64_t from, int64_t count)
         .sum = ff_scratch_floats(s, heads),
         .value = ff_scratch_floats(s, heads * t->n_value),
         .pair = ff_scratch_floats(s, heads * t->c_z),
+        .w2d = ff_scratch_floats(s, t->H * t->c_z),
     };
     float *work = ff_scratch_floats(s, work_rows * KEYS);        /* staging of a tile, then its pair rows [n, c_z] */
 
+    ff_tile_transpose(state.w2d, t->c_z, a->w2d.data, t->H, t->c_z, t->H);
     memset(state.sum, 0, (size_t)heads * sizeof(float));
     memset(state.value, 0, (size_t)(heads * t->n_value) * sizeof(float));
     memset(state.pair, 0, (size_t)(heads * t->c_z) * sizeof(float));
@@ -267,7 +271,10 @@ static void piece(void *user, struct ff_scratch *s, int64_t from, int64_t count)
         load_tile(t, &tile, j0, n_j - j0 < KEYS ? n_j - j0 : KEYS, work);
         for (int64_t r = 0; r < count; r++) {
             ff_tile_load_norm(work, t->c_z, &a->z, (from + r) * n_j + j0, tile.n, &a->norm);
-            attend(t, &tile, &state, r, *FF_AT(float, &a->mask_i, from + r), work);
+            /* Pair rows of the next query, or of the first against the next keys. */
+            int64_t next = r + 1 < count ? (from + r + 1) * n_j + j0 : from * n_j + j0 + tile.n;
+            const float *ahead = r + 1 < count || j0 + 2 * tile.n <= n_j ? ff_tile_ahead(&a->z, next, tile.n) : NULL;
+            attend(t, &tile, &state, r, *FF_AT(float, &a->mask_i, from + r), work, ahead);
         }
         for (int64_t h = 0; h < t->H; h++)
             ff_tile_gemm(false, true, count, t->n_value, tile.n, 1.0f, state.p + h * KEYS, t->H * KEYS,

@@ -81,6 +81,10 @@ void ff_tile_softmax(float *x, int64_t ld, int64_t rows, int64_t n);
 /* c [m, n] = alpha op(a) op(b) + beta c, row-major, single-threaded; beta 0 does not read c. */
 void ff_tile_gemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
                   const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
+/* out [n, rows] = w [n, k] x^T for n far below the rows of a tile: x is read once, as it lies. ahead [rows, k]: fetched
+ * into the caches meanwhile; NULL: nothing. */
+void ff_tile_few(float *out, int64_t ldo, const float *x, int64_t ldx, int64_t rows, const float *w, int64_t n,
+                 int64_t k, const float *ahead);
 /* c [rows, n] = x [rows, k] W, W a contiguous [k, n] weight; ldc = n. */
 void ff_tile_linear(float *c, const float *x, int64_t ldx, int64_t rows, const struct ff_tensor *w);
 

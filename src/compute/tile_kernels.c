@@ -43,6 +43,7 @@ static const int32_t lane_masks[16] = {-1, -1, -1, -1, -1, -1, -1, -1};     /* f
 #pragma GCC target("arch=x86-64-v3")
 #define VEC 8
 #define ROWS 6
+#define COLUMNS 2
 #define STREAM(p, v) __builtin_ia32_movntps256(p, v)
 #define FIRST(n) _mm256_loadu_si256((const __m256i *)(const void *)(lane_masks + 8 - (n)))
 #define LOAD_PART(p, n) (vec) _mm256_maskload_ps(p, FIRST(n))
@@ -58,6 +59,7 @@ static const int32_t lane_masks[16] = {-1, -1, -1, -1, -1, -1, -1, -1};     /* f
 #pragma GCC target("arch=x86-64-v4")
 #define VEC 16
 #define ROWS 12
+#define COLUMNS 4
 #define STREAM(p, v) __builtin_ia32_movntps512(p, v)
 #define LOAD_PART(p, n) (vec) _mm512_maskz_loadu_ps((__mmask16)((1u << (n)) - 1), p)
 #define STORE_PART(p, v, n) _mm512_mask_storeu_ps(p, (__mmask16)((1u << (n)) - 1), (__m512)(v))
@@ -207,6 +209,24 @@ void ff_tile_gemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, f
 #endif
     cblas_sgemm(CblasRowMajor, trans_a ? CblasTrans : CblasNoTrans, trans_b ? CblasTrans : CblasNoTrans, (int)m, (int)n,
                 (int)k, alpha, a, (int)lda, b, (int)ldb, beta, c, (int)ldc);
+}
+
+void ff_tile_few(float *out, int64_t ldo, const float *x, int64_t ldx, int64_t rows, const float *w, int64_t n,
+                 int64_t k, const float *ahead)
+{
+#ifdef HAVE_X86_VERSIONS
+    enum ff_isa isa = ff_isa();
+    if (isa == FF_ISA_V4 && k % 16 == 0) {
+        few_v4(out, ldo, x, ldx, rows, w, n, k, ahead);
+        return;
+    }
+    if (isa == FF_ISA_V3 && k % 8 == 0) {
+        few_v3(out, ldo, x, ldx, rows, w, n, k, ahead);
+        return;
+    }
+#endif
+    (void)ahead;
+    ff_tile_gemm(false, true, n, rows, k, 1.0f, w, k, x, ldx, 0.0f, out, ldo);
 }
 
 void ff_tile_affine(float *c, int64_t ldc, const float *x, int64_t ldx, int64_t rows, const struct ff_tensor *w,
