@@ -26,36 +26,58 @@ static void project(const struct ff_context *ctx, const struct ff_outer_product_
     FF_OP(ctx->be, linear, .out = out, .x = x, .norm = w->layer_norm_input, .w = p->w, .b = p->b, .mask = mask);
 }
 
-/* Right operands of one piece of columns: each rank's, as all ranks have them. */
+/* Columns that follow each other in the MSA and in a piece of right operands. */
+struct columns {
+    int64_t from, place, n;
+};
+
+/* Right operands of one piece of columns: each rank's, as all ranks have them, one rank's behind the other's. */
 struct rights {
     int64_t at, most;                /* the piece within every rank's columns */
-    struct ff_tensor *own, *of;      /* [rank]: this rank's again and again, that rank's [S, J, C] */
+    struct ff_tensor all;            /* [S, J, C] */
+    struct ff_tensor *own, *of;      /* [rank]: this rank's again and again, that rank's */
+    struct columns *columns;         /* [n]: this rank's, then all others', in as few pieces as they lie in */
+    int n;
     int64_t ticket;
 };
 
-static void share_right(const struct ff_context *ctx, int64_t n_res, struct ff_tensor own, struct rights *r)
+static void push_rights(const struct ff_context *ctx, const struct ff_outer_product_weights *w, int64_t n_res,
+                        struct ff_tensor m, struct rights *r)
 {
-    int rank = ff_dap_rank(ctx->dap);
-    for (int k = 0; k < ff_dap_size(ctx->dap); k++) {
-        r->own[k] = own;
-        int64_t n = ff_dap_piece(ctx->dap, n_res, k, r->at, r->most);
-        r->of[k] = k == rank ? own : FF_PUSH(ctx, own.dtype, own.shape[0], n, own.shape[2]);
+    int size = ff_dap_size(ctx->dap), rank = ff_dap_rank(ctx->dap);
+    int64_t place = 0, n;
+    r->n = 1;
+    for (int k = 0; k < size; k++, place += n) {
+        struct columns *last = &r->columns[r->n - 1];
+        int64_t from = ff_dap_from(ctx->dap, n_res, k) + r->at;
+        n = ff_dap_piece(ctx->dap, n_res, k, r->at, r->most);
+        if (k != rank && r->n > 1 && last->from + last->n == from)
+            last->n += n;
+        else
+            r->columns[k == rank ? 0 : r->n++] = (struct columns){from, place, n};
     }
-    r->ticket = ff_dap_swap(ctx->dap, r->own, r->of);
+    r->all = FF_PUSH(ctx, m.dtype, m.shape[0], place, w->right_projection.w.shape[1]);
+    place = 0;
+    for (int k = 0; k < size; k++, place += n) {
+        n = ff_dap_piece(ctx->dap, n_res, k, r->at, r->most);
+        r->of[k] = ff_tensor_slice(r->all, 1, place, n);
+    }
+    for (int k = 0; k < size; k++)
+        r->own[k] = r->of[rank];
 }
 
-/* This rank's columns of a piece of right operands [S, n, C]. */
-static struct ff_tensor own_right(const struct ff_context *ctx, const struct ff_outer_product_weights *w,
-                                  const struct ff_offload *m, struct ff_tensor own_mask, int64_t left,
-                                  const struct rights *r, int64_t n)
+/* Makes this rank's columns of a piece and sends them. */
+static void share_right(const struct ff_context *ctx, const struct ff_outer_product_weights *w,
+                        const struct ff_offload *m, struct ff_tensor own_mask, int64_t left, struct rights *r)
 {
-    struct ff_tensor out = FF_PUSH(ctx, m->x.dtype, m->x.shape[0], n, w->right_projection.w.shape[1]), x;
+    struct ff_tensor out = r->own[0], x;
+    int64_t n = out.shape[1];
     struct ff_offload_visit v;
     ff_offload_visit_open(ctx, m, 1, n > 0 ? r->at : 0, n, left, FF_OFFLOAD_READ, &v);
     while (ff_offload_visit_next(&v, &x))
         project(ctx, w, &w->right_projection, x, ff_tensor_slice(own_mask, 1, v.at, v.count),
                 ff_tensor_slice(out, 1, v.at - r->at, v.count));
-    return out;
+    r->ticket = ff_dap_swap(ctx->dap, r->own, r->of);
 }
 
 /* z += the outer product mean of all of this rank's columns, `most` at a time, and those of the piece; this rank's own
@@ -65,7 +87,6 @@ static void add_piece(const struct ff_context *ctx, const struct ff_outer_produc
                       struct ff_tensor z)
 {
     struct ff_tensor own_mask = ff_dap_part(ctx->dap, msa_mask, 1), x;
-    int size = ff_dap_size(ctx->dap);
     struct ff_offload_visit v;
     ff_offload_visit_open(ctx, m, 1, 0, m->x.shape[1], most, FF_OFFLOAD_READ, &v);
     while (ff_offload_visit_next(&v, &x)) {
@@ -73,17 +94,15 @@ static void add_piece(const struct ff_context *ctx, const struct ff_outer_produc
         struct ff_tensor left = FF_PUSH(ctx, x.dtype, x.shape[0], v.count, w->left_projection.w.shape[1]);
         struct ff_tensor left_mask = ff_tensor_slice(own_mask, 1, v.at, v.count);
         project(ctx, w, &w->left_projection, x, left_mask, left);
-        for (int k = 0; k < size; k++) {
-            int root = (ff_dap_rank(ctx->dap) + k) % size;
-            struct ff_tensor b = right->of[root];
-            int64_t column = ff_dap_from(ctx->dap, msa_mask.shape[1], root) + right->at, columns = b.shape[1];
+        for (int k = 0; k < right->n; k++) {
+            const struct columns *c = &right->columns[k];
             if (v.at == 0 && k == 1)
                 ff_dap_wait(ctx->dap, right->ticket);
-            if (columns > 0)
-                FF_OP(ctx->be, outer_product_mean, .out = ff_tensor_slice(ff_tensor_slice(z, 0, v.at, v.count), 1,
-                                                                          column, columns),
-                      .a = left, .b = b, .mask_a = left_mask, .mask_b = ff_tensor_slice(msa_mask, 1, column, columns),
-                      .w = w->output.w, .bias = w->output.b);
+            if (c->n > 0)
+                FF_OP(ctx->be, outer_product_mean,
+                      .out = ff_tensor_slice(ff_tensor_slice(z, 0, v.at, v.count), 1, c->from, c->n), .a = left,
+                      .b = ff_tensor_slice(right->all, 1, c->place, c->n), .mask_a = left_mask,
+                      .mask_b = ff_tensor_slice(msa_mask, 1, c->from, c->n), .w = w->output.w, .bias = w->output.b);
         }
         ff_arena_release(ctx->arena, mark);
     }
@@ -117,15 +136,17 @@ void ff_outer_product_mean(const struct ff_context *ctx, const struct ff_outer_p
     int64_t n_res = msa_mask.shape[1], most = ff_dap_count(ctx->dap, n_res, 0), columns, left;
     choose_columns(ctx, m, most, w->right_projection.w.shape[1], &columns, &left);
     struct ff_tensor own_mask = ff_dap_part(ctx->dap, msa_mask, 1);
-    struct rights right = {.most = columns, .own = FF_NEW_ARRAY(struct ff_tensor, (size_t)ff_dap_size(ctx->dap)),
-                           .of = FF_NEW_ARRAY(struct ff_tensor, (size_t)ff_dap_size(ctx->dap))};
+    size_t size = (size_t)ff_dap_size(ctx->dap);
+    struct rights right = {.most = columns, .own = FF_NEW_ARRAY(struct ff_tensor, size),
+                           .of = FF_NEW_ARRAY(struct ff_tensor, size), .columns = FF_NEW_ARRAY(struct columns, size)};
     size_t mark = ff_arena_mark(ctx->arena);
     for (; right.at < most; right.at += columns) {
-        int64_t n = ff_dap_piece(ctx->dap, n_res, ff_dap_rank(ctx->dap), right.at, columns);
-        share_right(ctx, n_res, own_right(ctx, w, m, own_mask, left, &right, n), &right);
+        push_rights(ctx, w, n_res, m->x, &right);
+        share_right(ctx, w, m, own_mask, left, &right);
         add_piece(ctx, w, m, msa_mask, left, &right, z);
         ff_arena_release(ctx->arena, mark);
     }
     free(right.own);
     free(right.of);
+    free(right.columns);
 }
