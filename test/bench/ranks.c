@@ -3,11 +3,12 @@
  * usage: mpirun -np N build/test/bench/ranks LENGTH [fp32|bf16] [model] [passes] [device] [chunk MiB] [share]
  *
  * share: without mpirun, the part of rank 0 of that many ranks, with zeros for what others would send, and so without
- * a meaning: what is left of the time on one rank when communication takes none.
+ * a meaning: what is left of the time on one rank when communication takes none. The time that zeros take is told.
  *
- * Rank 0 prints the time of every pass and memory, with $FF_TEST_PROFILE the time of every operation too; every rank
- * prints for each collective the bytes sent, the time, the rate and what of the time was not hidden behind computation
- * (a faster GPU waits for a slower one).
+ * The first pass warms up: libraries load, products are chosen. Of those after it rank 0 prints the time of every pass
+ * and memory, with $FF_TEST_PROFILE the time of every operation too; every rank prints for each collective the bytes
+ * sent, the time, the rate and what of the time was not hidden behind computation (a faster GPU waits for a slower
+ * one).
  * $FF_TEST_TRANSPORT: peer or nccl. Every rank's features are the same.
  */
 #include <stdio.h>
@@ -17,9 +18,11 @@
 #include "app/options.h"
 #include "base/clock.h"
 #include "base/rng.h"
+#include "compute/moment.h"
 #include "model/model.h"
 #include "parallel/dap.h"
 
+enum { MOST_ZEROS = 4096 };
 struct bench {
     struct ff_config config;
     struct ff_backend *be;
@@ -29,6 +32,10 @@ struct bench {
     struct ff_plan plan;
     double start;                    /* of the network in this pass; 0: features are being made */
     double seconds;                  /* of all passes */
+    struct ff_moment zeros[MOST_ZEROS][2];  /* from, to: not yet added up */
+    int n_zeros;
+    double zero_seconds;
+    struct ff_profile warm;          /* the profile after the pass to warm up */
 };
 
 /* --- features --------------------------------------------------------------------------------------------------- */
@@ -81,13 +88,23 @@ static ff_status next(struct ff_source *self, int pass, int member, struct ff_ar
 
 /* --- one rank's share ------------------------------------------------------------------------------------------- */
 
+static void read_zeros(struct bench *b)
+{
+    for (int i = 0; i < b->n_zeros; i++)
+        b->zero_seconds += ff_moment_finish(b->be, b->zeros[i][0], b->zeros[i][1]);
+    b->n_zeros = 0;
+}
+
 /* What would come from others is 0, not what is in memory: kernels take their time over NaN. */
 static int64_t no_exchange(struct ff_comm *c, enum ff_collective kind, const struct ff_tensor *to,
                            const struct ff_tensor *from)
 {
-    const struct bench *b = c->impl;
+    struct bench *b = c->impl;
     c->stats.calls[kind]++;
     c->stats.bytes[kind] += ff_comm_sent(c, to);
+    if (b->n_zeros == MOST_ZEROS)
+        read_zeros(b);
+    b->zeros[b->n_zeros][0] = ff_moment_take(b->be);
     for (int r = 0; r < c->size; r++)
         if (ff_tensor_count(&from[r]) > 0 && from[r].data != to[r].data) {
             if (r == c->rank)
@@ -95,6 +112,7 @@ static int64_t no_exchange(struct ff_comm *c, enum ff_collective kind, const str
             else
                 FF_OP(b->be, fill, .out = from[r], .value = 0.0f);
         }
+    b->zeros[b->n_zeros++][1] = ff_moment_take(b->be);
     return 0;
 }
 
@@ -134,14 +152,14 @@ static void print_collectives(const struct bench *b, int passes)
                    s->wait[k] / passes);
 }
 
-/* Of all passes, that to warm up too. */
 static void print_profile(const struct bench *b, int passes)
 {
-    const struct ff_profile *p = ff_backend_profile_read(b->profile);
+    const struct ff_profile *p = ff_backend_profile_read(b->profile), *warm = &b->warm;
     for (int i = 0; i < FF_OP_COUNT; i++)
-        if (p->cost[i].calls > 0)
-            printf("  %-24s %8lld calls %10.3f ms a pass\n", ff_op_name[i], (long long)(p->cost[i].calls / passes),
-                   1e3 * p->seconds[i] / passes);
+        if (p->cost[i].calls > warm->cost[i].calls)
+            printf("  %-24s %8lld calls %10.3f ms a pass\n", ff_op_name[i],
+                   (long long)((p->cost[i].calls - warm->cost[i].calls) / passes),
+                   1e3 * (p->seconds[i] - warm->seconds[i]) / passes);
 }
 
 static ff_status run(struct bench *b, int n_res, enum ff_precision precision, int passes, enum ff_device device,
@@ -175,16 +193,23 @@ static ff_status run(struct bench *b, int n_res, enum ff_precision precision, in
         b->comm->stats = (struct ff_comm_stats){0};
         o.num_recycle = i == 0 ? 0 : passes - 1;
         b->start = b->seconds = 0;
+        read_zeros(b);
+        b->zero_seconds = 0;
+        if (b->profile != NULL)
+            b->warm = *ff_backend_profile_read(b->profile);
         b->comm->barrier(b->comm);
         FF_TRY(ff_model_run(b->model, &source, &b->plan, &o, &p));
+        read_zeros(b);
         if (b->comm->rank == 0 && i > 0)
             printf("%.3f s per pass of %d\n", b->seconds / passes, passes);
+        if (b->zero_seconds > 0 && i > 0)
+            printf("%.3f s of them zeros\n", b->zero_seconds / passes);
         ff_prediction_free(&p);
     }
     b->comm->update_stats(b->comm);
     print_collectives(b, passes);
     if (b->comm->rank == 0 && b->profile != NULL)
-        print_profile(b, passes + 1);
+        print_profile(b, passes);
     return FF_OK;
 }
 
