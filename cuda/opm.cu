@@ -225,19 +225,19 @@ extern "C" void ff_cuda_outer_product_mean(struct ff_backend *be, const struct f
 
     bool fused = type == FF_BF16 && ff_is_bf16(&a->out) && n_c == opm_outer && c_z == opm_channels &&
                  ff_cuda_aligned(&a->out, 8) && ((uintptr_t)w & 15) == 0 && (ff_cuda_has_wgmma(be) || prepare_mean());
-    /* Tile: p in the second-level cache, about square so that the operands' panels are small, and with panels that
-     * must be packed never more than half of what is left. Without the fused kernel p goes through memory anyway; then
-     * it is large enough that float32 operands are worth splitting for the tensor cores. */
+    /* Tile: many waves of blocks, so that few of them are the last ones of a kernel; with panels that must be packed
+     * never more than what is left. What one block of the fused kernel reads of p is in one place where tj is 128. p
+     * goes through memory: of a small one little stays in the second-level cache either. */
     int64_t tj = least(n_j, fused ? 128 : 96), panel = n_s * n_c * (int64_t)size;
     int64_t pair_bytes = fused ? c2 * (int64_t)size : 2 * c2 * (int64_t)size + c_z * (int64_t)sizeof(float);
-    int64_t half = (int64_t)ff_cuda_left(be) / 2, room = fused ? (int64_t)FF_CUDA_TILE_BYTES : (int64_t)84 << 20;
+    int64_t half = (int64_t)ff_cuda_left(be) / 2, room = fused ? 4 * (int64_t)FF_CUDA_TILE_BYTES : (int64_t)84 << 20;
     bool pack_a = !lies_well(&a->a), pack_b = !lies_well(&a->b);
     bool whole_b = !pack_b || n_j <= tj || (fused && n_j * panel <= half / 2);
     while (pack_b && tj > 1 && (!whole_b || n_j <= tj) && tj * panel > half / 4) {
         tj = (tj + 1) / 2;
         whole_b = false;
     }
-    int64_t ti = least(room, half / 2) / (tj * pair_bytes);
+    int64_t ti = least(room, fused ? half : half / 2) / (tj * pair_bytes);
     if (pack_a)
         ti = least(ti, half / 4 / panel);
     ti = ti < 1 ? 1 : least(ti, n_i);
