@@ -7,23 +7,28 @@
 #include "compute/attention_tile.h"
 #include "compute/ops_cpu.h"
 
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 /* --- pair_bias --- */
+
+/* Few rows at a time: they are used once, and stay in the first-level cache until then. */
+enum { BIAS_ROWS = 32 };
 
 static void pair_bias_piece(void *user, struct ff_scratch *s, int64_t from, int64_t count)
 {
     const struct ff_pair_bias_args *a = user;
-    int64_t c = a->w.shape[0], n_head = a->w.shape[1];
-    float *x = ff_scratch_floats(s, count * c), *w = ff_scratch_floats(s, n_head * c);
-    ff_tile_load_norm(x, c, &a->x, from, count, &a->norm);
+    int64_t c = a->w.shape[0], n_head = a->w.shape[1], columns = a->x.shape[1];
+    float *x = ff_scratch_floats(s, BIAS_ROWS * c), *w = ff_scratch_floats(s, n_head * c);
     ff_tile_transpose(w, c, a->w.data, n_head, c, n_head);
-    const float *ahead = ff_tile_ahead(&a->x, from + count, count);
-    int64_t columns = a->x.shape[1];
-    for (int64_t done = 0; done < count;) {
-        int64_t i = (from + done) / columns, j = (from + done) % columns;
-        int64_t run = columns - j < count - done ? columns - j : count - done;
-        ff_tile_few(FF_AT(float, &a->out, 0, i, j), a->out.stride[0], x + done * c, c, run, w, n_head, c,
-                    ahead ? ahead + done * c : NULL);
-        done += run;
+    for (int64_t at = from, run; at < from + count; at += run) {
+        int64_t i = at / columns, j = at % columns;
+        run = least(least(columns - j, from + count - at), BIAS_ROWS);
+        ff_tile_load_norm(x, c, &a->x, at, run, &a->norm);
+        ff_tile_few(FF_AT(float, &a->out, 0, i, j), a->out.stride[0], x, c, run, w, n_head, c,
+                    ff_tile_ahead(&a->x, at + run, run));
     }
 }
 
@@ -33,7 +38,7 @@ void ff_cpu_pair_bias(struct ff_backend *be, const struct ff_pair_bias_args *a)
     FF_ASSERT(a->out.dtype == FF_F32 && a->x.dtype == FF_F32 && a->out.ndim == 3 && a->x.ndim == 3);
     FF_ASSERT(a->out.shape[0] == n_head && a->out.shape[1] == a->x.shape[0] && a->out.shape[2] == a->x.shape[1]);
     FF_ASSERT(a->x.shape[2] == c && ff_tensor_count(&a->norm.scale) == c && a->out.stride[2] == 1);
-    ff_cpu_rows(be, ff_tile_row_count(&a->x), c, n_head * c, pair_bias_piece, (void *)a);
+    ff_cpu_rows(be, ff_tile_row_count(&a->x), 0, (BIAS_ROWS + n_head) * c, pair_bias_piece, (void *)a);
 }
 
 /* --- attention --- */
@@ -90,11 +95,6 @@ static int64_t row_floats(int64_t heads, int64_t d, int64_t queries, int64_t key
 static int64_t piece_floats(int64_t heads, int64_t d, int64_t keys)
 {
     return (keys + FF_ATTENTION_KEYS + heads * d) * FF_ATTENTION_LANES;
-}
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
 }
 
 /* Channels of the heads of the piece of row i: of queries, keys, values or gates (part 0 to 3). */

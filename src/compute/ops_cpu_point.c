@@ -42,6 +42,7 @@ struct state {                               /* of a block of queries */
     float *value;                            /* [queries, H, n_value] */
     float *pair;                             /* [queries, H, c_z] */
     float *w2d;                              /* [H, c_z] */
+    float *bias;                             /* [H, KEYS] of the query at hand */
 };
 
 /* y = R x + t for n points side by side; frame is [12] rows of which each holds n numbers. */
@@ -65,21 +66,17 @@ static void load_transposed(float *y, const struct ff_tensor *x, int64_t j0, int
     ff_tile_transpose(y, KEYS, FF_AT(float, x, j0), x->stride[0], n, x->shape[1]);
 }
 
-/* work: [max(12 + 3 * H * (P + P_v), H * (c + c_v)), KEYS] */
+/* work: [12 + 3 * H * (P + P_v), KEYS] */
 static void load_tile(const struct point *t, struct tile *tile, int64_t j0, int64_t n, float *work)
 {
     const struct ff_point_attention_args *a = t->a;
     int64_t n_k = t->c + 3 * t->P, points = t->H * (t->P + t->P_v);
-    size_t row = (size_t)n * sizeof(float);
     tile->n = n;
 
-    load_transposed(work, &a->kv, j0, n);
     for (int64_t h = 0; h < t->H; h++) {
-        const float *from = work + h * (t->c + t->c_v) * KEYS;
-        for (int64_t e = 0; e < t->c; e++)
-            memcpy(tile->k + (h * n_k + e) * KEYS, from + e * KEYS, row);
-        for (int64_t e = 0; e < t->c_v; e++)
-            memcpy(tile->v + (h * t->n_value + e) * KEYS, from + (t->c + e) * KEYS, row);
+        const float *from = FF_AT(float, &a->kv, j0) + h * (t->c + t->c_v);
+        ff_tile_transpose(tile->k + h * n_k * KEYS, KEYS, from, a->kv.stride[0], n, t->c);
+        ff_tile_transpose(tile->v + h * t->n_value * KEYS, KEYS, from + t->c, a->kv.stride[0], n, t->c_v);
     }
 
     float *frame = work, *local = work + 12 * KEYS;
@@ -120,15 +117,15 @@ static void load_query(const struct point *t, float *q, int64_t i)
     }
 }
 
-/* The logits of one query and head on a tile: l[j] comes in as the pair bias without its offset. */
+/* The logits of one query and head on a tile, without the pair's bias. */
 FF_CLONES
-static void logits(float *l, const float *q, const float *k, int64_t n, int64_t c, int64_t n_point, float pair_scale,
-                   float offset, float point_weight, const float *mask, float penalty)
+static void logits(float *l, const float *q, const float *k, int64_t n, int64_t c, int64_t n_point, float point_weight,
+                   const float *mask, float penalty)
 {
     float d2[KEYS];
 #pragma omp simd
     for (int64_t j = 0; j < n; j++) {
-        l[j] = (l[j] + offset) * pair_scale - penalty * (1.0f - mask[j]);
+        l[j] = penalty * (mask[j] - 1.0f);
         d2[j] = 0.0f;
     }
     int64_t e = 0;
@@ -152,15 +149,18 @@ static void logits(float *l, const float *q, const float *k, int64_t n, int64_t 
         l[j] += point_weight * d2[j];
 }
 
-/* One step of the running softmax: l becomes the weights against the new maximum; returns what the sums of the earlier
- * tiles have to be multiplied with. */
+/* One step of the running softmax: l, with the pair's bias added, becomes the weights against the new maximum; returns
+ * what the sums of the earlier tiles have to be multiplied with. */
 FF_CLONES
-static float softmax_step(float *l, int64_t n, float *top, float *sum)
+static float softmax_step(float *l, const float *bias, float offset, float pair_scale, int64_t n, float *top,
+                          float *sum)
 {
     float now = *top, total = 0.0f;
 #pragma omp simd reduction(max : now)
-    for (int64_t j = 0; j < n; j++)
+    for (int64_t j = 0; j < n; j++) {
+        l[j] += (bias[j] + offset) * pair_scale;
         now = l[j] > now ? l[j] : now;
+    }
 #pragma omp simd reduction(+ : total)
     for (int64_t j = 0; j < n; j++) {
         l[j] = ff_expf_below(l[j] - now);
@@ -180,27 +180,42 @@ static void scale(float *x, int64_t n, float factor)
         x[k] *= factor;
 }
 
+/* Logits of all queries on a tile, head by head: the keys of one stay in the first-level cache. */
+static void find_logits(const struct point *t, const struct tile *tile, const struct state *s, int64_t from,
+                        int64_t count)
+{
+    int64_t n_k = t->c + 3 * t->P;
+    for (int64_t h = 0; h < t->H; h++)
+        for (int64_t r = 0; r < count; r++)
+            logits(s->p + (r * t->H + h) * KEYS, s->q + (r * t->H + h) * n_k, tile->k + h * n_k * KEYS, tile->n, t->c,
+                   t->P, t->weight[h], tile->mask, t->penalty * *FF_AT(float, &t->a->mask_i, from + r));
+}
+
 /* One query against one tile: weights, and the sum over the pair rows; z is the normed rows [tile->n, c_z], ahead those
  * that come next. */
-static void attend(const struct point *t, const struct tile *tile, const struct state *s, int64_t query, float mask_i,
-                   const float *z, const float *ahead)
+static void attend(const struct point *t, const struct tile *tile, const struct state *s, int64_t query, const float *z,
+                   const float *ahead)
 {
-    const struct ff_point_attention_args *a = t->a;
-    int64_t n_k = t->c + 3 * t->P;
-    const float *b2d = a->b2d.data;
+    const float *b2d = t->a->b2d.data;
     float *p = s->p + query * t->H * KEYS, *pair = s->pair + query * t->H * t->c_z;
-    ff_tile_few(p, KEYS, z, t->c_z, tile->n, s->w2d, t->H, t->c_z, ahead);
+    /* Of the rows ahead one product fetches as many as the other does not: at once they would be waited for. */
+    const int64_t parts = t->c_z / 32, most = parts * t->H * tile->n / t->c_z;
+    const int64_t later = most < tile->n ? most : tile->n;
+    ff_tile_few(s->bias, KEYS, z, t->c_z, later, s->w2d, t->H, t->c_z, NULL);
+    ff_tile_few(s->bias + later, KEYS, z + later * t->c_z, t->c_z, tile->n - later, s->w2d, t->H, t->c_z,
+                ahead ? ahead + later * t->c_z : NULL);
     for (int64_t h = 0; h < t->H; h++) {
         int64_t at = query * t->H + h;
-        logits(p + h * KEYS, s->q + at * n_k, tile->k + h * n_k * KEYS, tile->n, t->c, t->P, t->pair_scale, b2d[h],
-               t->weight[h], tile->mask, t->penalty * mask_i);
-        float factor = softmax_step(p + h * KEYS, tile->n, &s->top[at], &s->sum[at]);
+        float factor = softmax_step(p + h * KEYS, s->bias + h * KEYS, b2d[h], t->pair_scale, tile->n, &s->top[at],
+                                    &s->sum[at]);
         if (factor != 1.0f) {
             scale(pair + h * t->c_z, t->c_z, factor);
             scale(s->value + at * t->n_value, t->n_value, factor);
         }
     }
-    ff_tile_gemm(false, false, t->H, t->c_z, tile->n, 1.0f, p, KEYS, z, t->c_z, 1.0f, pair, t->c_z);
+    const struct ff_tensor rows = ff_tensor_make((void *)z, FF_F32, FF_SHAPE(tile->n, t->c_z));
+    const struct ff_tile_affine how = {.accumulate = true, .ahead = ahead, .ahead_parts = parts};
+    ff_tile_affine(pair, t->c_z, p, KEYS, t->H, &rows, &how);
 }
 
 /* out[i] from the sums: divide, take the points back to the local frame of i, add their lengths. */
@@ -238,8 +253,6 @@ static void piece(void *user, struct ff_scratch *s, int64_t from, int64_t count)
     const struct ff_point_attention_args *a = t->a;
     int64_t n_j = a->kv.shape[0], n_k = t->c + 3 * t->P, heads = count * t->H;
     int64_t work_rows = 12 + 3 * t->H * (t->P + t->P_v);
-    if (work_rows < t->H * (t->c + t->c_v))
-        work_rows = t->H * (t->c + t->c_v);
     if (work_rows < t->c_z)
         work_rows = t->c_z;
     struct tile tile = {
@@ -255,6 +268,7 @@ static void piece(void *user, struct ff_scratch *s, int64_t from, int64_t count)
         .value = ff_scratch_floats(s, heads * t->n_value),
         .pair = ff_scratch_floats(s, heads * t->c_z),
         .w2d = ff_scratch_floats(s, t->H * t->c_z),
+        .bias = ff_scratch_floats(s, t->H * KEYS),
     };
     float *work = ff_scratch_floats(s, work_rows * KEYS);        /* staging of a tile, then its pair rows [n, c_z] */
 
@@ -269,12 +283,13 @@ static void piece(void *user, struct ff_scratch *s, int64_t from, int64_t count)
 
     for (int64_t j0 = 0; j0 < n_j; j0 += KEYS) {
         load_tile(t, &tile, j0, n_j - j0 < KEYS ? n_j - j0 : KEYS, work);
+        find_logits(t, &tile, &state, from, count);
         for (int64_t r = 0; r < count; r++) {
             ff_tile_load_norm(work, t->c_z, &a->z, (from + r) * n_j + j0, tile.n, &a->norm);
             /* Pair rows of the next query, or of the first against the next keys. */
             int64_t next = r + 1 < count ? (from + r + 1) * n_j + j0 : from * n_j + j0 + tile.n;
             const float *ahead = r + 1 < count || j0 + 2 * tile.n <= n_j ? ff_tile_ahead(&a->z, next, tile.n) : NULL;
-            attend(t, &tile, &state, r, *FF_AT(float, &a->mask_i, from + r), work, ahead);
+            attend(t, &tile, &state, r, work, ahead);
         }
         for (int64_t h = 0; h < t->H; h++)
             ff_tile_gemm(false, true, count, t->n_value, tile.n, 1.0f, state.p + h * KEYS, t->H * KEYS,

@@ -96,6 +96,7 @@ struct ff_tile_affine {
     bool stream;                             /* c is not wanted again soon and too large for the caches anyway: written
                                               * past them where its alignment allows */
     const float *ahead;                      /* [rows, k] fetched into the caches meanwhile; NULL: nothing */
+    int64_t ahead_parts;                     /* that many [rows, k], as far as there are 32 columns for each; 0: 1 */
 };
 /* c [rows, n] = factor * act(x W + b), act = relu or none; or c += x W + b. */
 void ff_tile_affine(float *c, int64_t ldc, const float *x, int64_t ldx, int64_t rows, const struct ff_tensor *w,

@@ -30,7 +30,8 @@ struct product {
     bool relu;
     const float *factor;         /* [m] what each row is multiplied with at the end; NULL: nothing */
     bool stream;                 /* c is aligned to whole vectors and goes past the caches */
-    const float *ahead;          /* [m, k] to be fetched meanwhile; NULL: nothing */
+    const float *ahead;          /* [ahead_parts, m, k] to be fetched meanwhile, one part by each panel; NULL: none */
+    int64_t ahead_parts;
 };
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
@@ -240,7 +241,8 @@ void ff_tile_affine(float *c, int64_t ldc, const float *x, int64_t ldx, int64_t 
     if (isa != FF_ISA_BASE && k > 0 && k <= DEPTH) {
         struct product p = {.m = rows, .n = n, .k = k, .a = x, .a_row = ldx, .a_step = 1, .b = w->data, .b_step = n,
                             .b_column = 1, .c = c, .ldc = ldc, .alpha = 1.0f, .beta = beta, .bias = how->b,
-                            .relu = how->relu, .factor = how->factor, .ahead = how->ahead};
+                            .relu = how->relu, .factor = how->factor, .ahead = how->ahead,
+                            .ahead_parts = how->ahead_parts > 0 ? how->ahead_parts : 1};
         p.stream = how->stream && (uintptr_t)c % 64 == 0 && ldc % 16 == 0;
         if (isa == FF_ISA_V4)
             multiply_v4(&p);
