@@ -63,6 +63,18 @@ static const float *rows_of(const struct ff_tensor *x, float *tile, int64_t from
     return tile;
 }
 
+/* Part k of the next pairs to be fetched, [count, ct] floats: of their rows, and then of their first template. */
+static const float *of_next_pairs(const struct ff_template_attention_args *a, int64_t from, int64_t count, int64_t k)
+{
+    int64_t c = a->out.shape[2], ct = a->t.shape[3];
+    struct ff_tensor first = ff_tensor_index(a->t, 0, 0);
+    if (k * ct == c)
+        return ff_tile_ahead(&first, from, count);
+    const float *z = (k + 1) * ct <= c ? ff_tile_ahead(&a->out, from, count) : NULL;
+    return z ? z + k * count * ct : NULL;
+}
+
+/* Products with keys fetch the rows of the next template, products with values those of the next pairs. */
 static void pairs_piece(void *user, struct ff_scratch *s, int64_t from, int64_t count)
 {
     const struct ff_template_attention_args *a = user;
@@ -84,14 +96,17 @@ static void pairs_piece(void *user, struct ff_scratch *s, int64_t from, int64_t 
         }
         struct ff_tensor one = ff_tensor_index(a->t, 0, k);
         x = rows_of(&one, t + k * count * ct, from, count, &ld);
-        ff_tile_linear(kv, x, ld, count, &a->k_w);
+        struct ff_tensor next = k + 1 < n_template ? ff_tensor_index(a->t, 0, k + 1) : one;
+        const struct ff_tile_affine how = {.ahead = k + 1 < n_template ? ff_tile_ahead(&next, from, count) : NULL};
+        ff_tile_affine(kv, hd, x, ld, count, &a->k_w, &how);
         head_dots(logits + k * n, q, kv, count, n_head, d);
     }
     softmax_templates(logits, work, n_template, n);
     for (int64_t k = 0; k < n_template; k++) {
         struct ff_tensor one = ff_tensor_index(a->t, 0, k);
         x = rows_of(&one, t + k * count * ct, from, count, &ld);
-        ff_tile_linear(kv, x, ld, count, &a->v_w);
+        const struct ff_tile_affine how = {.ahead = of_next_pairs(a, from + count, count, k)};
+        ff_tile_affine(kv, hd, x, ld, count, &a->v_w, &how);
         add_weighted(q, logits + k * n, kv, count, n_head, d, k == 0);
     }
     ff_tile_add_linear(&a->out, from, count, q, hd, &a->o_w, ff_weights(&a->o_b), z);
