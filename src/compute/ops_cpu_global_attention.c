@@ -11,7 +11,7 @@
 
 /* Tiles of STEP rows whatever the number of columns, so that sums do not depend on how the columns are shared out. At
  * most KEPT floats of keys and values. */
-enum { COLUMNS = 12, STEP = 16, KEPT = 1 << 19 };
+enum { COLUMNS = 16, STEP = 12, KEPT = 1 << 19 };
 
 struct columns {
     const struct ff_global_attention_args *a;
