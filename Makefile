@@ -99,7 +99,8 @@ main_objs := $(addprefix $(O)/src/app/,$(main_src:=.o))
 cuda_objs = $(addprefix $(O)/cuda/,$(addsuffix .o,$(cuda_src) $(if $(have_nccl),$(nccl_src))))
 # The CUDA sources as C++ for an emulated GPU: test/emulator.
 emulator_src := emulator memory product
-emulated_objs := $(addprefix $(O)/emulated/,$(cuda_src:=.o) $(emulator_src:=.o) backend_c.o comm_c.o)
+emulated_nccl = $(if $(have_mpi),$(nccl_src) nccl)
+emulated_objs = $(patsubst %,$(O)/emulated/%.o,$(cuda_src) $(emulator_src) $(emulated_nccl) backend_c comm_host)
 emulated_headers := $(addprefix $(O)/emulated/,$(addsuffix .cuh,$(filter-out ptx wgmma,$(cuda_headers))))
 have_cxx := $(shell command -v $(CXX))
 # Not under the address sanitizer, which cannot follow the emulator's coroutines.
@@ -300,20 +301,21 @@ $(O)/emulated/%.cuh: cuda/%.cuh test/emulator/translate.sh
 emulated_flags = -std=c++17 -O2 -g $(FLOAT) -U_FORTIFY_SOURCE -Wall -Wno-unknown-pragmas -Wno-unused-function \
   -Wno-unused-variable -Wno-array-bounds \
   -fno-strict-aliasing -DFF_CUDA_TILE_KIB=48 -DFF_CUDA_DENSE_WORK=1e4 -DFF_CUDA_DENSE_SIDE=4 \
-  -Itest/emulator -I$(O)/emulated -Isrc -Icuda
+  -Itest/emulator -I$(O)/emulated -Isrc -Icuda $(patsubst -I%,-isystem %,$(filter -I%,$(mpi_compile)))
 $(O)/emulated/%.o: $(O)/emulated/%.cc $(emulated_headers) $(O)/emulated_flags
 	$(call say,CXX,$<)
 	$(Q)$(CXX) $(emulated_flags) -MMD -MP -c -o $@ $<
-$(patsubst %,$(O)/emulated/%.o,$(emulator_src) test_emulator): $(O)/emulated/%.o: test/emulator/%.cc $(O)/emulated_flags
+$(patsubst %,$(O)/emulated/%.o,$(emulator_src) nccl test_emulator): \
+  $(O)/emulated/%.o: test/emulator/%.cc $(O)/emulated_flags
 	@mkdir -p $(@D)
 	$(call say,CXX,$<)
 	$(Q)$(CXX) $(emulated_flags) -MMD -MP -c -o $@ $<
 $(O)/emulated/backend_c.o: src/compute/backend.c $(O)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(all_cflags) -DHAVE_CUDA -MMD -MP -c -o $@ $<
-$(O)/emulated/comm_c.o: src/parallel/comm.c $(O)/flags
+$(O)/emulated/comm_host.o: src/parallel/comm.c $(O)/flags
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(all_cflags) -DHAVE_CUDA -UHAVE_NCCL -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(all_cflags) -DHAVE_CUDA $(if $(have_mpi),-D,-U)HAVE_NCCL -MMD -MP -c -o $@ $<
 $(O)/test/emulated/test_ops: $(O)/test/op/test_ops.o
 $(O)/test/emulated/test_edges: $(O)/test/op/test_edges.o
 $(O)/test/emulated/test_magnitudes: $(O)/test/op/test_magnitudes.o

@@ -162,6 +162,7 @@ extern "C" void ff_cuda_copy(struct ff_backend *be, const struct ff_copy_args *a
         return;
     }
     int size = (int)ff_dtype_size(a->out.dtype);
+    FF_ASSERT(((uintptr_t)a->out.data | (uintptr_t)a->x.data) % (uintptr_t)size == 0);
     if (ff_cuda_aligned(&a->out, 16 / size) && ff_cuda_aligned(&a->x, 16 / size))
         copy_bits<uint4>(be, a, size);
     else if (size == 4)

@@ -21,13 +21,21 @@ setup() {
     done
 }
 
-@test "two, three and four emulated GPUs write into each other's memory" {
+emulated_gpus() { # transport
     [ -x "$build/../emulated/test_exchange" ] || skip "no emulated GPU in this build"
     for n in 2 3 4; do
-        FF_TEST_DEVICE=cuda FF_TEST_TRANSPORT=peer run ranks "$n" "$build/../emulated/test_exchange"
+        FF_TEST_DEVICE=cuda FF_TEST_TRANSPORT=$1 run ranks "$n" "$build/../emulated/test_exchange"
         echo "$output"
         [ "$status" -eq 0 ]
     done
+}
+
+@test "two, three and four emulated GPUs write into each other's memory" {
+    emulated_gpus peer
+}
+
+@test "two, three and four emulated GPUs pack what NCCL sends" {
+    emulated_gpus nccl
 }
 
 @test "whole passes on two ranks equal one rank" {
