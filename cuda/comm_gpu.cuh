@@ -45,7 +45,7 @@ struct ff_cuda_comm {
     virtual ~ff_cuda_comm() {}
     /* Puts an exchange on streams, where s->start is recorded already; operands are there at s->ready, which
      * this->stream stands behind. Returns the stream at whose end as of now it will be over. */
-    virtual cudaStream_t move(const struct ff_cuda_slot *s, const struct ff_tensor *to,
+    virtual cudaStream_t move(const struct ff_cuda_slot *s, const struct ff_exchange *how, const struct ff_tensor *to,
                               const struct ff_tensor *from) = 0;
     /* By the watch, now and then: ends the job when something has gone wrong. */
     virtual void look() {}
@@ -85,8 +85,9 @@ struct ff_cuda_comm {
 
 /* Streams, events, the watch; from here on g owns host. */
 struct ff_comm *ff_cuda_comm_open(struct ff_cuda_comm *g, struct ff_backend *be, struct ff_comm *host);
-/* To another GPU's memory, by the copy engines. */
-void ff_cuda_copy_away(const struct ff_tensor *to, const struct ff_tensor *from, cudaStream_t stream);
+/* To another GPU's memory: by so many blocks of a kernel where everything lies at multiples of 16 bytes; else, and with
+ * 0, by the copy engines. */
+void ff_cuda_copy_away(const struct ff_tensor *to, const struct ff_tensor *from, unsigned blocks, cudaStream_t stream);
 /* Within this GPU's memory, by the backend's kernel, but on another stream than its own. */
 void ff_cuda_copy_here(struct ff_backend *be, const struct ff_tensor *to, const struct ff_tensor *from,
                        cudaStream_t stream);

@@ -122,7 +122,8 @@ struct nccl_comm : ff_cuda_comm {
         return result != ncclSuccess ? result : ended;
     }
 
-    cudaStream_t move(const struct ff_cuda_slot *, const struct ff_tensor *to, const struct ff_tensor *from) override
+    cudaStream_t move(const struct ff_cuda_slot *, const struct ff_exchange *, const struct ff_tensor *to,
+                      const struct ff_tensor *from) override
     {
         std::vector<struct rows> send, receive;
         int64_t most = 0;
@@ -150,7 +151,8 @@ struct nccl_comm : ff_cuda_comm {
             to.push_back(ff_tensor_make(memory + r * UNIT, FF_U8, 1, shape));
             from.push_back(ff_tensor_make(memory + (size + r) * UNIT, FF_U8, 1, shape));
         }
-        self->wait(self, self->exchange(self, FF_ALL_TO_ALL, to.data(), from.data()));
+        const struct ff_exchange how = {FF_ALL_TO_ALL, false};
+        self->wait(self, self->exchange(self, &how, to.data(), from.data()));
         be->sync(be);
         FF_CUDA(cudaFree(memory));
         self->update_stats(self);

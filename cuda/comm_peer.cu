@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * comm_peer: exchanges among GPUs of one host that reach each other's memory. Every rank's copy engines write what it
- * sends to its place in the receiver's memory, strides and all: nothing is packed and no multiprocessor is taken.
+ * comm_peer: exchanges among GPUs of one host that reach each other's memory. Every rank writes what it sends to its
+ * place in the receiver's memory, strides and all: nothing is packed. Copy engines do that where there is enough to
+ * compute meanwhile, and take no multiprocessor; beside other work they reach half of what the link carries, so what is
+ * waited for soon is written by a kernel of few blocks.
  *
  * The process of a receiver tells that of the sender where the block is to lie, through a board in shared memory (a
  * ring of mails for every pair). The GPUs wait for each other by themselves. For every pair there are two flags in the
@@ -8,7 +10,7 @@
  * block is there. An exchange is
  *
  *   stream           behind the operands: room = n at every sender; this rank's own block
- *   to[r], one for   behind the operands: until room >= n; copies; come = n at r
+ *   to[r], one for   behind the operands: until room >= n; copies or kernel; come = n at r
  *   each other rank
  *   coming           until come >= n from every sender, and behind the others: the end of the exchange
  *
@@ -39,6 +41,7 @@ namespace {
 
 enum { RING = 64 };                      /* mails that a receiver may be ahead */
 enum { FLAG_BYTES = 128 };               /* apart */
+constexpr unsigned PUSH_BLOCKS = 24;     /* of the kernels of an exchange, for all receivers together */
 
 /* Where a block is to lie. */
 struct mail {
@@ -225,8 +228,10 @@ struct peer_comm : ff_cuda_comm {
 
     /* --- an exchange --- */
 
-    cudaStream_t move(const struct ff_cuda_slot *s, const struct ff_tensor *to, const struct ff_tensor *from) override
+    cudaStream_t move(const struct ff_cuda_slot *s, const struct ff_exchange *how, const struct ff_tensor *to,
+                      const struct ff_tensor *from) override
     {
+        const unsigned n_peer = (unsigned)size - 1, blocks = how->beside ? 0 : (PUSH_BLOCKS + n_peer - 1) / n_peer;
         for (int r = 0; r < size; r++)
             if (r != rank && ff_tensor_count(&from[r]) > 0) {
                 post(r, &from[r]);
@@ -244,7 +249,7 @@ struct peer_comm : ff_cuda_comm {
             FF_CUDA(cudaStreamWaitEvent(p->to, s->ready, 0));
             until(r, ROOM, p->n_sent);
             good = put(p->to) && good;
-            ff_cuda_copy_away(&there, &to[r], p->to);
+            ff_cuda_copy_away(&there, &to[r], blocks, p->to);
             set(r, COME, p->n_sent);
             good = put(p->to) && good;
             FF_CUDA(cudaEventRecord(p->sent, p->to));
@@ -360,8 +365,10 @@ struct peer_comm : ff_cuda_comm {
         board->members[rank].world_rank = ff_comm_world_rank();
         FF_CUDA(cudaStreamCreateWithFlags(&coming, cudaStreamNonBlocking));
         FF_CUDA(cudaEventCreateWithFlags(&own_done, cudaEventDisableTiming));
+        int least, greatest; /* kernels that send get the multiprocessors that fall free first */
+        FF_CUDA(cudaDeviceGetStreamPriorityRange(&least, &greatest));
         for (struct peer &p : peers) {
-            FF_CUDA(cudaStreamCreateWithFlags(&p.to, cudaStreamNonBlocking));
+            FF_CUDA(cudaStreamCreateWithPriority(&p.to, cudaStreamNonBlocking, greatest));
             FF_CUDA(cudaEventCreateWithFlags(&p.sent, cudaEventDisableTiming));
         }
         FF_CUDA(cudaMalloc((void **)&flags, bytes));

@@ -111,8 +111,8 @@ const struct ff_option ff_option_table[] = {
     {INT("parallel.timeout", parallel.timeout, 0, 100000000), .metavar = "SECONDS",
      .help = "a rank that is silent, or a group of ranks that does not move, for longer ends the job; 0: never"},
     {CHOICE("parallel.transport", enum ff_transport, parallel.transport, transports),
-     .help = "how GPUs that share a target exchange: peer (copy engines, GPUs of one host), nccl, auto (peer where it "
-             "can be)"},
+     .help = "how GPUs that share a target exchange: peer (into each other's memory, GPUs of one host), nccl, auto "
+             "(peer where it can be)"},
     /* --- model --- */
     {.key = "model.name", .type = FF_OPTION_NAME, .offset = offsetof(struct ff_config, model.name),
      .size = sizeof(((struct ff_config *)0)->model.name), .flag = "--model", .metavar = "NAME",

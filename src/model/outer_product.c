@@ -77,7 +77,7 @@ static void share_right(const struct ff_context *ctx, const struct ff_outer_prod
     while (ff_offload_visit_next(&v, &x))
         project(ctx, w, &w->right_projection, x, ff_tensor_slice(own_mask, 1, v.at, v.count),
                 ff_tensor_slice(out, 1, v.at - r->at, v.count));
-    r->ticket = ff_dap_swap(ctx->dap, r->own, r->of);
+    r->ticket = ff_dap_swap_beside(ctx->dap, true, r->own, r->of);
 }
 
 /* z += the outer product mean of all of this rank's columns, `most` at a time, and those of the piece; this rank's own

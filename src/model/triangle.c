@@ -127,12 +127,14 @@ static int64_t project(struct work *k, struct chunk *u, int half, const struct f
     return ff_dap_swap(k->t.ctx->dap, k->by_rank[0], k->by_rank[1]);
 }
 
-/* All of the right operand. Its pieces leave from the memory of the chunks, which the first ones wait for. */
+/* All of the right operand. Its pieces leave from the memories of the chunks in turn, the last one from the last: left
+ * rows of the first chunk need not wait until all are sent. */
 static void make_right(struct work *k)
 {
-    for (int64_t i = 0, at = 0; at < end(k); i++, at += step(k)) {
-        struct chunk *u = &k->chunks[i % k->n_chunk];
-        int half = (int)(i / k->n_chunk % 2);
+    int64_t n_memory = 2 * k->n_chunk, n = (end(k) + step(k) - 1) / step(k);
+    for (int64_t i = n_memory - n % n_memory, at = 0; at < end(k); i++, at += step(k)) {
+        struct chunk *u = &k->chunks[i / 2 % k->n_chunk];
+        int half = (int)(i % 2);
         ff_dap_wait(k->t.ctx->dap, u->ticket[half]);
         u->ticket[half] =
             project(k, u, half, &k->t.w->right_projection, &k->t.w->right_gate, k->right, at, true);
@@ -151,7 +153,8 @@ static void prepare_left(struct work *k, struct chunk *u, int64_t at)
         project(k, u, 0, &k->t.w->left_projection, &k->t.w->left_gate, u->left, at, false);
 }
 
-/* Products of this rank's channels, sent to the ranks of the rows. */
+/* Products of this rank's channels, sent to the ranks of the rows: of two ranks each sends less than it computes beside
+ * it, so that there is time. */
 static void contract(struct work *k, struct chunk *u)
 {
     if (u->at >= end(k))
@@ -161,7 +164,8 @@ static void contract(struct work *k, struct chunk *u)
     if (ff_tensor_count(&u->product) > 0)
         FF_OP(k->t.ctx->be, triangle_contract, .out = u->product, .a = u->left, .b = k->right);
     set_blocks(k, own_in(k, u->memory[1], u->at), u->product, u->at, false);
-    u->ticket[0] = u->ticket[1] = ff_dap_swap(k->t.ctx->dap, k->by_rank[1], k->by_rank[0]);
+    u->ticket[0] = u->ticket[1] =
+        ff_dap_swap_beside(k->t.ctx->dap, size_of(k) == 2, k->by_rank[1], k->by_rank[0]);
 }
 
 static void finish(struct work *k, struct chunk *u)

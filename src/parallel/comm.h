@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * comm: exchanges among the ranks that work on one target. Four kinds: self (one rank, nothing to do), MPI on host
- * memory, and on GPU memory the copy engines of GPUs that reach each other's memory (peer) or NCCL. comm.c is the only
+ * memory, and on GPU memory GPUs that write into each other's memory (peer) or NCCL. comm.c is the only
  * file that knows which of them this build has (HAVE_MPI, HAVE_CUDA, HAVE_NCCL).
  *
  * Every rank of the communicator makes the same calls in the same order. Tensors' memory belongs to the backend that
@@ -19,6 +19,13 @@
 enum ff_collective { FF_ALL_GATHER, FF_ALL_TO_ALL, FF_COLLECTIVE_COUNT };
 enum { FF_COMM_IN_FLIGHT = 16 };            /* exchanges begun and not yet waited for, at most */
 
+/* How an exchange is made. */
+struct ff_exchange {
+    enum ff_collective kind;                /* for the statistics */
+    bool beside;                            /* there is enough to compute until it is waited for: it may take its time,
+                                             * but nothing from computation */
+};
+
 struct ff_comm_stats {
     int64_t calls[FF_COLLECTIVE_COUNT];
     double bytes[FF_COLLECTIVE_COUNT];      /* sent by this rank to others */
@@ -36,14 +43,14 @@ struct ff_comm {
 
     /* An exchange on the backend's memory: to[r] goes to rank r, where from[this rank] gets it; this rank's own to[]
      * goes to its own from[], unless they are the same. The shapes on both sides are equal; strides are each side's
-     * own, but for the last axis, which is contiguous. What has no elements is not sent. kind is for the statistics.
+     * own, but for the last axis, which is contiguous. What has no elements is not sent.
      *
      * It begins behind the operations that were given to the backend before, and runs beside those that are given to
      * it afterwards, until wait: operations given to the backend after wait(ticket) find this exchange and all earlier
      * ones done. In between nothing may write to what is sent, nor touch what is received, which may lie where
      * operations before the exchange have worked. The lists are the caller's again on return. Returned is the ticket
      * for wait. */
-    int64_t (*exchange)(struct ff_comm *c, enum ff_collective kind, const struct ff_tensor *to,
+    int64_t (*exchange)(struct ff_comm *c, const struct ff_exchange *how, const struct ff_tensor *to,
                         const struct ff_tensor *from);
     void (*wait)(struct ff_comm *c, int64_t ticket);
 

@@ -237,10 +237,11 @@ static void spoil(const struct ff_comm *c, const struct pending *p)
     }
 }
 
-static int64_t exchange(struct ff_comm *c, enum ff_collective kind, const struct ff_tensor *to,
+static int64_t exchange(struct ff_comm *c, const struct ff_exchange *how, const struct ff_tensor *to,
                         const struct ff_tensor *from)
 {
     struct mpi_comm *m = impl(c);
+    enum ff_collective kind = how->kind;
     FF_ASSERT(m->begun - m->ended < FF_COMM_IN_FLIGHT);
     struct pending *p = &m->pending[m->begun % FF_COMM_IN_FLIGHT];
     p->kind = kind;

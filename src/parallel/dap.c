@@ -33,9 +33,16 @@ struct ff_tensor ff_dap_part(const struct ff_dap *d, struct ff_tensor whole, int
 
 /* --- exchanges -------------------------------------------------------------------------------------------------- */
 
+int64_t ff_dap_swap_beside(const struct ff_dap *d, bool beside, const struct ff_tensor *to,
+                           const struct ff_tensor *from)
+{
+    const struct ff_exchange how = {FF_ALL_TO_ALL, beside};
+    return ff_dap_size(d) > 1 ? d->comm->exchange(d->comm, &how, to, from) : 0;
+}
+
 int64_t ff_dap_swap(const struct ff_dap *d, const struct ff_tensor *to, const struct ff_tensor *from)
 {
-    return ff_dap_size(d) > 1 ? d->comm->exchange(d->comm, FF_ALL_TO_ALL, to, from) : 0;
+    return ff_dap_swap_beside(d, false, to, from);
 }
 
 void ff_dap_wait(const struct ff_dap *d, int64_t ticket)
@@ -56,7 +63,8 @@ static int64_t share(const struct ff_dap *d, struct ff_tensor part, struct ff_te
         to[r] = part;
         from[r] = ff_dap_part_of(d, whole, axis, r);
     }
-    int64_t ticket = d->comm->exchange(d->comm, FF_ALL_GATHER, to, from);
+    const struct ff_exchange how = {FF_ALL_GATHER, false};
+    int64_t ticket = d->comm->exchange(d->comm, &how, to, from);
     free(to);
     free(from);
     return ticket;
@@ -152,7 +160,7 @@ void ff_dap_visit_fetch(struct ff_dap_visit *v, int64_t k)
     if (no_piece(v, k))
         return;
     set_blocks(v, k);
-    v->ticket[0][k % FF_DAP_BUFFERS] = ff_dap_swap(v->dap, v->blocks[0], v->blocks[1]);
+    v->ticket[0][k % FF_DAP_BUFFERS] = ff_dap_swap_beside(v->dap, k > 0, v->blocks[0], v->blocks[1]);
 }
 
 struct ff_dap_rows ff_dap_visit_own(const struct ff_dap_visit *v, int64_t k)
@@ -181,7 +189,7 @@ void ff_dap_visit_return(struct ff_dap_visit *v, int64_t k)
     if (no_piece(v, k))
         return;
     set_blocks(v, k);
-    v->ticket[1][k % FF_DAP_BUFFERS] = ff_dap_swap(v->dap, v->blocks[1], v->blocks[0]);
+    v->ticket[1][k % FF_DAP_BUFFERS] = ff_dap_swap_beside(v->dap, k < v->n_piece - 1, v->blocks[1], v->blocks[0]);
 }
 
 void ff_dap_visit_end(struct ff_dap_visit *v, int64_t k)
@@ -211,12 +219,12 @@ void ff_dap_collect_rows(const struct ff_dap *d, const void *part, void *whole, 
 
 /* --- planning --------------------------------------------------------------------------------------------------- */
 
-static int64_t planned_exchange(struct ff_comm *c, enum ff_collective kind, const struct ff_tensor *to,
+static int64_t planned_exchange(struct ff_comm *c, const struct ff_exchange *how, const struct ff_tensor *to,
                                 const struct ff_tensor *from)
 {
     (void)from;
-    c->stats.calls[kind]++;
-    c->stats.bytes[kind] += ff_comm_sent(c, to);
+    c->stats.calls[how->kind]++;
+    c->stats.bytes[how->kind] += ff_comm_sent(c, to);
     return 0;
 }
 

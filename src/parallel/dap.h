@@ -42,6 +42,9 @@ struct ff_tensor ff_dap_gather(const struct ff_dap *d, struct ff_tensor part, in
 /* to[r] goes to rank r, from[r] comes from it, as an exchange of comm.h; from ff_dap_wait with the ticket on. Nothing
  * happens on one rank. */
 int64_t ff_dap_swap(const struct ff_dap *d, const struct ff_tensor *to, const struct ff_tensor *from);
+/* beside: as in struct ff_exchange of comm.h; false above. */
+int64_t ff_dap_swap_beside(const struct ff_dap *d, bool beside, const struct ff_tensor *to,
+                           const struct ff_tensor *from);
 /* The same for a tensor of which each rank has made its part: all get the whole. */
 int64_t ff_dap_share(const struct ff_dap *d, struct ff_tensor whole, int axis);
 void ff_dap_wait(const struct ff_dap *d, int64_t ticket);      /* below 0: for nothing */
@@ -56,7 +59,8 @@ int64_t ff_dap_piece(const struct ff_dap *d, int64_t n, int rank, int64_t at, in
  *     for each k: fetch(k + 1); own(k), then others(k), work on them in place; return(k); end(k - 1);
  *     end(n_piece - 1);
  *
- * fetch and return begin, others and end wait. What is on this rank anyway stays in x, where it may be worked on at any
+ * fetch and return begin, others and end wait; there is enough to compute beside all but the first fetch and the last
+ * return. What is on this rank anyway stays in x, where it may be worked on at any
  * time: own, all there is on one rank. The others' parts lie in one of three buffers, with their axes in the order in
  * which they lie in x, so that what is sent is made of long rows. Pieces that do not exist are no pieces: nothing
  * happens. Buffers are pushed on the arena by open. */

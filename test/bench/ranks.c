@@ -96,12 +96,12 @@ static void read_zeros(struct bench *b)
 }
 
 /* What would come from others is 0, not what is in memory: kernels take their time over NaN. */
-static int64_t no_exchange(struct ff_comm *c, enum ff_collective kind, const struct ff_tensor *to,
+static int64_t no_exchange(struct ff_comm *c, const struct ff_exchange *how, const struct ff_tensor *to,
                            const struct ff_tensor *from)
 {
     struct bench *b = c->impl;
-    c->stats.calls[kind]++;
-    c->stats.bytes[kind] += ff_comm_sent(c, to);
+    c->stats.calls[how->kind]++;
+    c->stats.bytes[how->kind] += ff_comm_sent(c, to);
     if (b->n_zeros == MOST_ZEROS)
         read_zeros(b);
     b->zeros[b->n_zeros][0] = ff_moment_take(b->be);

@@ -171,29 +171,38 @@ static void test_visit(void **state)
 }
 
 /* Rank r sends rank q its rows [q, q + q + 1): blocks of different sizes, none to the last rank. They leave and come in
- * tensors with other strides: leaving by channels, coming by columns. */
-static void test_swap(void **state)
+ * tensors with other strides: leaving by channels, coming by columns, behind some of their channels. */
+static void swap(int64_t channels, int64_t behind)
 {
-    (void)state;
     struct fixture f;
     open_fixture(&f);
     int size = f.comm->size, rank = f.comm->rank;
-    struct ff_tensor own = ff_arena_push(&f.arena, FF_F32, FF_SHAPE(10, 4, 3)), to[8], from[8];
+    struct ff_tensor own = ff_arena_push(&f.arena, FF_F32, FF_SHAPE(10, 4, channels)), to[8], from[8];
     assert_in_range(size, 1, 4);
     fill(&f, own, rank * 50, 0);
-    for (int turned = 0; turned < 2; turned++) {
+    for (int k = 0; k < 4; k++) {
+        bool turned = k % 2 == 1, beside = k < 2;
         for (int r = 0; r < size; r++) {
             int64_t come = rank == size - 1 ? 0 : rank + 1;
             to[r] = ff_tensor_slice(own, 0, r, r == size - 1 ? 0 : r + 1);
-            struct ff_tensor room = ff_arena_push(&f.arena, FF_F32, FF_SHAPE(turned ? 6 : 10, turned ? 10 : 6, 5));
+            struct ff_tensor room = ff_arena_push(
+                &f.arena, FF_F32, FF_SHAPE(turned ? 6 : 10, turned ? 10 : 6, 2 * behind + channels));
             room = turned ? ff_tensor_transpose(room, 0, 1) : room;
-            from[r] = ff_tensor_slice(ff_tensor_slice(ff_tensor_slice(room, 0, 1, come), 1, 2, 4), 2, 1, 3);
+            from[r] = ff_tensor_slice(ff_tensor_slice(ff_tensor_slice(room, 0, 1, come), 1, 2, 4), 2, behind, channels);
         }
-        ff_dap_wait(&f.dap, ff_dap_swap(&f.dap, to, from));
+        ff_dap_wait(&f.dap, ff_dap_swap_beside(&f.dap, beside, to, from));
         for (int r = 0; r < size && size > 1; r++)
             expect(&f, from[r], r * 50 + rank, 0);
     }
     close_fixture(&f);
+}
+
+static void test_swap(void **state)
+{
+    (void)state;
+    swap(3, 1);
+    swap(4, 4);      /* everything at multiples of 16 bytes */
+    swap(700, 4);    /* and longer than what a warp copies at a time */
 }
 
 /* Many exchanges that are begun before the first is waited for, again and again, in a ring: what comes is what was sent
