@@ -16,8 +16,8 @@
 #include "base/status.h"
 #include "compute/ops_cpu.h"
 
-/* Heads of all queries of a piece: 48 queries at the published 12 heads. */
-enum { HEADS = 576, KEYS = 128, MAX_HEAD = 64 };
+/* Most heads of all queries of a piece: 64 queries at the published 12 heads. */
+enum { HEADS = 768, KEYS = 128, MAX_HEAD = 64 };
 
 struct point {
     const struct ff_point_attention_args *a;
@@ -330,8 +330,8 @@ void ff_cpu_point_attention(struct ff_backend *be, const struct ff_point_attenti
         if (*FF_AT(float, &a->mask_j, j) != 0.0f)
             t.penalty = 1e5f;
 
-    int64_t step = n_i / (2 * ff_cpu_threads(be));
-    step = step > HEADS / t.H ? HEADS / t.H : step;
-    step = step < 1 ? 1 : step;
-    ff_cpu_for(be, n_i, step, piece, &t);
+    /* As many pieces for one thread as for the others, at least two. */
+    int64_t threads = ff_cpu_threads(be), most = HEADS / t.H, rounds = (n_i + threads * most - 1) / (threads * most);
+    int64_t pieces = threads * (rounds < 2 ? 2 : rounds), step = (n_i + pieces - 1) / pieces;
+    ff_cpu_for(be, n_i, step < 1 ? 1 : step, piece, &t);
 }
