@@ -40,8 +40,8 @@ struct f16 {                             /* a float16 number */
 #define FF_CUDA_LAUNCHED() FF_CUDA(cudaGetLastError())
 
 /* Launches a kernel that may begin before the one before it on the stream is over (sm_90), if early. It must call
- * after_kernels_before() before it touches anything that others write or read. Not for kernels behind products of the
- * library: outer product mean took longer so. */
+ * after_kernels_before() before it touches anything that other kernels write or read; parameters it may read before.
+ * Not for kernels behind products of the library: outer product mean took longer so. */
 template <class... P, class... A>
 void ff_cuda_launch_early(void (*kernel)(P...), unsigned blocks, unsigned threads, size_t shared, cudaStream_t stream,
                           bool early, const A &...a)

@@ -128,6 +128,13 @@ extern "C" void ff_cuda_linear(struct ff_backend *be, const struct ff_linear_arg
     FF_ASSERT(ff_cuda_row_count(&a->out, axes) == z.rows);
     if (z.rows == 0 || ff_cuda_linear_wgmma(be, a))
         return;
+    if (ff_tensor_present(&a->out2)) {
+        struct ff_linear_args one[2];
+        ff_linear_apart(a, one);
+        ff_cuda_linear(be, &one[0]);
+        ff_cuda_linear(be, &one[1]);
+        return;
+    }
     enum ff_dtype type = a->w.dtype;
     bool normed = ff_tensor_present(&a->norm.scale), masked = ff_tensor_present(&a->mask);
 

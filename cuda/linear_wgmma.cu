@@ -2,14 +2,16 @@
  * linear_wgmma: out = [out +] mask * act(pre(x) W + b) in bf16 for rows of 64, 128 or 256 channels, pre: layer norm,
  * relu or nothing. For GPUs with the products of warpgroups (sm_90a).
  *
- * Shapes: x [.., K], out [.., n] with any leading strides, W [K, n], n a multiple of 8, at most 1024. One block per
- * multiprocessor: three warpgroups that multiply and one that brings W. A warpgroup has 64 rows, read once, normed in
+ * Shapes: x [.., K], out [.., n] with any leading strides, W [K, n], n a multiple of 8, at most 1024; a second W and
+ * out of the same sizes and strides are columns n .. 2 n - 1 of both. One block per
+ * multiprocessor: three warpgroups that multiply and one that brings what they need. A warpgroup has 64 rows, normed in
  * registers and kept there as A; W comes as tiles [K, 64], which all three use. The fourth warpgroup goes round and
  * round over the columns, as many tiles ahead as fit; a W that fits as a whole is brought once. Since the order of the
- * columns does not matter, each warpgroup begins new rows a third of a round after the one before, so that loads and
- * layer norm of one run beside the products of the others; and the rounds of all rows are cut into equal pieces for the
- * blocks wherever that falls.
- * Shared memory: 160 KiB tiles of W, 24 KiB lines of results, bias, norm.
+ * columns does not matter, each warpgroup begins new rows a third of a round after the one before, so that layer norm
+ * of one runs beside the products of the others; and the rounds of all rows are cut into equal pieces for the blocks
+ * wherever that falls. Rows are brought ahead too, to the places that W leaves free; only the first of a block are read
+ * straight from memory.
+ * Shared memory: 192 KiB tiles of W and rows, 24 KiB lines of results, bias, norm.
  * Cost: x and out once through memory, W once per 192 rows through the second-level cache; bound by memory up to
  * K = 128, by either at K = 256. Numerics: layer norm, sums, bias and the sum with the old out in float32; normed rows
  * rounded to bf16, the result rounded once. Reference: ops_cpu_general.c.
@@ -21,33 +23,111 @@
 namespace {
 
 constexpr int groups = 3, warps = 4 * groups, threads = 32 * (warps + 4), group_rows = 64;
-constexpr int tile_columns = 64, room = 160 << 10, max_columns = 1024;
+constexpr int tile_columns = 64, room = 192 << 10, max_columns = 1024;
 
 struct linear_job {
     const bf16 *x, *w;
     bf16 *out;
+    int64_t w_second, out_second;        /* what column n of the first is away from column 0 of the second */
     ff_cuda_rows x_rows, out_rows, mask_rows;
     unsigned n_row;
-    int n;
-    const float *scale, *offset, *b, *mask;      /* NULL: none */
+    int n, columns;                              /* of W and out; of both together */
+    const float *scale, *offset, *b, *b_second, *mask;   /* NULL: none */
     bool relu_input, relu;
     unsigned turn;               /* tiles in a round over the columns */
     unsigned lag;                /* of a warpgroup behind the one before, in tiles */
     unsigned steps;              /* tiles of all rounds of one warpgroup */
+    unsigned tiles, stages;      /* places for tiles of W, for the rows of a warpgroup */
     bool stays;                  /* all of W fits */
 };
 
 template <int K>
 struct linear_shared {
-    static constexpr int tile_bytes = K * tile_columns * 2, tiles = room / tile_bytes;
-    char w[tiles][tile_bytes];
+    static_assert(group_rows == tile_columns, "the rows of a warpgroup take the place of a tile of W");
+    static constexpr int tile_bytes = K * tile_columns * 2, places = room / tile_bytes;
+    char place[places][tile_bytes];          /* W, then rows */
     char lines[warps][LINE_BYTES];
     float scale[K], offset[K], b[max_columns];
     int64_t at[warps][16];
-    uint64_t full[tiles], empty[tiles];
+    uint64_t full[places], empty[places];    /* tiles of W */
+    uint64_t rows_full[groups * places], rows_empty[places];     /* of an event; places behind W */
 };
 
 #ifdef FF_HAVE_WGMMA
+/* Rows that a block begins behind its first step, events: those of all warpgroups in the order of their steps, and of
+ * the same step in the order of the warpgroups, come to the places for rows by turns. Of three that follow each other
+ * each warpgroup has one. Some at the end are not there. Event e has the barrier e % (groups * stages), which one
+ * warpgroup waits for, for what comes to one place. */
+__device__ __forceinline__ unsigned begins(const linear_job &a, unsigned first, int group)
+{
+    const unsigned past = (first + 1 + a.turn - (unsigned)group * a.lag) % a.turn;
+    return first + 1 + (past > 0 ? a.turn - past : 0);
+}
+
+/* The warpgroup that brings: its part of that. */
+template <int K> struct row_bringer {
+    linear_shared<K> &s;
+    const linear_job &a;
+    unsigned next[groups], event = 0, place = 0, parity = 1;
+
+    __device__ __forceinline__ row_bringer(linear_shared<K> &shared, const linear_job &job, unsigned first)
+        : s(shared), a(job)
+    {
+#pragma unroll
+        for (int g = 0; g < groups; g++)
+            next[g] = begins(a, first, g);
+    }
+
+    /* All that begin up to this step. */
+    __device__ __forceinline__ void bring(unsigned last)
+    {
+        for (;;) {
+            unsigned step = next[0], group = 0;
+#pragma unroll
+            for (int g = 1; g < groups; g++)
+                if (next[g] < step) {
+                    step = next[g];
+                    group = (unsigned)g;
+                }
+            if (step > last)
+                return;
+#pragma unroll
+            for (int g = 0; g < groups; g++)
+                next[g] += (unsigned)g == group ? a.turn : 0;
+            const unsigned own = step - group * a.lag;
+            barrier_wait(&s.rows_empty[place], parity);
+            __syncwarp();
+            if (own < a.steps)
+                copy((own / a.turn * groups + group) * group_rows);
+            else if (threadIdx.x % 32 == 0)
+                barrier_arrive(&s.rows_empty[place]);
+            if (++event == groups * a.stages)
+                event = 0;
+            if (++place == a.stages) {
+                place = 0;
+                parity ^= 1u;
+            }
+        }
+    }
+
+    __device__ __forceinline__ void copy(unsigned row0)
+    {
+        constexpr int pieces = K / 8, at_once = 32 / pieces;
+        const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x % 128 / 32, piece = lane % pieces;
+        const unsigned row = row0 + (unsigned)(warp * 16 + lane % 16);
+        const long long mine = row < a.n_row ? (long long)a.x_rows.at(row) : -1;
+        char *to = s.place[a.tiles + place] + warp * 16 * 2 * K;
+        after_kernels_before();
+#pragma unroll
+        for (int i = 0; i < 16; i += at_once) {
+            const int r = i + lane / pieces;
+            const long long from = __shfl_sync(0xffffffffu, mine, r);
+            copy16_async(to + staged_piece<K>(r, piece), a.x + (from < 0 ? 0 : from) + piece * 8, from >= 0);
+        }
+        barrier_arrive_copied(&s.rows_full[event]);
+    }
+};
+
 template <int K, bool ACCUMULATE>
 __device__ __forceinline__ void multiply(linear_shared<K> &s, const linear_job &a, int warp, unsigned step,
                                          unsigned last, tile_ring from)
@@ -60,10 +140,17 @@ __device__ __forceinline__ void multiply(linear_shared<K> &s, const linear_job &
             barrier_arrive(&s.empty[from.slot]);
         from.next();
     };
+    const unsigned first = step, begin = begins(a, first, group);
+    unsigned event = 0, parity = 0;      /* of this warpgroup's rows */
+#pragma unroll
+    for (int g = 0; g < groups; g++)
+        event += begins(a, first, g) < begin || (begins(a, first, g) == begin && g < group) ? 1u : 0u;
+    after_kernels_before();
     while (step < last) {
         unsigned own = step - (unsigned)group * a.lag;       /* of this warpgroup's steps */
         if (own >= a.steps) {
             barrier_wait(&s.full[from.slot], from.parity);
+            shared_fence();
             __syncwarp();
             release();
             step++;
@@ -73,27 +160,31 @@ __device__ __forceinline__ void multiply(linear_shared<K> &s, const linear_job &
         const unsigned end = min(last, step + a.turn - own % a.turn);
 
         unsigned x[K / 16][4];
-        const bf16 *row[2];
+        const unsigned mine = row0 + (unsigned)(lane / 4);
+        if (step == first) {
+            load_a<K>(x, mine < a.n_row ? a.x + a.x_rows.at(mine) : nullptr,
+                      mine + 8 < a.n_row ? a.x + a.x_rows.at(mine + 8) : nullptr);
+        } else {
+            const unsigned place = event % a.stages;
+            barrier_wait(&s.rows_full[event], parity);
+            load_staged<K>(x, s.place[a.tiles + place] + warp % 4 * 16 * 2 * K);
+            __syncwarp();
+            if (lane == 0)
+                barrier_arrive(&s.rows_empty[place]);
+            event += groups;
+            if (event >= groups * a.stages) {
+                event -= groups * a.stages;
+                parity ^= 1u;
+            }
+        }
         float mask[2];
 #pragma unroll
-        for (int r = 0; r < 2; r++) {
-            unsigned i = row0 + (unsigned)(lane / 4 + 8 * r);
-            row[r] = i < a.n_row ? a.x + a.x_rows.at(i) : nullptr;
-            mask[r] = a.mask && i < a.n_row ? a.mask[a.mask_rows.at(i)] : 1.0f;
-        }
-        load_a<K>(x, row[0], row[1]);
+        for (int r = 0; r < 2; r++)
+            mask[r] = a.mask && mine + 8 * r < a.n_row ? a.mask[a.mask_rows.at(mine + 8 * r)] : 1.0f;
         __syncwarp();
         if (lane < 16)
             at[lane] = row0 + (unsigned)lane < a.n_row ? a.out_rows.at(row0 + (unsigned)lane) : -1;
         __syncwarp();
-        /* Only where the norm takes long: where memory is the bound, asking early costs more than it saves. */
-        if (K == 256 && a.scale && step + a.turn < last)
-#pragma unroll
-            for (int r = 0; r < 2; r++) {
-                unsigned i = row0 + (unsigned)(groups * group_rows + lane / 4 + 8 * r);
-                if (i < a.n_row)
-                    expect_row<K>(a.x + a.x_rows.at(i));
-            }
         if (a.scale)
             norm_a<K>(x, s.scale, s.offset);
         if (a.relu_input)
@@ -103,20 +194,25 @@ __device__ __forceinline__ void multiply(linear_shared<K> &s, const linear_job &
                 for (int i = 0; i < 4; i++)
                     x[k][i] = relu2(x[k][i]);
 
-        auto column_of = [&](unsigned at_step) { return (int)(at_step % a.turn) * tile_columns; };
-        auto is_there = [&](int column) { return column + lane % 8 * 8 < a.n; };
+        /* This thread's piece of the tile at a column: is it there; which one is it for the pointers below? */
+        auto is_there = [&](int column) { return column + lane % 8 * 8 < a.columns; };
+        auto piece_of = [&](int column) { return column + (column + lane % 8 * 8 < a.n ? 0 : a.out_second); };
         bf16 *to[4];
         uint4 old[4];                    /* what the tile is added to, asked for a tile ahead */
+        const int columns = (int)a.turn * tile_columns;
+        int column = (int)(step % a.turn) * tile_columns;
+        auto behind = [&](int c) { return c + tile_columns < columns ? c + tile_columns : 0; };
         line_pointers(to, a.out, at);
         if (ACCUMULATE)
-            fetch_lines(old, to, column_of(step), is_there(column_of(step)));
-        for (; step < end; step++) {
-            const int column = column_of(step);
+            fetch_lines(old, to, piece_of(column), is_there(column));
+        for (; step < end; step++, column = behind(column)) {
             const bool there = is_there(column);
 
             float d[tile_columns / 2] = {};
             barrier_wait(&s.full[from.slot], from.parity);
-            const uint64_t w = b_operand(s.w[from.slot]);
+            if (!a.stays || step - first < a.turn)   /* the tile is new */
+                shared_fence();          /* here, as nobody waits for the copies where they are begun */
+            const uint64_t w = b_operand(s.place[from.slot]);
             wgmma_fence();
 #pragma unroll
             for (int k = 0; k < K / 16; k++)
@@ -139,7 +235,7 @@ __device__ __forceinline__ void multiply(linear_shared<K> &s, const linear_job &
                 __syncwarp();
                 line_pointers(to, a.out, at);        /* looked up again: registers are few */
                 if (step + 1 < end)
-                    fetch_lines(old, to, column_of(step + 1), is_there(column_of(step + 1)));
+                    fetch_lines(old, to, piece_of(behind(column)), is_there(behind(column)));
             }
 #pragma unroll
             for (int j = 0; j < tile_columns / 8; j++)
@@ -168,7 +264,7 @@ __device__ __forceinline__ void multiply(linear_shared<K> &s, const linear_job &
             __syncwarp();
             if (ACCUMULATE)
                 line_pointers(to, a.out, at);
-            send_lines(to, column, there, lines);
+            send_lines(to, piece_of(column), there, lines);
             __syncwarp();
         }
     }
@@ -182,17 +278,19 @@ __global__ void __launch_bounds__(threads, 1) linear_wgmma_kernel(const __grid_c
     extern __shared__ __align__(1024) char shared_memory[];
     auto &s = *(linear_shared<K> *)shared_memory;
     using S = linear_shared<K>;
-    if (threadIdx.x < S::tiles) {
-        barrier_start(&s.full[threadIdx.x], 4);
+    if (threadIdx.x < S::places) {
+        barrier_start(&s.full[threadIdx.x], 128);
         barrier_start(&s.empty[threadIdx.x], warps);
+        barrier_start(&s.rows_empty[threadIdx.x], 4);
     }
-    after_kernels_before();
+    if (threadIdx.x < groups * S::places)
+        barrier_start(&s.rows_full[threadIdx.x], 128);
     for (int k = (int)threadIdx.x; a.scale && k < K; k += threads) {
         s.scale[k] = a.scale[k];
         s.offset[k] = a.offset[k];
     }
     for (int k = (int)threadIdx.x; k < max_columns; k += threads)
-        s.b[k] = a.b && k < a.n ? a.b[k] : 0.0f;
+        s.b[k] = a.b && k < a.n ? a.b[k] : a.b_second && k >= a.n && k < a.columns ? a.b_second[k - a.n] : 0.0f;
     __syncthreads();
 
     /* The steps of all warpgroups together, in equal pieces. */
@@ -200,14 +298,23 @@ __global__ void __launch_bounds__(threads, 1) linear_wgmma_kernel(const __grid_c
     const unsigned first = (unsigned)(steps * blockIdx.x / gridDim.x);
     const unsigned last = (unsigned)(steps * (blockIdx.x + 1) / gridDim.x);
     const int warp = __shfl_sync(0xffffffffu, (int)threadIdx.x / 32, 0);
-    const tile_ring tiles = {a.stays ? a.turn : (unsigned)S::tiles, 0, 0, a.stays};
+    tile_ring tiles = {a.tiles, 0, 0, a.stays};
     if (warp >= warps) {
         give_registers<32>();
-        bring_tiles(s.full, s.empty, tiles, a.stays ? min(last - first, a.turn) : last - first,
-                    [&](unsigned i, unsigned slot) {
-                        int column = (int)((first + i) % a.turn) * tile_columns;
-                        load_b<K, true>(s.w[slot], a.w + column, a.n, a.n - column);
-                    });
+        row_bringer<K> rows(s, a, first);
+        const unsigned count = a.stays ? min(last - first, a.turn) : last - first;
+        unsigned column = first % a.turn * tile_columns;
+        for (unsigned i = 0; i < count; i++) {
+            barrier_wait(&s.empty[tiles.slot], tiles.parity ^ 1u);
+            __syncwarp();
+            const bool in_first = (int)column + (int)threadIdx.x % 8 * 8 < a.n;
+            load_b<K, true>(s.place[tiles.slot], a.w + column + (in_first ? 0 : a.w_second), a.n,
+                            a.columns - (int)column);
+            barrier_arrive_copied(&s.full[tiles.slot]);
+            tiles.next();
+            column = column + tile_columns < a.turn * tile_columns ? column + tile_columns : 0;
+            rows.bring(i + 1 == count ? last - 1 : a.stays ? first : first + i + 1);
+        }
     } else {
         take_registers<160>();
         multiply<K, ACCUMULATE>(s, a, warp, first, last, tiles);
@@ -224,13 +331,25 @@ void launch(struct ff_backend *be, linear_job &a)
         FF_CUDA(cudaFuncSetAttribute(linear_wgmma_kernel<K, ACCUMULATE>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                      (int)sizeof(S)));
     ready = true;
-    a.turn = ff_blocks(a.n, tile_columns);
+    a.turn = ff_blocks(a.columns, tile_columns);
     a.lag = a.turn / groups;
     a.steps = ff_blocks(a.n_row, groups * group_rows) * a.turn;
-    a.stays = a.turn <= (unsigned)S::tiles;
+    a.stays = a.turn < (unsigned)S::places;
+    a.tiles = a.stays ? a.turn : S::places - 1;
+    a.stages = S::places - a.tiles;
     unsigned blocks = min((unsigned)ff_cuda_sm_count(be), a.steps + (groups - 1) * a.lag);
     ff_cuda_launch_early(linear_wgmma_kernel<K, ACCUMULATE>, blocks, threads, sizeof(S), ff_cuda_stream(be), true,
                          a);
+}
+
+/* The second layer is as the first, in another place. */
+bool is_second(const struct ff_linear_args *a)
+{
+    bool same = a->out2.ndim == a->out.ndim && a->w2.shape[1] == a->w.shape[1] && a->out2.dtype == a->out.dtype &&
+                a->w2.dtype == a->w.dtype && ff_cuda_aligned(&a->out2, 8) && ff_cuda_aligned(&a->w2, 8);
+    for (int d = 0; d < a->out.ndim && same; d++)
+        same = a->out2.shape[d] == a->out.shape[d] && a->out2.stride[d] == a->out.stride[d];
+    return same;
 }
 
 } // namespace
@@ -241,8 +360,9 @@ bool ff_cuda_linear_wgmma(struct ff_backend *be, const struct ff_linear_args *a)
     int axes = a->x.ndim - 1;
     if (!ff_cuda_has_wgmma(be) || !ff_is_bf16(&a->x) || !ff_is_bf16(&a->out) || !ff_is_bf16(&a->w))
         return false;
-    if ((k != 64 && k != 128 && k != 256) || n > max_columns || !ff_cuda_aligned(&a->x, 8) ||
-        !ff_cuda_aligned(&a->out, 8) || !ff_cuda_aligned(&a->w, 8))
+    const bool two = ff_tensor_present(&a->out2);
+    if ((k != 64 && k != 128 && k != 256) || (two ? 2 : 1) * n > max_columns || !ff_cuda_aligned(&a->x, 8) ||
+        !ff_cuda_aligned(&a->out, 8) || !ff_cuda_aligned(&a->w, 8) || (two && !is_second(a)))
         return false;
     linear_job j = {};
     j.x = (const bf16 *)a->x.data;
@@ -251,7 +371,13 @@ bool ff_cuda_linear_wgmma(struct ff_backend *be, const struct ff_linear_args *a)
     j.x_rows = ff_cuda_rows_of(&a->x, axes);
     j.out_rows = ff_cuda_rows_of(&a->out, axes);
     j.n_row = (unsigned)ff_cuda_row_count(&a->x, axes);
-    j.n = (int)n;
+    j.n = j.columns = (int)n;
+    if (two) {
+        j.columns = 2 * j.n;
+        j.w_second = (const bf16 *)a->w2.data - j.w - n;
+        j.out_second = (bf16 *)a->out2.data - j.out - n;
+        j.b_second = ff_cuda_floats(&a->b2);
+    }
     j.scale = ff_cuda_floats(&a->norm.scale);
     j.offset = ff_cuda_floats(&a->norm.offset);
     j.b = ff_cuda_floats(&a->b);

@@ -66,6 +66,7 @@ __global__ void __launch_bounds__(BIAS_THREADS, 3) pair_bias_mma_kernel(const __
     }
     __syncthreads();
 
+    after_kernels_before();
     const int tiles_j = (a.n_j + 15) / 16, step = (int)gridDim.x * (BIAS_THREADS / 32);
     for (int tile = (int)blockIdx.x * (BIAS_THREADS / 32) + warp; tile < a.n_i * tiles_j; tile += step) {
         const int i = tile / tiles_j, j = tile % tiles_j * 16 + 2 * g;
@@ -307,16 +308,17 @@ bool pair_bias_mma(struct ff_backend *be, const struct ff_pair_bias_args *a)
     int64_t blocks = (n_i * ((n_j + 15) / 16) + BIAS_THREADS / 32 - 1) / (BIAS_THREADS / 32);
     int64_t most = 3 * (int64_t)ff_cuda_sm_count(be);
     unsigned grid = (unsigned)(blocks < most ? blocks : most);
-    cudaStream_t stream = ff_cuda_stream(be);
+    auto launch = [&](auto *kernel, auto *w) {
+        ff_cuda_launch_early(kernel, grid, BIAS_THREADS, 0, ff_cuda_stream(be), ff_cuda_has_wgmma(be), j, w);
+    };
     ff_cuda_with_type(a->w.dtype, [&](auto t) {
         using W = decltype(t);
         const W *w = (const W *)a->w.data;
         if (c == 128)
-            pair_bias_mma_kernel<128, W><<<grid, BIAS_THREADS, 0, stream>>>(j, w);
+            launch(pair_bias_mma_kernel<128, W>, w);
         else
-            pair_bias_mma_kernel<64, W><<<grid, BIAS_THREADS, 0, stream>>>(j, w);
+            launch(pair_bias_mma_kernel<64, W>, w);
     });
-    FF_CUDA_LAUNCHED();
     return true;
 }
 

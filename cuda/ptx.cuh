@@ -118,7 +118,9 @@ __device__ __forceinline__ void prefetch_line(const void *p) { asm volatile("pre
 /* For kernels that ff_cuda_launch_early() begins (sm_90): lets the next one begin, then waits for those before. */
 __device__ __forceinline__ void after_kernels_before()
 {
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
     asm volatile("griddepcontrol.launch_dependents; griddepcontrol.wait;" ::: "memory");
+#endif
 }
 
 /* Barriers in shared memory (sm_90): one thread starts each for so many arrivals, then the block synchronises. A phase

@@ -22,6 +22,15 @@ __device__ __forceinline__ int k_place(int c)
     return c / 32 * 32 + c % 8 / 4 * 16 + c % 4 / 2 * 8 + c % 32 / 8 * 2 + c % 2;
 }
 
+/* What a thread has read of its row r, channels 32 i + 8 t on. */
+template <int K> __device__ __forceinline__ void set_a(unsigned (&a)[K / 16][4], int i, int r, uint4 v)
+{
+    a[2 * i][r] = v.x;
+    a[2 * i][2 + r] = v.y;
+    a[2 * i + 1][r] = v.z;
+    a[2 * i + 1][2 + r] = v.w;
+}
+
 /* This thread's two rows of K channels; NULL: zeros. */
 template <int K>
 __device__ __forceinline__ void load_a(unsigned (&a)[K / 16][4], const bf16 *row0, const bf16 *row1)
@@ -32,14 +41,24 @@ __device__ __forceinline__ void load_a(unsigned (&a)[K / 16][4], const bf16 *row
 #pragma unroll
         for (int r = 0; r < 2; r++) {
             const bf16 *row = r == 0 ? row0 : row1;
-            uint4 v = make_uint4(0, 0, 0, 0);
-            if (row)
-                v = *(const uint4 *)(row + 32 * i + 8 * t);
-            a[2 * i][r] = v.x;
-            a[2 * i][2 + r] = v.y;
-            a[2 * i + 1][r] = v.z;
-            a[2 * i + 1][2 + r] = v.w;
+            set_a<K>(a, i, r, row ? *(const uint4 *)(row + 32 * i + 8 * t) : make_uint4(0, 0, 0, 0));
         }
+}
+
+/* Where 16 bytes of a warp's sixteen rows lie in shared memory: neighbouring rows' pieces do not meet in a bank. */
+template <int K> __device__ __forceinline__ int staged_piece(int row, int piece)
+{
+    return row * 2 * K + (piece ^ row % 2 * 4) * 16;
+}
+/* The same rows from there. */
+template <int K> __device__ __forceinline__ void load_staged(unsigned (&a)[K / 16][4], const char *rows)
+{
+    const int g = (int)threadIdx.x % 32 / 4, t = (int)threadIdx.x % 4;
+#pragma unroll
+    for (int i = 0; i < K / 32; i++)
+#pragma unroll
+        for (int r = 0; r < 2; r++)
+            set_a<K>(a, i, r, *(const uint4 *)(rows + staged_piece<K>(g + 8 * r, 4 * i + t)));
 }
 
 /* Asks for a row of K channels to be in the second-level cache soon; each thread of four for a part of it. */
@@ -195,7 +214,7 @@ __device__ __forceinline__ void line_pointers(bf16 *(&to)[4], bf16 *out, const i
     }
 }
 /* Pieces `column` columns on; there: this thread's exist. */
-__device__ __forceinline__ void fetch_lines(uint4 (&v)[4], bf16 *const (&to)[4], int column, bool there)
+__device__ __forceinline__ void fetch_lines(uint4 (&v)[4], bf16 *const (&to)[4], int64_t column, bool there)
 {
 #pragma unroll
     for (int p = 0; p < 4; p++)
@@ -207,7 +226,7 @@ __device__ __forceinline__ void put_lines(char *lines, const uint4 (&v)[4])
     for (int p = 0; p < 4; p++)
         *line_piece(lines, p) = v[p];
 }
-__device__ __forceinline__ void send_lines(bf16 *const (&to)[4], int column, bool there, char *lines)
+__device__ __forceinline__ void send_lines(bf16 *const (&to)[4], int64_t column, bool there, char *lines)
 {
     uint4 v[4];
 #pragma unroll

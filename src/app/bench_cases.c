@@ -39,8 +39,8 @@ static void add_pair_layers(struct list *l, const char *const where[5], const st
 static void add_outer_product(struct list *l, const char *where, const struct ff_stack_config *s, int64_t n_res,
                               int64_t n_seq, int64_t c, int64_t c_z)
 {
-    ADD(where, linear, .i = n_seq, .j = n_res, .c = c, .n = s->num_outer_channel,
-        .flags = FF_CASE_NORM | FF_CASE_BIAS | FF_CASE_MASK);
+    ADD(where, linear, .i = n_seq, .j = n_res, .c = c, .n = s->num_outer_channel, .k = s->num_outer_channel,
+        .flags = FF_CASE_NORM | FF_CASE_BIAS | FF_CASE_MASK | FF_CASE_MORE);
     ADD(where, outer_product_mean, .s = n_seq, .i = n_res, .j = n_res, .n = s->num_outer_channel, .c = c_z);
 }
 

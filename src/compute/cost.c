@@ -72,9 +72,10 @@ struct ff_cost ff_cost_layer_norm(const struct ff_layer_norm_args *a)
 
 struct ff_cost ff_cost_linear(const struct ff_linear_args *a)
 {
-    double read = a->accumulate ? BYTES(&a->out) : 0;
-    return cost(2 * rows(&a->x) * count(&a->w), normed(&a->x, &a->norm),
-                read + BYTES(&a->out, &a->x, &a->norm.scale, &a->norm.offset, &a->w, &a->b, &a->mask));
+    double read = a->accumulate ? BYTES(&a->out, &a->out2) : 0;
+    return cost(2 * rows(&a->x) * (count(&a->w) + count(&a->w2)), normed(&a->x, &a->norm),
+                read + BYTES(&a->out, &a->out2, &a->x, &a->norm.scale, &a->norm.offset, &a->w, &a->b, &a->w2, &a->b2,
+                             &a->mask));
 }
 
 /* --- attention --- */

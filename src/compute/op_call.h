@@ -39,7 +39,8 @@ enum ff_op_case_flags {
     FF_CASE_UNIT = 1 << 13,          /* template_pair_embed: unit vector, and the next two */
     FF_CASE_MASK_ALL = 1 << 14,
     FF_CASE_CLAMP = 1 << 15,
-    FF_CASE_MORE = 1 << 16,          /* optional outputs: tm and logits of aligned_error, atom14 of atoms_from_angles */
+    FF_CASE_MORE = 1 << 16,          /* optional outputs: tm and logits of aligned_error, atom14 of atoms_from_angles,
+                                      * out2 of linear, of k channels */
     FF_CASE_X = 1 << 17,             /* scale_add */
     FF_CASE_BF16_IN = 1 << 18,       /* copy: type of x, of out */
     FF_CASE_BF16_OUT = 1 << 19,

@@ -166,6 +166,11 @@ static void build_linear(const struct builder *b, struct ff_linear_args *a, cons
         int n = leading(w, shape);
         operand(b, &a->mask, IN, FF_FILL_MASK, ANY, FIXED, n, shape);
     }
+    if (w->flags & FF_CASE_MORE) {
+        rows_of(b, &a->out2, a->accumulate ? INOUT : OUT, w->k);
+        TRUNK(w2, w->c, w->k);
+        ONE(b2, BIAS, w->k);
+    }
 }
 
 static void build_pair_bias(const struct builder *b, struct ff_pair_bias_args *a, const struct ff_op_case *w)

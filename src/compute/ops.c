@@ -28,3 +28,13 @@ int ff_planes_of(const struct ff_tensor *whole, const struct ff_planes *apart, s
         ret[n++] = (struct ff_planes){ff_tensor_slice(*whole, 0, to, n_channel - to), to};
     return n;
 }
+
+void ff_linear_apart(const struct ff_linear_args *a, struct ff_linear_args ret[2])
+{
+    ret[0] = ret[1] = *a;
+    ret[1].out = a->out2;
+    ret[1].w = a->w2;
+    ret[1].b = a->b2;
+    for (int i = 0; i < 2; i++)
+        ret[i].out2 = ret[i].w2 = ret[i].b2 = (struct ff_tensor){0};
+}

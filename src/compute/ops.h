@@ -97,7 +97,7 @@ struct ff_layer_norm_args {
 };
 
 /* out = [out +] mask * act(pre(x) W + b), pre(x) = LN(x) if norm is given, relu(x) if relu_input, else x.
- * mask multiplies the product (not the old out). */
+ * mask multiplies the product (not the old out). A second layer of the same x makes out2 in the same way. */
 struct ff_linear_args {
     struct ff_tensor out;        /* [.., n] */
     struct ff_tensor x;          /* [.., k] */
@@ -105,10 +105,15 @@ struct ff_linear_args {
     struct ff_tensor w;          /* [k, n] */
     struct ff_tensor b;          /* [n]; may be absent */
     struct ff_tensor mask;       /* [..] float32, any strides; may be absent */
+    struct ff_tensor out2;       /* [.., n2]; may be absent */
+    struct ff_tensor w2;         /* [k, n2] */
+    struct ff_tensor b2;         /* [n2]; may be absent */
     bool relu_input;
     bool relu;                   /* act = relu */
     bool accumulate;
 };
+/* The two layers of a linear with out2, each by itself. */
+void ff_linear_apart(const struct ff_linear_args *a, struct ff_linear_args ret[2]);
 
 /* --- attention -------------------------------------------------------------------------------------------------- */
 

@@ -227,6 +227,13 @@ static void linear_piece(void *user, struct ff_scratch *s, int64_t from, int64_t
 
 void ff_cpu_linear(struct ff_backend *be, const struct ff_linear_args *a)
 {
+    if (ff_tensor_present(&a->out2)) {
+        struct ff_linear_args one[2];
+        ff_linear_apart(a, one);
+        ff_cpu_linear(be, &one[0]);
+        ff_cpu_linear(be, &one[1]);
+        return;
+    }
     FF_ASSERT(a->w.ndim == 2 && a->x.dtype == FF_F32 && a->out.dtype == FF_F32);
     int64_t k = a->w.shape[0], n = a->w.shape[1];
     FF_ASSERT(a->x.shape[a->x.ndim - 1] == k && a->out.shape[a->out.ndim - 1] == n);

@@ -95,6 +95,9 @@ static void dump_more(struct dump *d, enum ff_op op, const void *args)
     } else if (op == FF_OP_rigid_update) {
         const struct ff_rigid_update_args *a = args;
         dump_tensor(d, ff_op_name[op], "quat", &a->quat);
+    } else if (op == FF_OP_linear) {
+        const struct ff_linear_args *a = args;
+        dump_tensor(d, ff_op_name[op], "out2", &a->out2);
     }
 }
 

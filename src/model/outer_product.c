@@ -26,6 +26,15 @@ static void project(const struct ff_context *ctx, const struct ff_outer_product_
     FF_OP(ctx->be, linear, .out = out, .x = x, .norm = w->layer_norm_input, .w = p->w, .b = p->b, .mask = mask);
 }
 
+/* Both operands of the same columns, which are read once. */
+static void project_both(const struct ff_context *ctx, const struct ff_outer_product_weights *w, struct ff_tensor x,
+                         struct ff_tensor mask, struct ff_tensor left, struct ff_tensor right)
+{
+    const struct ff_linear_weights *l = &w->left_projection, *r = &w->right_projection;
+    FF_OP(ctx->be, linear, .out = left, .x = x, .norm = w->layer_norm_input, .w = l->w, .b = l->b, .mask = mask,
+          .out2 = right, .w2 = r->w, .b2 = r->b);
+}
+
 /* Columns that follow each other in the MSA and in a piece of right operands. */
 struct columns {
     int64_t from, place, n;
@@ -38,6 +47,7 @@ struct rights {
     struct ff_tensor *own, *of;      /* [rank]: this rank's again and again, that rank's */
     struct columns *columns;         /* [n]: this rank's, then all others', in as few pieces as they lie in */
     int n;
+    struct ff_tensor left;           /* of all of this rank's columns [S, I, C], if made along with the right ones */
     int64_t ticket;
 };
 
@@ -66,17 +76,25 @@ static void push_rights(const struct ff_context *ctx, const struct ff_outer_prod
         r->own[k] = r->of[rank];
 }
 
-/* Makes this rank's columns of a piece and sends them. */
+/* Makes this rank's columns of a piece and sends them; the left operand too, if it is of the same columns. */
 static void share_right(const struct ff_context *ctx, const struct ff_outer_product_weights *w,
                         const struct ff_offload *m, struct ff_tensor own_mask, int64_t left, struct rights *r)
 {
     struct ff_tensor out = r->own[0], x;
     int64_t n = out.shape[1];
     struct ff_offload_visit v;
+    bool both = n > 0 && n == m->x.shape[1] && left >= n;
+    if (both)
+        r->left = FF_PUSH(ctx, m->x.dtype, m->x.shape[0], n, w->left_projection.w.shape[1]);
     ff_offload_visit_open(ctx, m, 1, n > 0 ? r->at : 0, n, left, FF_OFFLOAD_READ, &v);
-    while (ff_offload_visit_next(&v, &x))
-        project(ctx, w, &w->right_projection, x, ff_tensor_slice(own_mask, 1, v.at, v.count),
-                ff_tensor_slice(out, 1, v.at - r->at, v.count));
+    while (ff_offload_visit_next(&v, &x)) {
+        struct ff_tensor mask = ff_tensor_slice(own_mask, 1, v.at, v.count);
+        struct ff_tensor right = ff_tensor_slice(out, 1, v.at - r->at, v.count);
+        if (both)
+            project_both(ctx, w, x, mask, r->left, right);
+        else
+            project(ctx, w, &w->right_projection, x, mask, right);
+    }
     r->ticket = ff_dap_swap_beside(ctx->dap, true, r->own, r->of);
 }
 
@@ -91,9 +109,11 @@ static void add_piece(const struct ff_context *ctx, const struct ff_outer_produc
     ff_offload_visit_open(ctx, m, 1, 0, m->x.shape[1], most, FF_OFFLOAD_READ, &v);
     while (ff_offload_visit_next(&v, &x)) {
         size_t mark = ff_arena_mark(ctx->arena);
-        struct ff_tensor left = FF_PUSH(ctx, x.dtype, x.shape[0], v.count, w->left_projection.w.shape[1]);
-        struct ff_tensor left_mask = ff_tensor_slice(own_mask, 1, v.at, v.count);
-        project(ctx, w, &w->left_projection, x, left_mask, left);
+        struct ff_tensor left = right->left, left_mask = ff_tensor_slice(own_mask, 1, v.at, v.count);
+        if (!ff_tensor_present(&left)) {
+            left = FF_PUSH(ctx, x.dtype, x.shape[0], v.count, w->left_projection.w.shape[1]);
+            project(ctx, w, &w->left_projection, x, left_mask, left);
+        }
         for (int k = 0; k < right->n; k++) {
             const struct columns *c = &right->columns[k];
             if (v.at == 0 && k == 1)

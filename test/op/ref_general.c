@@ -76,6 +76,14 @@ void ref_layer_norm(const struct ff_layer_norm_args *a)
 
 void ref_linear(const struct ff_linear_args *a)
 {
+    if (ff_tensor_present(&a->out2)) {
+        struct ff_linear_args second = *a;
+        second.out = a->out2;
+        second.w = a->w2;
+        second.b = a->b2;
+        second.out2 = (struct ff_tensor){0};
+        ref_linear(&second);
+    }
     int lead = a->x.ndim - 1;
     int64_t k = a->w.shape[0], n = a->w.shape[1];
     double *x = ff_xcalloc((size_t)k, sizeof *x);
