@@ -124,6 +124,7 @@ __device__ __forceinline__ void multiply(transition_shared<C> &s, const transiti
     char *lines = S::rows_shared ? s.x[group] + warp % 4 * LINE_BYTES : s.lines[S::rows_shared ? 0 : warp];
     int64_t *at = s.at[warp];
     unsigned together = 0;
+    after_kernels_before();
     auto release = [&](unsigned slot) {
         if (!a.stays && lane == 0)
             barrier_arrive(&s.empty[slot]);
@@ -174,7 +175,10 @@ __device__ __forceinline__ void multiply(transition_shared<C> &s, const transiti
         const float *b1 = (S::rows_shared ? a.b1 : s.b1) + lane % 4 * 2;
         float result[C / 2] = {};
         unsigned reading = S::tiles;                 /* the tile of W2 of a second product that is under way */
-        for (; step < end; step++) {
+        /* The chunk is counted, as a division beside the products keeps them waiting, where there are the registers. */
+        unsigned counted = step % a.turn;
+        for (; step < end; step++, counted = counted + 1 < a.turn ? counted + 1 : 0) {
+            const unsigned at_chunk = S::rows_shared ? counted : step % a.turn;
             float hidden[chunk / 2] = {};
             unsigned h[chunk / 16][4];
             barrier_wait(&s.full[from.slot], from.parity);
@@ -193,7 +197,7 @@ __device__ __forceinline__ void multiply(transition_shared<C> &s, const transiti
             auto read_bias = [&]() {
 #pragma unroll
                 for (int j = 0; j < chunk / 8; j++)
-                    b[j] = *(const float2 *)(b1 + step % a.turn * chunk + 8 * j);
+                    b[j] = *(const float2 *)(b1 + at_chunk * chunk + 8 * j);
             };
             if (S::rows_shared)                      /* there are the registers to read it beside the product */
                 read_bias();
@@ -252,7 +256,6 @@ __global__ void __launch_bounds__(transition_shared<C>::threads, 1)
     }
     if (threadIdx.x < S::groups)
         barrier_start(&s.together[threadIdx.x], 128);
-    after_kernels_before();
     if (!S::rows_shared) {
         for (int k = (int)threadIdx.x; k < C; k += S::threads) {
             s.scale[k] = a.scale[k];
@@ -270,8 +273,10 @@ __global__ void __launch_bounds__(transition_shared<C>::threads, 1)
     const tile_ring tiles = {a.stays ? 2 * a.turn : (unsigned)S::tiles, 0, 0, a.stays};
     if (warp >= S::warps) {
         give_registers<S::few_registers>();
+        int from = -chunk;
         bring_tiles(s.full, s.empty, tiles, 2 * (a.stays ? a.turn : last), [&](unsigned i, unsigned slot) {
-            int from = (int)(i / 2 % a.turn) * chunk;
+            if (i % 2 == 0)
+                from = from + chunk < a.n ? from + chunk : 0;
             if (i % 2 == 0)
                 load_b<C, !S::rows_shared>(s.w[slot], a.w1 + from, a.n, chunk);
             else
