@@ -17,6 +17,7 @@
 namespace {
 
 constexpr int threads = opm_threads;
+constexpr int64_t few_pairs = 256 * 256;
 
 /* --- sums of masks --- */
 
@@ -28,8 +29,11 @@ __global__ void mask_bits_kernel(unsigned *bits, const float *mask, int64_t stri
     if (r >= n_r)
         return;
     unsigned word = 0;
-    for (int s = s0; s < n_s && s < s0 + 32; s++)
-        word |= (mask[s * stride_s + r * stride_r] != 0.0f ? 1u : 0u) << (s - s0);
+#pragma unroll
+    for (int s = 0; s < 32; s++) {               /* all are asked for at once */
+        const float m = mask[min(s0 + s, n_s - 1) * stride_s + r * stride_r];
+        word |= (m != 0.0f && s0 + s < n_s ? 1u : 0u) << s;
+    }
     bits[(int64_t)blockIdx.y * n_r + r] = word;
 }
 
@@ -41,6 +45,12 @@ const unsigned *make_bits(struct ff_backend *be, const struct ff_tensor *mask)
         bits, (const float *)mask->data, mask->stride[0], mask->stride[1], n_s, n_r);
     FF_CUDA_LAUNCHED();
     return bits;
+}
+
+bool is_same(const struct ff_tensor *a, const struct ff_tensor *b)
+{
+    return a->data == b->data && a->shape[1] == b->shape[1] && a->stride[0] == b->stride[0] &&
+           a->stride[1] == b->stride[1];
 }
 
 /* --- any sizes and types --- */
@@ -217,7 +227,7 @@ extern "C" void ff_cuda_outer_product_mean(struct ff_backend *be, const struct f
     FF_ASSERT(a->w.shape[0] == c2 && a->w.shape[1] == c_z && a->bias.shape[0] == c_z);
     ff_cuda_mark mark(be);
     mask_bits bits = {make_bits(be, &a->mask_a), nullptr, (int)((n_s + 31) / 32), (int)n_i, (int)n_j};
-    bits.b = make_bits(be, &a->mask_b);
+    bits.b = is_same(&a->mask_a, &a->mask_b) ? bits.a : make_bits(be, &a->mask_b);
     if (ff_cuda_opm_float32(be, a, &bits))
         return;
     size_t size = ff_dtype_size(type);
@@ -227,10 +237,13 @@ extern "C" void ff_cuda_outer_product_mean(struct ff_backend *be, const struct f
                  ff_cuda_aligned(&a->out, 8) && ((uintptr_t)w & 15) == 0 && (ff_cuda_has_wgmma(be) || prepare_mean());
     /* Tile: many waves of blocks, so that few of them are the last ones of a kernel; with panels that must be packed
      * never more than what is left. What one block of the fused kernel reads of p is in one place where tj is 128. p
-     * goes through memory: of a small one little stays in the second-level cache either. */
+     * goes through memory: of a small one little stays in the second-level cache either; only of few
+     * pairs small tiles are the faster ones. */
     int64_t tj = least(n_j, fused ? 128 : 96), panel = n_s * n_c * (int64_t)size;
     int64_t pair_bytes = fused ? c2 * (int64_t)size : 2 * c2 * (int64_t)size + c_z * (int64_t)sizeof(float);
-    int64_t half = (int64_t)ff_cuda_left(be) / 2, room = fused ? 4 * (int64_t)FF_CUDA_TILE_BYTES : (int64_t)84 << 20;
+    int64_t half = (int64_t)ff_cuda_left(be) / 2, room = (int64_t)84 << 20;
+    if (fused)
+        room = (n_i * n_j > few_pairs ? 4 : 1) * (int64_t)FF_CUDA_TILE_BYTES;
     bool pack_a = !lies_well(&a->a), pack_b = !lies_well(&a->b);
     bool whole_b = !pack_b || n_j <= tj || (fused && n_j * panel <= half / 2);
     while (pack_b && tj > 1 && (!whole_b || n_j <= tj) && tj * panel > half / 4) {
