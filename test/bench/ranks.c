@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Times whole passes on the ranks of mpirun: random features, synthetic parameters; on the GPU where there is one.
- * usage: mpirun -np N build/test/bench/ranks LENGTH [fp32|bf16] [model] [passes] [device] [chunk MiB] [share]
+ * usage: mpirun -np N build/test/bench/ranks LENGTH [fp32|tf32|bf16] [model] [passes] [device] [chunk MiB] [share]
  *
  * share: without mpirun, the part of rank 0 of that many ranks, with zeros for what others would send, and so without
  * a meaning: what is left of the time on one rank when communication takes none. The time that zeros take is told.
@@ -218,11 +218,15 @@ int main(int argc, char **argv)
     struct bench b = {0};
     struct ff_command_line line;
     if (argc < 2) {
-        fprintf(stderr, "usage: ranks LENGTH [fp32|bf16] [model] [passes] [device] [chunk MiB] [share]\n");
+        fprintf(stderr, "usage: ranks LENGTH [fp32|tf32|bf16] [model] [passes] [device] [chunk MiB] [share]\n");
         return 2;
     }
     int n_res = (int)strtol(argv[1], NULL, 10), passes = argc > 4 ? (int)strtol(argv[4], NULL, 10) : 1;
-    bool fp32 = argc > 2 && strcmp(argv[2], "fp32") == 0, cpu = argc > 5 && strcmp(argv[5], "cpu") == 0;
+    bool cpu = argc > 5 && strcmp(argv[5], "cpu") == 0;
+    enum ff_precision precision = cpu ? FF_PRECISION_FP32 : FF_PRECISION_BF16;
+    for (int p = FF_PRECISION_FP32; p <= FF_PRECISION_TF32 && argc > 2 && !cpu; p++)
+        if (strcmp(argv[2], ff_precision_name((enum ff_precision)p)) == 0)
+            precision = (enum ff_precision)p;
     char *options[] = {"--model", argc > 3 ? argv[3] : "model_5_ptm"};
     const char *transport = getenv("FF_TEST_TRANSPORT");
     if (transport != NULL && strcmp(transport, "auto") != 0)
@@ -231,7 +235,7 @@ int main(int argc, char **argv)
     if (st == FF_OK)
         st = ff_options_parse(2, options, "config", &b.config, &line);
     if (st == FF_OK) {
-        st = run(&b, n_res, fp32 || cpu ? FF_PRECISION_FP32 : FF_PRECISION_BF16, passes,
+        st = run(&b, n_res, precision, passes,
                  cpu ? FF_DEVICE_CPU : FF_DEVICE_CUDA, argc > 6 ? (int64_t)strtol(argv[6], NULL, 10) << 20 : 0,
                  argc > 7 ? (int)strtol(argv[7], NULL, 10) : 0);
         ff_command_line_free(&line);
