@@ -30,11 +30,31 @@ static void make_bias(const struct ff_context *ctx, const struct ff_attention_we
     bias->ticket = ff_dap_share(ctx->dap, bias->t, bias->axis);
 }
 
+/* On a GPU attention has items of 4 rows, 128 queries and a head, of which 132 are worked on at a time
+ * (cuda/attention_wgmma.cu on an H100): of at most `rows` rows about as many as leave the least of it idle at the
+ * end. */
+static int64_t rows_that_fill(int64_t rows, int64_t len, int64_t n_head)
+{
+    enum { ROWS = 4, QUERIES = 128, AT_ONCE = 132 };
+    int64_t best = rows;
+    double most = 0.0;
+    for (int64_t r = rows / ROWS * ROWS; r > rows / 2; r -= ROWS) {
+        int64_t items = r / ROWS * n_head * ((len + QUERIES - 1) / QUERIES), turns = (items + AT_ONCE - 1) / AT_ONCE;
+        double full = (double)items / (double)(turns * AT_ONCE);
+        if (full > most + 0.02) {        /* less is not worth smaller pieces */
+            most = full;
+            best = r;
+        }
+    }
+    return best;
+}
+
 /* Rows that are worked on at a time: those of one piece that is here, with what is made of them, and the others' parts
  * of three pieces. Every rank must come to the same. */
 static int64_t rows_of_piece(const struct ff_context *ctx, const struct ff_dap *d, struct ff_tensor x, int64_t len,
-                             int64_t hd)
+                             int64_t hd, int64_t n_head)
 {
+    enum { MANY = 32 };                  /* of fewer rows pieces of the same size need less memory */
     struct ff_context room = *ctx;
     /* Where memory is not short. With a quarter more, pieces of rows of 2^n are 2^m of them, as there are five numbers
      * for each of their own, which fills the GPU better. */
@@ -42,7 +62,9 @@ static int64_t rows_of_piece(const struct ff_context *ctx, const struct ff_dap *
         room.chunk_bytes += ctx->chunk_bytes / (ff_dap_size(d) > 1 ? 2 : 4);
     int64_t made = len * 5 * hd * (int64_t)ff_dtype_size(ff_backend_attended(ctx->be));
     int64_t buffers = FF_DAP_BUFFERS * ff_dap_visit_away(d, len) * x.shape[2] * (int64_t)ff_dtype_size(x.dtype);
-    return ff_context_rows(&room, ff_dap_count(d, x.shape[1], 0), made + buffers);
+    int64_t most = ff_dap_count(d, x.shape[1], 0), rows = room.chunk_bytes / (made + buffers);
+    return rows >= MANY && rows < most ? rows_that_fill(rows, len, n_head)
+                                       : ff_context_rows(&room, most, made + buffers);
 }
 
 static void project(const struct ff_context *ctx, const struct ff_attention_weights *w, struct ff_tensor qkvg,
@@ -65,7 +87,7 @@ static void add(const struct ff_context *ctx, const struct ff_attention_weights 
 static void gated_attention(const struct ff_context *ctx, const struct ff_attention_weights *w, const struct ff_dap *d,
                             struct ff_tensor x /* [L, B, c] */, struct ff_tensor mask /* [B, L] */, struct bias *bias)
 {
-    int64_t len = mask.shape[1], hd = w->output.w.shape[0], rows = rows_of_piece(ctx, d, x, len, hd);
+    int64_t len = mask.shape[1], hd = w->output.w.shape[0], rows = rows_of_piece(ctx, d, x, len, hd, w->num_head);
     size_t mark = ff_arena_mark(ctx->arena);
     struct ff_dap_visit v;
     ff_dap_visit_open(d, x, len, rows, &v);
