@@ -57,6 +57,7 @@ static void push_rights(const struct ff_context *ctx, const struct ff_outer_prod
     int size = ff_dap_size(ctx->dap), rank = ff_dap_rank(ctx->dap);
     int64_t place = 0, n;
     r->n = 1;
+    r->left = (struct ff_tensor){0};     /* that of an earlier piece is gone */
     for (int k = 0; k < size; k++, place += n) {
         struct columns *last = &r->columns[r->n - 1];
         int64_t from = ff_dap_from(ctx->dap, n_res, k) + r->at;

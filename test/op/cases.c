@@ -120,7 +120,7 @@ const struct ff_op_case op_cases[] = {
     CASE(attention, .i = 3, .j = 200, .h = 1, .d = 32, .flags = BIAS | FF_CASE_LATE),
     CASE(attention, .i = 3, .j = 200, .h = 2, .d = 16, .flags = FF_CASE_LATE | EMPTY),
     CASE(attention, .i = 5, .j = 33, .h = 1, .d = 130, .flags = BIAS),
-    CASE(attention, .i = 3, .j = 700, .h = 1, .d = 130, .flags = BIAS | EMPTY),
+    CASE(attention, .i = 2, .j = 2900, .h = 1, .d = 32, .flags = BIAS | EMPTY),
 
     CASE(global_attention, .s = 40, .i = 20, .c = 64, .h = 8, .d = 8),
     CASE(global_attention, .s = 1, .i = 1, .c = 1, .h = 1, .d = 1),

@@ -5,8 +5,11 @@
  */
 #include "golden/golden.h"
 
+#include "base/alloc.h"
+#include "base/rng.h"
 #include "feature/feature_file.h"
 #include "model/model.h"
+#include "model/outer_product.h"
 
 enum memory { PLENTY, LITTLE };
 
@@ -151,6 +154,97 @@ static void test_little_memory(void **state)
     whole_pass("monomer_ptm_small.npz", "model_1_ptm", settings, 0, LITTLE);
 }
 
+/* --- one layer -------------------------------------------------------------------------------------------------- */
+
+enum { LAYER_ARENA = 16 << 20, SEQUENCES = 5, MSA_CHANNELS = 8, OUTER = 4, PAIR_CHANNELS = 8 };
+
+/* [a, n, c] of numbers made up: indices from on of a longer second axis. */
+static struct ff_tensor numbers(const struct ff_context *ctx, uint64_t key, int64_t a, int64_t from, int64_t n,
+                                int64_t c)
+{
+    struct ff_tensor t = ff_arena_push(ctx->arena, FF_F32, FF_SHAPE(a, n, c));
+    float *host = FF_NEW_ARRAY(float, (size_t)(a * n * c)), *at = host;
+    for (int64_t i = 0; i < a; i++)
+        for (int64_t j = from; j < from + n; j++)
+            for (int64_t k = 0; k < c; k++)
+                *at++ = (float)(ff_rng_at(key, (uint64_t)((i * 1000 + j) * 1000 + k)) >> 40) * 0x1p-24f - 0.5f;
+    ctx->be->upload(ctx->be, &t, host);
+    ctx->be->sync(ctx->be);
+    free(host);
+    return t;
+}
+
+static struct ff_linear_weights layer(const struct ff_context *ctx, uint64_t key, int64_t k, int64_t n)
+{
+    return (struct ff_linear_weights){ff_tensor_reshape(numbers(ctx, key, 1, 0, k, n), FF_SHAPE(k, n)),
+                                      ff_tensor_reshape(numbers(ctx, key + 1, 1, 0, 1, n), FF_SHAPE(n))};
+}
+
+/* The outer product mean of n_res columns: rows [R, N, c_z] of this rank, or of all without comm. With little memory
+ * the MSA waits on the host. */
+static float *outer_product(struct golden *g, struct ff_comm *comm, int64_t n_res, enum memory size, size_t *count)
+{
+    void *memory;
+    struct ff_arena arena;
+    assert_ok(g->be->alloc(g->be, LAYER_ARENA, &memory));
+    ff_arena_init(&arena, memory, LAYER_ARENA);
+    const struct ff_dap dap = {.comm = comm, .be = g->be, .arena = &arena};
+    const struct ff_context ctx = {.be = g->be, .arena = &arena, .config = &g->config.model,
+                                   .chunk_bytes = size == LITTLE ? 1 : 1 << 20, .dap = comm != NULL ? &dap : NULL};
+    if (comm != NULL)
+        ff_comm_attach(comm, memory, LAYER_ARENA);
+    int64_t from = ff_dap_from(ctx.dap, n_res, ff_dap_rank(ctx.dap)), n = ff_context_part(&ctx, n_res);
+    struct ff_tensor scale = numbers(&ctx, 1, 1, 0, 1, MSA_CHANNELS), offset = numbers(&ctx, 2, 1, 0, 1, MSA_CHANNELS);
+    const struct ff_outer_product_weights w = {
+        .layer_norm_input = {ff_tensor_reshape(scale, FF_SHAPE(MSA_CHANNELS)),
+                             ff_tensor_reshape(offset, FF_SHAPE(MSA_CHANNELS))},
+        .left_projection = layer(&ctx, 3, MSA_CHANNELS, OUTER), .right_projection = layer(&ctx, 5, MSA_CHANNELS, OUTER),
+        .output = layer(&ctx, 7, OUTER * OUTER, PAIR_CHANNELS)};
+    struct ff_offload m = {.x = numbers(&ctx, 9, SEQUENCES, from, n, MSA_CHANNELS), .away = size == LITTLE};
+    void *host_memory = NULL;
+    if (m.away) {
+        assert_ok(g->be->alloc_host(g->be, ff_tensor_bytes(&m.x), &host_memory));
+        m.host = host_memory;
+        g->be->store(g->be, m.host, 0, &m.x);
+        g->be->settle(g->be);
+    }
+    struct ff_tensor mask = ff_tensor_reshape(numbers(&ctx, 10, 1, 0, SEQUENCES, n_res), FF_SHAPE(SEQUENCES, n_res));
+    struct ff_tensor z = numbers(&ctx, 11, n, 0, n_res, PAIR_CHANNELS);
+    FF_OP(g->be, fill, .out = mask, .value = 1.0f);
+    FF_OP(g->be, fill, .out = z, .value = 0.0f);
+    ff_outer_product_mean(&ctx, &w, &m, mask, z);
+    *count = (size_t)ff_tensor_count(&z);
+    float *host = FF_NEW_ARRAY(float, *count);
+    g->be->download(g->be, host, &z);
+    if (comm != NULL)
+        ff_comm_detach(comm);
+    g->be->release(g->be, memory);
+    if (m.away)
+        g->be->release_host(g->be, host_memory);
+    return host;
+}
+
+/* Operands have at least 16 columns at a time: of one column more on rank 0 the others have none in its last piece. */
+static void test_outer_product_last_column(void **state)
+{
+    (void)state;
+    struct golden *g = golden_open("monomer_ptm_small.npz", "model_1_ptm", NULL);
+    if (g == NULL)
+        skip();
+    struct ff_comm *comm = NULL;
+    assert_ok(ff_comm_split(g->be, 0, &comm));
+    int64_t n_res = 16 * comm->size + 1, row = n_res * PAIR_CHANNELS;
+    size_t n, all;
+    float *many = outer_product(g, comm, n_res, LITTLE, &n), *one = outer_product(g, NULL, n_res, PLENTY, &all);
+    const struct ff_dap dap = {.comm = comm};
+    assert_true(n < all || comm->size == 1);
+    test_assert_close("outer product", many, one + ff_dap_from(&dap, n_res, comm->rank) * row, n, GOLDEN_RELATIVE);
+    free(many);
+    free(one);
+    ff_comm_destroy(comm);
+    golden_close(g);
+}
+
 int main(int argc, char **argv)
 {
     const char *transport = getenv("FF_TEST_TRANSPORT");
@@ -166,6 +260,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_complex),
         cmocka_unit_test(test_complex_unfused),
         cmocka_unit_test(test_little_memory),
+        cmocka_unit_test(test_outer_product_last_column),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
