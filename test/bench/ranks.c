@@ -217,16 +217,17 @@ int main(int argc, char **argv)
 {
     struct bench b = {0};
     struct ff_command_line line;
-    if (argc < 2) {
+    bool cpu = argc > 5 && strcmp(argv[5], "cpu") == 0, known = argc <= 2;
+    enum ff_precision precision = FF_PRECISION_BF16;
+    for (int p = FF_PRECISION_FP32; p <= FF_PRECISION_BF16 && !known; p++) {
+        precision = (enum ff_precision)p;
+        known = strcmp(argv[2], ff_precision_name(precision)) == 0;
+    }
+    if (argc < 2 || !known) {
         fprintf(stderr, "usage: ranks LENGTH [fp32|tf32|bf16] [model] [passes] [device] [chunk MiB] [share]\n");
         return 2;
     }
     int n_res = (int)strtol(argv[1], NULL, 10), passes = argc > 4 ? (int)strtol(argv[4], NULL, 10) : 1;
-    bool cpu = argc > 5 && strcmp(argv[5], "cpu") == 0;
-    enum ff_precision precision = cpu ? FF_PRECISION_FP32 : FF_PRECISION_BF16;
-    for (int p = FF_PRECISION_FP32; p <= FF_PRECISION_TF32 && argc > 2 && !cpu; p++)
-        if (strcmp(argv[2], ff_precision_name((enum ff_precision)p)) == 0)
-            precision = (enum ff_precision)p;
     char *options[] = {"--model", argc > 3 ? argv[3] : "model_5_ptm"};
     const char *transport = getenv("FF_TEST_TRANSPORT");
     if (transport != NULL && strcmp(transport, "auto") != 0)
@@ -235,7 +236,7 @@ int main(int argc, char **argv)
     if (st == FF_OK)
         st = ff_options_parse(2, options, "config", &b.config, &line);
     if (st == FF_OK) {
-        st = run(&b, n_res, precision, passes,
+        st = run(&b, n_res, cpu ? FF_PRECISION_FP32 : precision, passes,
                  cpu ? FF_DEVICE_CPU : FF_DEVICE_CUDA, argc > 6 ? (int64_t)strtol(argv[6], NULL, 10) << 20 : 0,
                  argc > 7 ? (int)strtol(argv[7], NULL, 10) : 0);
         ff_command_line_free(&line);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Whole passes on several ranks against one rank and against the published model. Run by mpirun on 1 to 4 ranks
- * (test/parallel/dap.bats); rank 0 compares, and prints the results. $FF_TEST_DEVICE=cuda: one GPU per rank, NCCL. An
- * argument names the test to run.
+ * Whole passes on several ranks against one rank, and a layer whose last piece is empty on some of them. Run by
+ * mpirun on 1 to 4 ranks (test/parallel/dap.bats); of passes rank 0 compares, and prints the results.
+ * $FF_TEST_DEVICE=cuda: one GPU per rank, $FF_TEST_TRANSPORT among them. An argument names the test to run.
  */
 #include "golden/golden.h"
 
