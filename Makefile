@@ -203,10 +203,13 @@ check-parallel: $(exe) $(parallel_bins) $(golden_bins) $(emulated_parallel_bins)
 	@FASTFOLD=$(exe) FF_TEST_BUILD=$(O) $(run_tests) $(parallel_files)
 check-cli: $(exe)
 	@FASTFOLD=$(exe) $(run_tests) $(cli_files)
+# racecheck has kernels of its own, see barrier_arrive_warp in cuda/ptx.cuh.
+for_racecheck := $(O)/racecheck
 check-gpu: $(exe) $(op_bins) $(golden_bins) $(parallel_bins)
 	@$(if $(have_cuda),,echo 'check-gpu: this build has no CUDA backend (see the lines above)' >&2; exit 1)
+	@$(again) O=$(for_racecheck) NVCCFLAGS='$(NVCCFLAGS) -DFF_RACECHECK' $(for_racecheck)/test/op/test_ops
 	@FASTFOLD=$(exe) scripts/gpu_check.sh '$(op_bins)' '$(golden_bins)' \
-	  '$(filter-out %/same_results,$(parallel_bins))'
+	  '$(filter-out %/same_results,$(parallel_bins))' $(for_racecheck)/test/op/test_ops
 # The CUDA kernels on an emulated GPU: in order, and in both orders of threads that are worst for a missing barrier.
 check-emulated: $(emulated_bins)
 	@export FF_TEST_DEVICE=cuda; for p in fp32 bf16 tf32; do \

@@ -361,10 +361,10 @@ __global__ void __launch_bounds__(THREADS, 1)
 
     if (threadIdx.x < STAGES) {
         barrier_start(&s.full[threadIdx.x], BRINGERS * 33);      /* each lane's copies, and a warp */
-        barrier_start(&s.empty[threadIdx.x], WARPS);
+        barrier_start(&s.empty[threadIdx.x], WARPS * warp_arrivals);
     }
     if (threadIdx.x < 2) {
-        barrier_start(&s.done[threadIdx.x], WARPS);
+        barrier_start(&s.done[threadIdx.x], WARPS * warp_arrivals);
         s.again[threadIdx.x] = 0;
     }
     /* Heads smaller than the depth of a product: zeros behind queries and keys, which no copy touches. */
@@ -441,11 +441,7 @@ __global__ void __launch_bounds__(THREADS, 1)
         barrier_wait(&s.full[tile % STAGES], tile / STAGES % 2);
         shared_fence();                  /* here, as nobody waits for the copies where they are begun */
     };
-    auto release = [&](unsigned tile) {
-        __syncwarp();
-        if (lane == 0)
-            barrier_arrive(&s.empty[tile % STAGES]);
-    };
+    auto release = [&](unsigned tile) { barrier_arrive_warp(&s.empty[tile % STAGES]); };
     auto unit_logits = [&](int m, unsigned tile, unsigned of) {
         const unsigned stage = tile % STAGES * L::STAGE;
         logits<N, D, BIAS>(x[m], wgmma_advance(q_at, of * S::Q_BYTES + m * 64 * S::ROW), wgmma_advance(k_at, stage),
@@ -532,9 +528,7 @@ __global__ void __launch_bounds__(THREADS, 1)
         }
         if (!good && !careful)
             s.again[done % 2] = done + 1;
-        __syncwarp();
-        if (lane == 0)
-            barrier_arrive(&s.done[done % 2]);
+        barrier_arrive_warp(&s.done[done % 2]);
         T *out = (T *)j.out + row * j.out_b + here.head * D;
 #pragma unroll
         for (int m = 0; m < PARTS; m++)

@@ -99,8 +99,8 @@ template <int K> struct row_bringer {
             __syncwarp();
             if (own < a.steps)
                 copy((own / a.turn * groups + group) * group_rows);
-            else if (threadIdx.x % 32 == 0)
-                barrier_arrive(&s.rows_empty[place]);
+            else
+                barrier_arrive_warp(&s.rows_empty[place]);
             if (++event == groups * a.stages)
                 event = 0;
             if (++place == a.stages) {
@@ -168,9 +168,7 @@ __device__ __forceinline__ void multiply(linear_shared<K> &s, const linear_job &
             const unsigned place = event % a.stages;
             barrier_wait(&s.rows_full[event], parity);
             load_staged<K>(x, s.place[a.tiles + place] + warp % 4 * 16 * 2 * K);
-            __syncwarp();
-            if (lane == 0)
-                barrier_arrive(&s.rows_empty[place]);
+            barrier_arrive_warp(&s.rows_empty[place]);
             event += groups;
             if (event >= groups * a.stages) {
                 event -= groups * a.stages;
@@ -281,7 +279,7 @@ __global__ void __launch_bounds__(threads, 1) linear_wgmma_kernel(const __grid_c
     if (threadIdx.x < S::places) {
         barrier_start(&s.full[threadIdx.x], 128);
         barrier_start(&s.empty[threadIdx.x], warps);
-        barrier_start(&s.rows_empty[threadIdx.x], 4);
+        barrier_start(&s.rows_empty[threadIdx.x], 4 * warp_arrivals);
     }
     if (threadIdx.x < groups * S::places)
         barrier_start(&s.rows_full[threadIdx.x], 128);

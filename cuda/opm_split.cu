@@ -104,7 +104,7 @@ __global__ void __launch_bounds__(block_threads, 1) block_kernel(const __grid_co
     auto &s = *(product::shared<ROWS> *)shared_memory;
     if (threadIdx.x < product::stages) {
         barrier_start(&s.full[threadIdx.x], 1);
-        barrier_start(&s.empty[threadIdx.x], product::warps);
+        barrier_start(&s.empty[threadIdx.x], product::warps * warp_arrivals);
     }
     __syncthreads();
     const int warp = __shfl_sync(0xffffffffu, (int)threadIdx.x / 32, 0);

@@ -206,9 +206,7 @@ __device__ __forceinline__ void bring(shared<false> &s, const product_job<END> &
             s.a_inverse[to.slot][warp] = a_inverse;
             s.b_inverse[to.slot][warp] = b_inverse;
         }
-        __syncwarp();                            /* those that multiply make the fence: here it would wait for loads */
-        if (lane == 0)
-            barrier_arrive(&s.full[to.slot]);
+        barrier_arrive_warp(&s.full[to.slot]);   /* those that multiply make the fence: here it would wait for loads */
         to.next();
     };
     const unsigned own = (a.tiles - blockIdx.x + gridDim.x - 1) / gridDim.x, steps = own * (unsigned)a.units;
@@ -259,9 +257,7 @@ __device__ __forceinline__ void multiply(shared<ROWS> &s, const JOB &a, int warp
             const float g[8] = {g0.x, g0.y, g0.z, g0.w, g1.x, g1.y, g1.z, g1.w};
             wgmma_wait<0>();
             wgmma_use(d);
-            __syncwarp();
-            if (lane == 0)
-                barrier_arrive(&s.empty[from.slot]);
+            barrier_arrive_warp(&s.empty[from.slot]);
             from.next();
 #pragma unroll
             for (int i = 0; i < 64; i++)
@@ -281,8 +277,8 @@ __global__ void __launch_bounds__(product::threads, 1) product_kernel(const __gr
     extern __shared__ __align__(1024) char shared_memory[];
     auto &s = *(product::shared<false> *)shared_memory;
     if (threadIdx.x < product::stages) {
-        barrier_start(&s.full[threadIdx.x], product::warps);
-        barrier_start(&s.empty[threadIdx.x], product::warps);
+        barrier_start(&s.full[threadIdx.x], product::warps * warp_arrivals);
+        barrier_start(&s.empty[threadIdx.x], product::warps * warp_arrivals);
     }
     __syncthreads();
     const int warp = __shfl_sync(0xffffffffu, (int)threadIdx.x / 32, 0);

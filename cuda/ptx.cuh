@@ -134,6 +134,19 @@ __device__ __forceinline__ void barrier_arrive(uint64_t *b)
 {
     asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(b)) : "memory");
 }
+/* A warp arrives as one, for what all of its lanes have done. racecheck knows of what the threads have done that arrive
+ * themselves, so in a build for it (make check-gpu) every lane does: a warp counts as warp_arrivals. */
+#ifdef FF_RACECHECK
+constexpr unsigned warp_arrivals = 32;
+#else
+constexpr unsigned warp_arrivals = 1;
+#endif
+__device__ __forceinline__ void barrier_arrive_warp(uint64_t *b)
+{
+    __syncwarp();
+    if (warp_arrivals == 32 || threadIdx.x % 32 == 0)
+        barrier_arrive(b);
+}
 __device__ __forceinline__ bool barrier_over(uint64_t *b, unsigned parity)
 {
     unsigned over;

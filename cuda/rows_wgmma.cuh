@@ -152,7 +152,7 @@ struct tile_ring {
     }
 };
 
-/* For the warpgroup that brings: load(i, slot) begins the copies of tile i. full[] have 4 arrivals, a warp's each. */
+/* For the warpgroup that brings: load(i, slot) begins the copies of tile i. full[] have the arrivals of 4 warps. */
 template <class F>
 __device__ __forceinline__ void bring_tiles(uint64_t *full, uint64_t *empty, tile_ring to, unsigned count, F &&load)
 {
@@ -161,9 +161,7 @@ __device__ __forceinline__ void bring_tiles(uint64_t *full, uint64_t *empty, til
     unsigned under_way = 0;
     auto declare = [&]() {               /* the oldest of them full, after its copies were waited for */
         shared_fence();
-        __syncwarp();
-        if (threadIdx.x % 32 == 0)
-            barrier_arrive(&full[done.slot]);
+        barrier_arrive_warp(&full[done.slot]);
         done.next();
         under_way--;
     };

@@ -251,7 +251,7 @@ __global__ void __launch_bounds__(transition_shared<C>::threads, 1)
     auto &s = *(transition_shared<C> *)shared_memory;
     using S = transition_shared<C>;
     if (threadIdx.x < S::tiles) {
-        barrier_start(&s.full[threadIdx.x], 4);
+        barrier_start(&s.full[threadIdx.x], 4 * warp_arrivals);
         barrier_start(&s.empty[threadIdx.x], S::warps);
     }
     if (threadIdx.x < S::groups)

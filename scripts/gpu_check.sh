@@ -3,12 +3,13 @@
 # Tests the CUDA backend on this machine's GPU: every operation in every precision against plain loops in double, the
 # golden layers and passes, and the memory and race checkers of compute-sanitizer on small operations, side by side.
 # Where two GPUs are visible, two ranks too: by the copy engines where these can, and with NCCL where the build has it.
-# usage: gpu_check.sh 'op tests' 'golden tests' 'parallel tests' (make check-gpu)
+# usage: gpu_check.sh 'op tests' 'golden tests' 'parallel tests' 'op test for racecheck' (make check-gpu)
 # FF_SANITIZER_OPS chooses the operations for compute-sanitizer, FF_SANITIZER_LIMIT its seconds (180).
 set -u
 read -ra ops <<<"$1"
 read -ra golden <<<"$2"
 read -ra parallel <<<"$3"
+for_racecheck=$4
 run() { scripts/run_tests.sh "$@" || failed=1; }
 failed=0
 export FF_TEST_DEVICE=cuda
@@ -62,9 +63,10 @@ trap 'rm -rf "$logs"' EXIT
 # sanitize TOOL PRECISION: leaves the output in $logs, and the status and seconds as its last line. cuBLAS's kernels are
 # left out: racecheck does not see how they wait, and they are not ours to mend.
 sanitize() {
-    local log=$logs/$1-$2 start=$SECONDS
+    local log=$logs/$1-$2 start=$SECONDS test=${ops[0]}
+    [ "$1" != racecheck ] || test=$for_racecheck
     FF_TEST_PRECISION=$2 timeout "${FF_SANITIZER_LIMIT:-180}" "$sanitizer" --tool "$1" --error-exitcode 9 \
-        --kernel-name-exclude kernel_substring=nvjet --kernel-name-exclude kernel_substring=cutlass "${ops[0]}" \
+        --kernel-name-exclude kernel_substring=nvjet --kernel-name-exclude kernel_substring=cutlass "$test" \
         "${checked[@]}" >"$log" 2>&1
     echo "$? $((SECONDS - start))" >>"$log"
 }
