@@ -350,7 +350,7 @@ __global__ void __launch_bounds__(THREADS, 1)
     extern __shared__ __align__(1024) char shared[];
     signals &s = *(signals *)(shared + L::AT_SIGNALS);
     /* The shuffle tells the compiler that the whole warp has the same number. */
-    const int lane = (int)threadIdx.x % 32, warp = __shfl_sync(0xffffffffu, (int)threadIdx.x / 32, 0), own = warp / 4;
+    const int warp = __shfl_sync(0xffffffffu, (int)threadIdx.x / 32, 0), own = warp / 4;
     /* Queries vary fastest, then heads, or batch rows where the bias of all heads is too much for the cache. */
     auto item_of = [&](unsigned i) {
         const unsigned n_query = (unsigned)(j.length + QUERIES - 1) / QUERIES, rest = i / n_query;
@@ -359,13 +359,15 @@ __global__ void __launch_bounds__(THREADS, 1)
         return item{(head_inside ? outer : inner) * ROWS, head_inside ? inner : outer, (int)(i % n_query) * QUERIES};
     };
 
-    if (threadIdx.x < STAGES) {
-        barrier_start(&s.full[threadIdx.x], BRINGERS * 33);      /* each lane's copies, and a warp */
-        barrier_start(&s.empty[threadIdx.x], WARPS * warp_arrivals);
-    }
-    if (threadIdx.x < 2) {
-        barrier_start(&s.done[threadIdx.x], WARPS * warp_arrivals);
-        s.again[threadIdx.x] = 0;
+    if (threadIdx.x == 0) {
+        for (int i = 0; i < STAGES; i++) {
+            barrier_start(&s.full[i], BRINGERS * 33);    /* each lane's copies, and a warp */
+            barrier_start(&s.empty[i], WARPS * warp_arrivals);
+        }
+        for (int i = 0; i < 2; i++) {
+            barrier_start(&s.done[i], WARPS * warp_arrivals);
+            s.again[i] = 0;
+        }
     }
     /* Heads smaller than the depth of a product: zeros behind queries and keys, which no copy touches. */
     constexpr int N_ZERO = 2 * ROWS * QUERIES;
