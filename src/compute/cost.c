@@ -187,7 +187,7 @@ struct ff_cost ff_cost_point_attention(const struct ff_point_attention_args *a)
 {
     double pairs = rows(&a->z), n_head = a->n_head, c_z = (double)a->z.shape[2];
     double per_head = a->n_qk + 3 * a->n_point_qk + a->n_v + 3 * a->n_point_v + 2 * c_z;
-    return cost(2 * pairs * n_head * per_head, count(&a->z) + pairs * n_head,
+    return cost(2 * pairs * n_head * per_head, normed(&a->z, &a->norm) + pairs * n_head,
                 BYTES(&a->out, &a->q, &a->kv, &a->q_point, &a->kv_point, &a->frame_i, &a->frame_j, &a->mask_i,
                       &a->mask_j, &a->z, &a->norm.scale, &a->norm.offset, &a->w2d, &a->b2d, &a->point_weight));
 }
