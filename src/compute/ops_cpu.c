@@ -130,28 +130,39 @@ static struct ff_scratch scratch_of(const struct cpu *cpu, int thread)
     return (struct ff_scratch){at, at + FF_CPU_SCRATCH};
 }
 
+/* Piece p of [0, n). */
+static void run_piece(const struct cpu *cpu, int thread, int64_t n, int64_t step, int64_t p, ff_cpu_piece fn,
+                      void *user)
+{
+    struct ff_scratch s = scratch_of(cpu, thread);
+    fn(user, &s, p * step, n - p * step < step ? n - p * step : step);
+}
+
 void ff_cpu_for(struct ff_backend *be, int64_t n, int64_t step, ff_cpu_piece fn, void *user)
 {
     const struct cpu *cpu = be->impl;
     FF_ASSERT(step >= 1);
     int64_t pieces = (n + step - 1) / step;
     if (pieces <= 1 || cpu->threads == 1) {
-        for (int64_t p = 0; p < pieces; p++) {
-            struct ff_scratch s = scratch_of(cpu, 0);
-            fn(user, &s, p * step, n - p * step < step ? n - p * step : step);
-        }
+        for (int64_t p = 0; p < pieces; p++)
+            run_piece(cpu, 0, n, step, p, fn, user);
         return;
     }
     /* Always the same number of threads: the OpenMP library ends and restarts threads when it changes. */
+    if (pieces <= cpu->threads) {
+        /* One for each, always the same, which finds in its cache what it had there before. */
+#pragma omp parallel for schedule(static, 1) num_threads(cpu->threads)
+        for (int64_t p = 0; p < pieces; p++)
+            run_piece(cpu, omp_get_thread_num(), n, step, p, fn, user);
+        return;
+    }
     /* Runs of neighbours, so that what a piece fetches ahead is there when the thread comes to it; short ones, so that
      * no thread waits for another at the end. */
     int64_t run = pieces / (16 * cpu->threads);
     run = run < 1 ? 1 : run > 8 ? 8 : run;
 #pragma omp parallel for schedule(dynamic, run) num_threads(cpu->threads)
-    for (int64_t p = 0; p < pieces; p++) {
-        struct ff_scratch s = scratch_of(cpu, omp_get_thread_num());
-        fn(user, &s, p * step, n - p * step < step ? n - p * step : step);
-    }
+    for (int64_t p = 0; p < pieces; p++)
+        run_piece(cpu, omp_get_thread_num(), n, step, p, fn, user);
 }
 
 void ff_cpu_rows(struct ff_backend *be, int64_t n, int64_t row_floats, int64_t fixed_floats, ff_cpu_piece fn,

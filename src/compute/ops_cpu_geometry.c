@@ -14,7 +14,7 @@
 #include "compute/ops_cpu.h"
 
 enum {
-    RESIDUES = 64,                           /* per piece */
+    RESIDUES = 128,                          /* per piece */
     N_GROUP = 8,                             /* rigid groups: backbone, pre-omega, phi, psi, chi1 to chi4 */
     N_ANGLE = 7,
     N_ATOM14 = 14,
