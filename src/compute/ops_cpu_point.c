@@ -3,9 +3,15 @@
  *
  * A piece is a block of query residues. It walks over the keys in tiles, with the running maximum and sum of a softmax
  * in one pass, so that neither the logits nor the normed pair rows are ever kept: scratch does not grow with the
- * sequence. Of each tile, keys and values are laid out feature by feature with the residues side by side, moved to the
- * global frame once per block. Distances are taken from differences of points, not from the expanded square, which
+ * sequence. Keys and values of a tile are laid out once per piece with the heads side by side (compute/point_tile.h),
+ * points in the global frame. Distances are taken from differences of points, not from the expanded square, which
  * would cancel far from the origin.
+ *
+ * Pair rows are multiplied where they lie, for writing normed ones would take as long as a third of the products. Of
+ * their layer norm the scale is in the weights of the bias and in what is put out, the offset in what is put out alone
+ * (like b2d it gives all logits of a head the same), the standard deviations are in the bias and in the weights that
+ * rows are summed with, and what the means have added is taken out of both sums. That would cancel where a mean is far
+ * larger than the standard deviation: there rows are centered first.
  *
  * Source: Jumper et al. 2021, Suppl. Alg. 22; AlphaFold model/folding.py InvariantPointAttention.
  */
@@ -15,297 +21,513 @@
 
 #include "base/status.h"
 #include "compute/ops_cpu.h"
+#include "compute/point_tile.h"
 
-/* Most heads of all queries of a piece: 64 queries at the published 12 heads. */
-enum { HEADS = 768, KEYS = 128, MAX_HEAD = 64 };
+/* Most lanes of all queries of a piece: 128 queries at the published 12 heads. */
+enum { LANES = FF_POINT_LANES, MOST_LANES = 2048, KEYS = FF_POINT_KEYS, MAX_HEAD = 64, ROWS = 16 };
 
 struct point {
     const struct ff_point_attention_args *a;
+    const struct ff_point_tile *tile;        /* inner loops */
     int64_t H, c, c_v, P, P_v, c_z;
-    int64_t n_value;                         /* c_v + 3 * P_v */
-    float qk_scale, pair_scale;
+    int64_t width;                           /* c_z, filled up to whole vectors */
+    int64_t lanes;                           /* heads, filled up */
+    int64_t n_k;                             /* c + 3 * P */
+    int64_t n_value;                         /* c_v + 3 * P_v, filled up */
+    int64_t p_ld;                            /* between the logits of two queries: not a power of 2, or they are in
+                                              * each other's place in the cache */
+    float pair_scale;
     float penalty;                           /* of masked keys */
-    float weight[MAX_HEAD];                  /* of the squared distance */
+    float qk_scale[MAX_HEAD], distance_scale[MAX_HEAD];     /* the latter: root of the squared distance's weight */
+    float zeros[FF_POINT_STEP * MAX_HEAD];
 };
 
-struct tile {
-    int64_t n;                               /* keys in it; rows below are KEYS apart */
-    float *k;                                /* [H, c + 3 * P, KEYS]: features, then x, y, z of each point */
-    float *v;                                /* [H, c_v + 3 * P_v, KEYS]: features, then all x, all y, all z */
-    float *mask;                             /* [KEYS] */
+struct state {                               /* of a piece */
+    float *k, *v, *mask;                     /* of a tile: as in struct ff_point_block; [KEYS] */
+    float *q;                                /* [queries, n_k, lanes] */
+    float *p;                                /* [FF_POINT_QUERIES, KEYS, lanes] */
+    float *top, *sum, *means;                /* [queries, lanes]: as in struct ff_point_softmax */
+    float *value;                            /* [queries, n_value, lanes]: features, then all x, all y, all z */
+    float *pair;                             /* [queries, H, width] */
+    float *w2d;                              /* [width, lanes], packed */
+    float *of_mean;                          /* [lanes]: w2d summed over a row */
+    float *z;                                /* [KEYS, width] pair rows of one query, where their own place won't do */
+    float *mean, *inverse;                   /* [KEYS] */
+    float *bias;                             /* [KEYS, lanes], then the weights of the pair rows */
+    float *fade;                             /* [lanes] */
+    float *row, *turned, *point;             /* staging of one residue */
 };
 
-struct state {                               /* of a block of queries */
-    float *q;                                /* [queries, H, c + 3 * P], as k, times its scale */
-    float *p;                                /* [queries, H, KEYS] logits, then weights of the tile */
-    float *top, *sum;                        /* [queries, H] */
-    float *value;                            /* [queries, H, n_value] */
-    float *pair;                             /* [queries, H, c_z] */
-    float *w2d;                              /* [H, c_z] */
-    float *bias;                             /* [H, KEYS] of the query at hand */
-};
-
-/* y = R x + t for n points side by side; frame is [12] rows of which each holds n numbers. */
-FF_CLONES
-static void to_global(float *yx, float *yy, float *yz, const float *x, const float *y, const float *z,
-                      const float *frame, int64_t n)
+static int64_t filled(int64_t n, int64_t to)
 {
+    return (n + to - 1) / to * to;
+}
+
+/* --- residues with their heads side by side --- */
+
+/* Floats of a row [H, n] with what to_lanes() reads past its end. */
+static int64_t row_floats(const struct point *t, int64_t n)
+{
+    return t->lanes * n + LANES;
+}
+
+/* y [n, lanes] = x [H, n]^T, and some rows more: to a multiple of LANES. */
+static void to_lanes(const struct point *t, float *y, const float *x, int64_t n)
+{
+    ff_tile_transpose(y, t->lanes, x, n, t->lanes, filled(n, LANES));
+}
+
+/* y = R x + t of n points; coordinates are `part` apart, frame is [12]. */
+FF_CLONES
+static void move(float *y, const float *x, int64_t n, int64_t part, const float *frame)
+{
+    const float *f = frame, *x1 = x + part, *x2 = x1 + part;
+    float *y1 = y + part, *y2 = y1 + part;
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) {
+        y[i] = f[0] * x[i] + f[1] * x1[i] + f[2] * x2[i] + f[9];
+        y1[i] = f[3] * x[i] + f[4] * x1[i] + f[5] * x2[i] + f[10];
+        y2[i] = f[6] * x[i] + f[7] * x1[i] + f[8] * x2[i] + f[11];
+    }
+}
+
+/* s->point [3, n rounded up, lanes]: points of a residue in the global frame. Returns the floats of one coordinate. */
+static int64_t turn_points(const struct point *t, const struct state *s, const float *x, int64_t n, const float *frame)
+{
+    int64_t part = filled(n, LANES) * t->lanes;
+    memcpy(s->row, x, (size_t)(3 * t->H * n) * sizeof *x);
+    for (int d = 0; d < 3; d++)
+        to_lanes(t, s->turned + d * part, s->row + d * t->H * n, n);
+    move(s->point, s->turned, n * t->lanes, part, frame);
+    return part;
+}
+
+/* The numbers of all heads, times factor. */
+FF_INLINE void lanes_scaled(float *y, const float *x, const float *factor, int64_t lanes)
+{
+    for (int64_t h = 0; h < lanes; h += LANES)
+#pragma omp simd
+        for (int64_t i = h; i < h + LANES; i++)
+            y[i] = x[i] * factor[i];
+}
+
+FF_INLINE void lanes_copied(float *y, const float *x, int64_t lanes)
+{
+    for (int64_t h = 0; h < lanes; h += LANES)
+        memcpy(y + h, x + h, LANES * sizeof *y);
+}
+
+/* y [P, 3, lanes]: the points of queries and keys, so that the square of a difference is the distance's part of a
+ * logit; coordinates of x are `part` floats apart. */
+FF_CLONES
+static void put_points(float *y, const float *x, int64_t part, const float *factor, int64_t P, int64_t lanes)
+{
+    for (int64_t p = 0; p < P; p++, x += lanes)
+        for (int d = 0; d < 3; d++, y += lanes)
+            lanes_scaled(y, x + d * part, factor, lanes);
+}
+
+/* Numbers [from, from + n) of the value of a key at v, of x [n, lanes]. */
+FF_CLONES
+static void put_value(float *v, int64_t from, const float *x, int64_t n, int64_t lanes)
+{
+    for (int64_t e = from; e < from + n; e++, x += lanes)
+        lanes_copied(v + (e / FF_POINT_STEP * KEYS * FF_POINT_STEP + e % FF_POINT_STEP) * lanes, x, lanes);
+}
+
+static void load_key(const struct point *t, const struct state *s, int64_t j, int64_t at)
+{
+    const struct ff_point_attention_args *a = t->a;
+    const int64_t n = t->c + t->c_v, lanes = t->lanes;
+    float *k = s->k + at * t->n_k * lanes, *v = s->v + at * FF_POINT_STEP * lanes;
+    memcpy(s->row, FF_AT(float, &a->kv, j), (size_t)(t->H * n) * sizeof(float));
+    to_lanes(t, s->turned, s->row, n);
+    memcpy(k, s->turned, (size_t)(t->c * lanes) * sizeof(float));
+    put_value(v, 0, s->turned + t->c * lanes, t->c_v, lanes);
+
+    int64_t part = turn_points(t, s, FF_AT(float, &a->kv_point, j), t->P + t->P_v, FF_AT(float, &a->frame_j, j));
+    put_points(k + t->c * lanes, s->point, part, t->distance_scale, t->P, lanes);
+    for (int d = 0; d < 3; d++)
+        put_value(v, t->c_v + d * t->P_v, s->point + d * part + t->P * lanes, t->P_v, lanes);
+    int64_t end = t->c_v + 3 * t->P_v;
+    put_value(v, end, t->zeros, t->n_value - end, lanes);
+}
+
+static void load_tile(const struct point *t, const struct state *s, int64_t j0, int64_t n)
+{
+    const int64_t row = t->n_k * t->lanes;
+    for (int64_t j = 0; j < n; j++) {
+        load_key(t, s, j0 + j, j);
+        s->mask[j] = *FF_AT(float, &t->a->mask_j, j0 + j);
+    }
+    memset(s->k + n * row, 0, (size_t)((filled(n, FF_POINT_STEP) - n) * row) * sizeof(float));
+}
+
+static void load_query(const struct point *t, const struct state *s, float *q, int64_t i)
+{
+    const struct ff_point_attention_args *a = t->a;
+    memcpy(s->row, FF_AT(float, &a->q, i), (size_t)(t->H * t->c) * sizeof(float));
+    to_lanes(t, s->turned, s->row, t->c);
+    for (int64_t e = 0; e < t->c; e++)
+        lanes_scaled(q + e * t->lanes, s->turned + e * t->lanes, t->qk_scale, t->lanes);
+    int64_t part = turn_points(t, s, FF_AT(float, &a->q_point, i), t->P, FF_AT(float, &a->frame_i, i));
+    put_points(q + t->c * t->lanes, s->point, part, t->distance_scale, t->P, t->lanes);
+}
+
+/* --- pair rows that are wanted later --- */
+
+/* Pair rows are read once, in the order of tiles and queries, and come from far away. So they are fetched during all of
+ * the work, evenly: a little of them by each part. */
+struct fetch {
+    int64_t from, count;                     /* queries of the piece */
+    int64_t query, j0;                       /* whose rows are being fetched: [n, c_z] */
+    const float *end;                        /* of them */
+    int64_t left;                            /* floats of them not yet fetched; 0 in the end */
+    int64_t ahead;                           /* floats fetched that were not yet used */
+};
+
+/* How far ahead at most, in floats: what the second-level cache has room for, and where the products with pair rows,
+ * which have the least time for it, leave it to the others. */
+enum { FAR_AHEAD = 96 << 10, NEAR_AHEAD = 24 << 10 };
+
+static int64_t keys_of_tile(int64_t n_j, int64_t j0)
+{
+    return n_j - j0 < KEYS ? n_j - j0 : KEYS;
+}
+
+/* To the rows of the next query, or of the first one against the next keys. */
+static void fetch_next(const struct point *t, struct fetch *f)
+{
+    const int64_t n_j = t->a->kv.shape[0];
+    f->left = 0;
+    if (f->j0 >= n_j)
+        return;
+    if (++f->query == f->count) {
+        f->query = 0;
+        f->j0 += KEYS;
+    }
+    if (f->j0 >= n_j || t->width != t->c_z)
+        return;
+    const int64_t n = keys_of_tile(n_j, f->j0);
+    const float *x = ff_tile_ahead(&t->a->z, (f->from + f->query) * n_j + f->j0, n);
+    if (x) {
+        f->left = n * t->c_z;
+        f->end = x + f->left;
+    }
+}
+
+/* `lines` lines to fetch, or NULL. */
+static const float *fetch(const struct point *t, struct fetch *f, int64_t lines, int64_t most)
+{
+    const int64_t n = lines * FF_POINT_LINE;
+    if (f->ahead > most)
+        return NULL;
+    if (f->left == 0)
+        fetch_next(t, f);
+    if (f->left == 0 || n > keys_of_tile(t->a->kv.shape[0], f->j0) * t->c_z)
+        return NULL;
+    int64_t new = f->left < n ? f->left : n;     /* some once more at the end */
+    const float *x = f->end - f->left + new - n;
+    f->left -= new;
+    f->ahead += new;
+    return x;
+}
+
+/* The rows of the query are being used. */
+static void fetch_used(const struct point *t, struct fetch *f, int64_t query, int64_t j0)
+{
+    if (f->j0 < j0 || (f->j0 == j0 && f->query <= query)) {
+        f->j0 = j0;
+        f->query = query;
+        f->ahead = 0;
+        fetch_next(t, f);
+    } else {
+        f->ahead -= keys_of_tile(t->a->kv.shape[0], j0) * t->c_z;
+    }
+}
+
+/* --- one query against one tile --- */
+
+/* s->bias of n rows x, and their sums and sums of squares. */
+static void make_bias(const struct point *t, const struct state *s, struct fetch *f, const float *x, int64_t n)
+{
+    struct ff_point_bias how = {.width = t->width, .lanes = t->lanes, .n_head = t->H, .w = s->w2d};
+    for (int64_t r = 0; r < n; r += ROWS) {
+        how.n = n - r < ROWS ? n - r : ROWS;
+        how.x = x + r * t->width;
+        how.bias = s->bias + r * t->lanes;
+        how.sum = s->mean + r;
+        how.square = s->inverse + r;
+        how.ahead = fetch(t, f, ff_point_bias_steps(t->tile, &how), NEAR_AHEAD);
+        t->tile->bias(&how);
+    }
+}
+
+/* Sums and sums of squares of rows of c numbers become means, and what norms them. Returns the largest |mean| in
+ * standard deviations, or more. */
+FF_CLONES
+static float make_moments(float *mean, float *inverse, int64_t n, int64_t c)
+{
+    const float per_c = 1.0f / (float)c;
+    float most = 0.0f;
+#pragma omp simd reduction(max : most)
+    for (int64_t r = 0; r < n; r++) {
+        float m = mean[r] * per_c, variance = inverse[r] * per_c - m * m;
+        float factor = 1.0f / sqrtf((variance > 0.0f ? variance : 0.0f) + 1e-5f), ratio = fabsf(m) * factor;
+        mean[r] = m;
+        inverse[r] = factor;
+        most = ratio > most ? ratio : most;
+    }
+    return most;
+}
+
+/* s->mean, s->inverse and s->bias of n pair rows from `row` on. Returns the rows. */
+static const float *load_pair(const struct point *t, const struct state *s, struct fetch *f, int64_t row, int64_t n)
+{
+    const float far = 4.0f;                  /* of a mean from 0: four bits of 24 are lost, half of them to the root */
+    int64_t ld;
+    const float *x = ff_tile_rows_at(&t->a->z, row, n, &ld);
+    if (!x || ld != t->width || t->width != t->c_z) {
+        ff_tile_load(s->z, t->width, &t->a->z, row, n);
+        x = s->z;
+    }
+    make_bias(t, s, f, x, n);
+    if (!ff_tensor_present(&t->a->norm.scale)) {
+        for (int64_t r = 0; r < n; r++) {
+            s->mean[r] = 0.0f;
+            s->inverse[r] = 1.0f;
+        }
+    } else if (!(make_moments(s->mean, s->inverse, n, t->c_z) < far)) {
+        for (int64_t r = 0; r < n; r++)
+            for (int64_t e = 0; e < t->c_z; e++)
+                s->z[r * t->width + e] = x[r * t->width + e] - s->mean[r];
+        x = s->z;
+        make_bias(t, s, f, x, n);
+        make_moments(s->mean, s->inverse, n, t->c_z);
+    }
+    return x;
+}
+
+/* x [n, lanes] */
+FF_CLONES
+static void fade_values(float *x, const float *factor, int64_t n, int64_t lanes)
+{
+    for (int64_t e = 0; e < n; e++)
+        lanes_scaled(x + e * lanes, x + e * lanes, factor, lanes);
+}
+
+/* The weights p of query number `query` of the piece, residue i, and the sum over its pair rows. */
+static void attend(const struct point *t, const struct state *s, struct fetch *f, int64_t query, int64_t i, int64_t j0,
+                   int64_t n, float *p)
+{
+    fetch_used(t, f, query, j0);
+    const float *z = load_pair(t, s, f, i * t->a->kv.shape[0] + j0, n);
+    const float penalty = t->penalty * *FF_AT(float, &t->a->mask_i, i);
+    const struct ff_point_softmax softmax = {
+        .n_key = n, .lanes = t->lanes, .p = p, .bias = s->bias, .mean = s->mean, .inverse = s->inverse,
+        .of_mean = s->of_mean, .means = s->means + query * t->lanes,
+        .mask = penalty != 0.0f ? s->mask : NULL, .penalty = penalty,
+        .top = s->top + query * t->lanes, .sum = s->sum + query * t->lanes, .fade = s->fade,
+    };
+    float *pair = s->pair + query * t->H * t->width;
+    if (t->tile->softmax(&softmax) && j0 > 0) {
+        ff_tile_scale_rows(pair, t->width, t->H, t->width, s->fade);
+        fade_values(s->value + query * t->n_value * t->lanes, s->fade, t->n_value, t->lanes);
+    }
+    const struct ff_tensor rows = ff_tensor_make((void *)z, FF_F32, FF_SHAPE(n, t->width));
+    const int64_t parts = t->width / 32;
+    const struct ff_tile_affine how = {.accumulate = j0 > 0, .trans_x = true, .ahead_parts = parts,
+                                       .ahead = fetch(t, f, parts * t->H * n / FF_POINT_LINE, FAR_AHEAD)};
+    ff_tile_affine(pair, t->width, s->bias, t->lanes, t->H, &rows, &how);
+}
+
+/* --- results --- */
+
+/* y [c_v + 4 * P_v, lanes] = x / sum, points taken back to the local frame, and their lengths. */
+FF_CLONES
+static void finish_values(float *y, const float *x, const float *sum, int64_t lanes, int64_t c_v, int64_t P_v,
+                          const float *frame)
+{
+    const int64_t part = P_v * lanes;
     const float *f = frame;
+    float inverse[MAX_HEAD];
 #pragma omp simd
-    for (int64_t j = 0; j < n; j++) {
-        float px = x[j], py = y[j], pz = z[j];
-        yx[j] = f[0 * KEYS + j] * px + f[1 * KEYS + j] * py + f[2 * KEYS + j] * pz + f[9 * KEYS + j];
-        yy[j] = f[3 * KEYS + j] * px + f[4 * KEYS + j] * py + f[5 * KEYS + j] * pz + f[10 * KEYS + j];
-        yz[j] = f[6 * KEYS + j] * px + f[7 * KEYS + j] * py + f[8 * KEYS + j] * pz + f[11 * KEYS + j];
-    }
-}
-
-/* y[f, j] = x[j0 + j, f] */
-static void load_transposed(float *y, const struct ff_tensor *x, int64_t j0, int64_t n)
-{
-    ff_tile_transpose(y, KEYS, FF_AT(float, x, j0), x->stride[0], n, x->shape[1]);
-}
-
-/* work: [12 + 3 * H * (P + P_v), KEYS] */
-static void load_tile(const struct point *t, struct tile *tile, int64_t j0, int64_t n, float *work)
-{
-    const struct ff_point_attention_args *a = t->a;
-    int64_t n_k = t->c + 3 * t->P, points = t->H * (t->P + t->P_v);
-    tile->n = n;
-
-    for (int64_t h = 0; h < t->H; h++) {
-        const float *from = FF_AT(float, &a->kv, j0) + h * (t->c + t->c_v);
-        ff_tile_transpose(tile->k + h * n_k * KEYS, KEYS, from, a->kv.stride[0], n, t->c);
-        ff_tile_transpose(tile->v + h * t->n_value * KEYS, KEYS, from + t->c, a->kv.stride[0], n, t->c_v);
-    }
-
-    float *frame = work, *local = work + 12 * KEYS;
-    load_transposed(frame, &a->frame_j, j0, n);
-    load_transposed(local, &a->kv_point, j0, n);
-    for (int64_t h = 0; h < t->H; h++)
-        for (int64_t p = 0; p < t->P + t->P_v; p++) {
-            const float *x = local + (h * (t->P + t->P_v) + p) * KEYS;
-            float *to;
-            int64_t step;
-            if (p < t->P) {
-                to = tile->k + (h * n_k + t->c + 3 * p) * KEYS;
-                step = KEYS;
-            } else {
-                to = tile->v + (h * t->n_value + t->c_v + p - t->P) * KEYS;
-                step = t->P_v * KEYS;
-            }
-            to_global(to, to + step, to + 2 * step, x, x + points * KEYS, x + 2 * points * KEYS, frame, n);
+    for (int64_t h = 0; h < lanes; h++)
+        inverse[h] = 1.0f / sum[h];
+    for (int64_t e = 0; e < c_v; e++, x += lanes, y += lanes)
+        lanes_scaled(y, x, inverse, lanes);
+    for (int64_t p = 0; p < P_v; p++, x += lanes, y += lanes)
+#pragma omp simd
+        for (int64_t h = 0; h < lanes; h++) {
+            float dx = x[h] * inverse[h] - f[9], dy = x[part + h] * inverse[h] - f[10];
+            float dz = x[2 * part + h] * inverse[h] - f[11];
+            float lx = f[0] * dx + f[3] * dy + f[6] * dz, ly = f[1] * dx + f[4] * dy + f[7] * dz;
+            float lz = f[2] * dx + f[5] * dy + f[8] * dz;
+            y[h] = lx;
+            y[part + h] = ly;
+            y[2 * part + h] = lz;
+            y[3 * part + h] = sqrtf(1e-8f + lx * lx + ly * ly + lz * lz);
         }
-
-    for (int64_t j = 0; j < n; j++)
-        tile->mask[j] = *FF_AT(float, &a->mask_j, j0 + j);
 }
 
-static void load_query(const struct point *t, float *q, int64_t i)
-{
-    const struct ff_point_attention_args *a = t->a;
-    const float *x = FF_AT(float, &a->q, i), *p = FF_AT(float, &a->q_point, i), *f = FF_AT(float, &a->frame_i, i);
-    int64_t points = t->H * t->P;
-    for (int64_t h = 0; h < t->H; h++) {
-        for (int64_t e = 0; e < t->c; e++)
-            *q++ = x[h * t->c + e] * t->qk_scale;
-        for (int64_t e = 0; e < t->P; e++) {
-            int64_t at = h * t->P + e;
-            for (int d = 0; d < 3; d++)
-                *q++ = f[3 * d] * p[at] + f[3 * d + 1] * p[points + at] + f[3 * d + 2] * p[2 * points + at] + f[9 + d];
-        }
-    }
-}
-
-/* The logits of one query and head on a tile, without the pair's bias. */
+/* y [H, n] = (x [H, width] - means) / sum * scale + offset; scale and offset NULL: 1 and 0 */
 FF_CLONES
-static void logits(float *l, const float *q, const float *k, int64_t n, int64_t c, int64_t n_point, float point_weight,
-                   const float *mask, float penalty)
+static void finish_pair(float *y, const float *x, const float *sum, const float *means, int64_t H, int64_t n,
+                        int64_t width, const float *scale, const float *offset)
 {
-    float d2[KEYS];
+    for (int64_t h = 0; h < H; h++, x += width, y += n) {
+        const float inverse = 1.0f / sum[h];
+        if (scale) {
 #pragma omp simd
-    for (int64_t j = 0; j < n; j++) {
-        l[j] = penalty * (mask[j] - 1.0f);
-        d2[j] = 0.0f;
-    }
-    int64_t e = 0;
-    for (; e + 4 <= c; e += 4, k += 4 * KEYS)
+            for (int64_t e = 0; e < n; e++)
+                y[e] = (x[e] - means[h]) * inverse * scale[e] + offset[e];
+        } else {
 #pragma omp simd
-        for (int64_t j = 0; j < n; j++)
-            l[j] += q[e] * k[j] + q[e + 1] * k[KEYS + j] + q[e + 2] * k[2 * KEYS + j] + q[e + 3] * k[3 * KEYS + j];
-    for (; e < c; e++, k += KEYS)
-#pragma omp simd
-        for (int64_t j = 0; j < n; j++)
-            l[j] += q[e] * k[j];
-    q += c;
-    for (int64_t p = 0; p < n_point; p++, q += 3, k += 3 * KEYS)
-#pragma omp simd
-        for (int64_t j = 0; j < n; j++) {
-            float dx = q[0] - k[j], dy = q[1] - k[KEYS + j], dz = q[2] - k[2 * KEYS + j];
-            d2[j] += dx * dx + dy * dy + dz * dz;
-        }
-#pragma omp simd
-    for (int64_t j = 0; j < n; j++)
-        l[j] += point_weight * d2[j];
-}
-
-/* One step of the running softmax: l, with the pair's bias added, becomes the weights against the new maximum; returns
- * what the sums of the earlier tiles have to be multiplied with. */
-FF_CLONES
-static float softmax_step(float *l, const float *bias, float offset, float pair_scale, int64_t n, float *top,
-                          float *sum)
-{
-    float now = *top, total = 0.0f;
-#pragma omp simd reduction(max : now)
-    for (int64_t j = 0; j < n; j++) {
-        l[j] += (bias[j] + offset) * pair_scale;
-        now = l[j] > now ? l[j] : now;
-    }
-#pragma omp simd reduction(+ : total)
-    for (int64_t j = 0; j < n; j++) {
-        l[j] = ff_expf_below(l[j] - now);
-        total += l[j];
-    }
-    float factor = ff_expf(*top - now);
-    *sum = *sum * factor + total;
-    *top = now;
-    return factor;
-}
-
-FF_CLONES
-static void scale(float *x, int64_t n, float factor)
-{
-#pragma omp simd
-    for (int64_t k = 0; k < n; k++)
-        x[k] *= factor;
-}
-
-/* Logits of all queries on a tile, head by head: the keys of one stay in the first-level cache. */
-static void find_logits(const struct point *t, const struct tile *tile, const struct state *s, int64_t from,
-                        int64_t count)
-{
-    int64_t n_k = t->c + 3 * t->P;
-    for (int64_t h = 0; h < t->H; h++)
-        for (int64_t r = 0; r < count; r++)
-            logits(s->p + (r * t->H + h) * KEYS, s->q + (r * t->H + h) * n_k, tile->k + h * n_k * KEYS, tile->n, t->c,
-                   t->P, t->weight[h], tile->mask, t->penalty * *FF_AT(float, &t->a->mask_i, from + r));
-}
-
-/* One query against one tile: weights, and the sum over the pair rows; z is the normed rows [tile->n, c_z], ahead those
- * that come next. */
-static void attend(const struct point *t, const struct tile *tile, const struct state *s, int64_t query, const float *z,
-                   const float *ahead)
-{
-    const float *b2d = t->a->b2d.data;
-    float *p = s->p + query * t->H * KEYS, *pair = s->pair + query * t->H * t->c_z;
-    /* Of the rows ahead one product fetches as many as the other does not: at once they would be waited for. */
-    const int64_t parts = t->c_z / 32, most = parts * t->H * tile->n / t->c_z;
-    const int64_t later = most < tile->n ? most : tile->n;
-    ff_tile_few(s->bias, KEYS, z, t->c_z, later, s->w2d, t->H, t->c_z, NULL);
-    ff_tile_few(s->bias + later, KEYS, z + later * t->c_z, t->c_z, tile->n - later, s->w2d, t->H, t->c_z,
-                ahead ? ahead + later * t->c_z : NULL);
-    for (int64_t h = 0; h < t->H; h++) {
-        int64_t at = query * t->H + h;
-        float factor = softmax_step(p + h * KEYS, s->bias + h * KEYS, b2d[h], t->pair_scale, tile->n, &s->top[at],
-                                    &s->sum[at]);
-        if (factor != 1.0f) {
-            scale(pair + h * t->c_z, t->c_z, factor);
-            scale(s->value + at * t->n_value, t->n_value, factor);
+            for (int64_t e = 0; e < n; e++)
+                y[e] = x[e] * inverse;
         }
     }
-    const struct ff_tensor rows = ff_tensor_make((void *)z, FF_F32, FF_SHAPE(tile->n, t->c_z));
-    const struct ff_tile_affine how = {.accumulate = true, .ahead = ahead, .ahead_parts = parts};
-    ff_tile_affine(pair, t->c_z, p, KEYS, t->H, &rows, &how);
 }
 
-/* out[i] from the sums: divide, take the points back to the local frame of i, add their lengths. */
+/* y [H, n] = x [n, lanes]^T */
+static void from_lanes(const struct point *t, const struct state *s, float *y, const float *x, int64_t n)
+{
+    ff_tile_transpose(s->turned, n, x, t->lanes, n, t->lanes);
+    memcpy(y, s->turned, (size_t)(t->H * n) * sizeof *y);
+}
+
 static void put(const struct point *t, const struct state *s, int64_t query, int64_t i)
 {
-    const float *f = FF_AT(float, &t->a->frame_i, i);
-    float *out = FF_AT(float, &t->a->out, i);
-    int64_t points = t->H * t->P_v;
-    float *local = out + t->H * t->c_v, *length = local + 3 * points, *pair = length + points;
-    for (int64_t h = 0; h < t->H; h++) {
-        int64_t at = query * t->H + h;
-        float inverse = 1.0f / s->sum[at];
-        const float *v = s->value + at * t->n_value, *g = v + t->c_v, *z = s->pair + at * t->c_z;
-        for (int64_t e = 0; e < t->c_v; e++)
-            out[h * t->c_v + e] = v[e] * inverse;
-        for (int64_t p = 0; p < t->P_v; p++) {
-            float d[3], length2 = 1e-8f;
-            for (int k = 0; k < 3; k++)
-                d[k] = g[k * t->P_v + p] * inverse - f[9 + k];
-            for (int k = 0; k < 3; k++) {
-                float x = f[k] * d[0] + f[3 + k] * d[1] + f[6 + k] * d[2];
-                local[k * points + h * t->P_v + p] = x;
-                length2 += x * x;
-            }
-            length[h * t->P_v + p] = sqrtf(length2);
+    const int64_t points = t->H * t->P_v, lanes = t->lanes;
+    float *out = FF_AT(float, &t->a->out, i), *y = s->point;
+    const float *sum = s->sum + query * lanes;
+    finish_values(y, s->value + query * t->n_value * lanes, sum, lanes, t->c_v, t->P_v,
+                  FF_AT(float, &t->a->frame_i, i));
+    from_lanes(t, s, out, y, t->c_v);
+    out += t->H * t->c_v;
+    for (int k = 0; k < 4; k++, out += points)
+        from_lanes(t, s, out, y + (t->c_v + k * t->P_v) * lanes, t->P_v);
+    finish_pair(out, s->pair + query * t->H * t->width, sum, s->means + query * lanes, t->H, t->c_z, t->width,
+                ff_weights(&t->a->norm.scale), ff_weights(&t->a->norm.offset));
+}
+
+/* --- a piece --- */
+
+static struct state make_state(const struct point *t, struct ff_scratch *s, int64_t count)
+{
+    const int64_t lanes = t->lanes, queries = filled(count, FF_POINT_QUERIES), features = filled(t->c + t->c_v, LANES);
+    int64_t turned = 3 * filled(t->P + t->P_v, LANES), widest = t->c + t->c_v;
+    turned = (turned > features ? turned : features) * lanes;
+    widest = widest > 3 * (t->P + t->P_v) ? widest : 3 * (t->P + t->P_v);
+    int64_t point = turned > (t->c_v + 4 * t->P_v) * lanes ? turned : (t->c_v + 4 * t->P_v) * lanes;
+    struct state state = {
+        .k = ff_scratch_floats(s, KEYS * t->n_k * lanes),
+        .v = ff_scratch_floats(s, KEYS * t->n_value * lanes),
+        .mask = ff_scratch_floats(s, KEYS),
+        .q = ff_scratch_floats(s, queries * t->n_k * lanes),
+        .p = ff_scratch_floats(s, FF_POINT_QUERIES * t->p_ld),
+        .top = ff_scratch_floats(s, count * lanes),
+        .sum = ff_scratch_floats(s, count * lanes),
+        .means = ff_scratch_floats(s, count * lanes),
+        .value = ff_scratch_floats(s, queries * t->n_value * lanes),
+        .pair = ff_scratch_floats(s, count * t->H * t->width),
+        .w2d = ff_scratch_floats(s, t->width * lanes),
+        .of_mean = ff_scratch_floats(s, lanes),
+        .z = ff_scratch_floats(s, KEYS * t->width),
+        .mean = ff_scratch_floats(s, KEYS),
+        .inverse = ff_scratch_floats(s, KEYS),
+        .bias = ff_scratch_floats(s, KEYS * lanes),
+        .fade = ff_scratch_floats(s, lanes),
+        .row = ff_scratch_floats(s, row_floats(t, widest)),
+        .turned = ff_scratch_floats(s, turned),
+        .point = ff_scratch_floats(s, point),
+    };
+    memset(state.row, 0, (size_t)row_floats(t, widest) * sizeof(float));
+    memset(state.sum, 0, (size_t)(count * lanes) * sizeof(float));
+    memset(state.means, 0, (size_t)(count * lanes) * sizeof(float));
+    for (int64_t k = 0; k < count * lanes; k++)
+        state.top[k] = -FLT_MAX;
+
+    /* Numbers of a row past the end are 0, and so are their weights. */
+    memset(state.z, 0, (size_t)(KEYS * t->width) * sizeof(float));
+    const float *scale = ff_weights(&t->a->norm.scale);
+    float *w = ff_scratch_floats(s, t->width * t->H);
+    memset(w, 0, (size_t)(t->width * t->H) * sizeof(float));
+    memset(state.of_mean, 0, (size_t)lanes * sizeof(float));
+    for (int64_t e = 0; e < t->c_z; e++)
+        for (int64_t h = 0; h < t->H; h++) {
+            w[e * t->H + h] = *FF_AT(float, &t->a->w2d, e, h) * t->pair_scale * (scale ? scale[e] : 1.0f);
+            state.of_mean[h] += w[e * t->H + h];
         }
-        for (int64_t e = 0; e < t->c_z; e++)
-            pair[h * t->c_z + e] = z[e] * inverse;
+    t->tile->pack(state.w2d, w, t->width, t->H);
+    return state;
+}
+
+static void piece(void *user, struct ff_scratch *scratch, int64_t from, int64_t count)
+{
+    const struct point *t = user;
+    const int64_t n_j = t->a->kv.shape[0], row = t->n_k * t->lanes;
+    const struct state s = make_state(t, scratch, count);
+    for (int64_t r = 0; r < count; r++)
+        load_query(t, &s, s.q + r * row, from + r);
+    memset(s.q + count * row, 0, (size_t)((filled(count, FF_POINT_QUERIES) - count) * row) * sizeof(float));
+
+    struct fetch f = {.from = from, .count = count, .query = -1};
+    for (int64_t j0 = 0; j0 < n_j; j0 += KEYS) {
+        int64_t n = keys_of_tile(n_j, j0);
+        load_tile(t, &s, j0, n);
+        for (int64_t q0 = 0; q0 < count; q0 += FF_POINT_QUERIES) {
+            int64_t end = count - q0 < FF_POINT_QUERIES ? count : q0 + FF_POINT_QUERIES;
+            const struct ff_point_block block = {
+                .n_query = filled(end - q0, t->tile->queries), .lanes = t->lanes, .n_feature = t->c,
+                .n_coordinate = 3 * t->P, .n_value = t->n_value, .q = s.q + q0 * row, .k = s.k, .v = s.v,
+                .p = s.p, .ld = t->p_ld, .value = s.value + q0 * t->n_value * t->lanes,
+            };
+            for (int64_t j = 0; j < n; j += ROWS) {
+                int64_t keys = filled(n - j < ROWS ? n - j : ROWS, FF_POINT_STEP);
+                t->tile->logits(&block, j, keys, fetch(t, &f, ff_point_logit_steps(t->tile, &block, keys), FAR_AHEAD));
+            }
+            for (int64_t r = q0; r < end; r++)
+                attend(t, &s, &f, r, from + r, j0, n, s.p + (r - q0) * t->p_ld);
+            /* Half of the keys at a time: the weights of some queries stay in the first-level cache meanwhile. At last
+             * the place of the results is fetched. */
+            const float *out = FF_AT(float, &t->a->out, from + q0);
+            for (int64_t j = 0; j < n; j += KEYS / 2) {
+                int64_t keys = n - j < KEYS / 2 ? n - j : KEYS / 2;
+                int64_t steps = ff_point_value_steps(t->tile, &block, keys);
+                t->tile->values(&block, j, keys, j0 + j > 0, j0 + n < n_j ? fetch(t, &f, steps, FAR_AHEAD) : out);
+                out += steps * FF_POINT_LINE;
+            }
+            for (int64_t r = q0; j0 + n == n_j && r < end; r++)
+                put(t, &s, r, from + r);
+        }
     }
 }
 
-static void piece(void *user, struct ff_scratch *s, int64_t from, int64_t count)
+/* Queries of a piece that the scratch has room for. */
+static int64_t most_queries(const struct point *t)
 {
-    const struct point *t = user;
-    const struct ff_point_attention_args *a = t->a;
-    int64_t n_j = a->kv.shape[0], n_k = t->c + 3 * t->P, heads = count * t->H;
-    int64_t work_rows = 12 + 3 * t->H * (t->P + t->P_v);
-    if (work_rows < t->c_z)
-        work_rows = t->c_z;
-    struct tile tile = {
-        .k = ff_scratch_floats(s, t->H * n_k * KEYS),
-        .v = ff_scratch_floats(s, t->H * t->n_value * KEYS),
-        .mask = ff_scratch_floats(s, KEYS),
-    };
-    struct state state = {
-        .q = ff_scratch_floats(s, heads * n_k),
-        .p = ff_scratch_floats(s, heads * KEYS),
-        .top = ff_scratch_floats(s, heads),
-        .sum = ff_scratch_floats(s, heads),
-        .value = ff_scratch_floats(s, heads * t->n_value),
-        .pair = ff_scratch_floats(s, heads * t->c_z),
-        .w2d = ff_scratch_floats(s, t->H * t->c_z),
-        .bias = ff_scratch_floats(s, t->H * KEYS),
-    };
-    float *work = ff_scratch_floats(s, work_rows * KEYS);        /* staging of a tile, then its pair rows [n, c_z] */
-
-    ff_tile_transpose(state.w2d, t->c_z, a->w2d.data, t->H, t->c_z, t->H);
-    memset(state.sum, 0, (size_t)heads * sizeof(float));
-    memset(state.value, 0, (size_t)(heads * t->n_value) * sizeof(float));
-    memset(state.pair, 0, (size_t)(heads * t->c_z) * sizeof(float));
-    for (int64_t k = 0; k < heads; k++)
-        state.top[k] = -FLT_MAX;
-    for (int64_t r = 0; r < count; r++)
-        load_query(t, state.q + r * t->H * n_k, from + r);
-
-    for (int64_t j0 = 0; j0 < n_j; j0 += KEYS) {
-        load_tile(t, &tile, j0, n_j - j0 < KEYS ? n_j - j0 : KEYS, work);
-        find_logits(t, &tile, &state, from, count);
-        for (int64_t r = 0; r < count; r++) {
-            ff_tile_load_norm(work, t->c_z, &a->z, (from + r) * n_j + j0, tile.n, &a->norm);
-            /* Pair rows of the next query, or of the first against the next keys. */
-            int64_t next = r + 1 < count ? (from + r + 1) * n_j + j0 : from * n_j + j0 + tile.n;
-            const float *ahead = r + 1 < count || j0 + 2 * tile.n <= n_j ? ff_tile_ahead(&a->z, next, tile.n) : NULL;
-            attend(t, &tile, &state, r, work, ahead);
-        }
-        for (int64_t h = 0; h < t->H; h++)
-            ff_tile_gemm(false, true, count, t->n_value, tile.n, 1.0f, state.p + h * KEYS, t->H * KEYS,
-                         tile.v + h * t->n_value * KEYS, KEYS, 1.0f, state.value + h * t->n_value,
-                         t->H * t->n_value);
-    }
-    for (int64_t r = 0; r < count; r++)
-        put(t, &state, r, from + r);
+    const int64_t per_query = (t->n_k + t->n_value + 3) * t->lanes + t->H * t->width;
+    const int64_t fixed = KEYS * (t->n_k + t->n_value + 1) * t->lanes + (KEYS + t->lanes + t->H) * t->width +
+                          FF_POINT_QUERIES * (t->p_ld + per_query) + 16 * LANES * (t->n_k + t->n_value) +
+                          32 * KEYS;                 /* staging, and the ends of cache lines */
+    int64_t most = (FF_CPU_SCRATCH / (int64_t)sizeof(float) - fixed) / per_query;
+    FF_ASSERT(most >= 1);
+    return most < MOST_LANES / t->lanes ? most : MOST_LANES / t->lanes;
 }
 
 void ff_cpu_point_attention(struct ff_backend *be, const struct ff_point_attention_args *a)
 {
     int64_t n_i = a->out.shape[0], n_j = a->kv.shape[0];
-    struct point t = {.a = a, .H = a->n_head, .c = a->n_qk, .c_v = a->n_v, .P = a->n_point_qk, .P_v = a->n_point_v};
+    struct point t = {.a = a, .tile = ff_point_tile_get(), .H = a->n_head, .c = a->n_qk, .c_v = a->n_v,
+                      .P = a->n_point_qk,
+                      .P_v = a->n_point_v};
     t.c_z = a->z.shape[2];
-    t.n_value = t.c_v + 3 * t.P_v;
+    t.width = filled(t.c_z, LANES);
+    t.lanes = filled(t.H, LANES);
+    t.n_k = t.c + 3 * t.P;
+    t.n_value = filled(t.c_v + 3 * t.P_v, FF_POINT_STEP);
+    t.p_ld = KEYS * t.lanes + LANES;
     FF_ASSERT(t.H >= 1 && t.H <= MAX_HEAD && t.c >= 1 && t.P >= 1);
     FF_ASSERT(a->out.ndim == 2 && a->out.shape[1] == t.H * (t.c_v + 4 * t.P_v + t.c_z));
     FF_ASSERT(a->q.shape[0] == n_i && a->q.shape[1] == t.H * t.c && a->kv.shape[1] == t.H * (t.c + t.c_v));
@@ -317,12 +539,12 @@ void ff_cpu_point_attention(struct ff_backend *be, const struct ff_point_attenti
     FF_ASSERT(a->w2d.shape[0] == t.c_z && a->w2d.shape[1] == t.H && a->b2d.shape[0] == t.H);
     FF_ASSERT(a->point_weight.shape[0] == t.H);
 
-    t.qk_scale = (float)sqrt(1.0 / (3.0 * (double)t.c));
     t.pair_scale = (float)sqrt(1.0 / 3.0);
     for (int64_t h = 0; h < t.H; h++) {
         double w = *FF_AT(float, &a->point_weight, h);
         double softplus = w > 0.0 ? w + log1p(exp(-w)) : log1p(exp(w));
-        t.weight[h] = (float)(-0.5 * sqrt(2.0 / (27.0 * (double)t.P)) * softplus);
+        t.qk_scale[h] = (float)sqrt(1.0 / (3.0 * (double)t.c));
+        t.distance_scale[h] = (float)sqrt(0.5 * sqrt(2.0 / (27.0 * (double)t.P)) * softplus);
     }
     /* 1e5 (1 - mask_i mask_j) is the same for all keys where the query is masked or all keys are: it drops out of the
      * softmax, and adding it would only round the logits. So the penalty is 1e5 mask_i (1 - mask_j), or nothing. */
@@ -330,8 +552,8 @@ void ff_cpu_point_attention(struct ff_backend *be, const struct ff_point_attenti
         if (*FF_AT(float, &a->mask_j, j) != 0.0f)
             t.penalty = 1e5f;
 
-    /* As many pieces for one thread as for the others, at least two. */
-    int64_t threads = ff_cpu_threads(be), most = HEADS / t.H, rounds = (n_i + threads * most - 1) / (threads * most);
-    int64_t pieces = threads * (rounds < 2 ? 2 : rounds), step = (n_i + pieces - 1) / pieces;
+    /* As many pieces for one thread as for the others: keys are laid out anew for each. */
+    int64_t threads = ff_cpu_threads(be), most = threads * most_queries(&t);
+    int64_t pieces = threads * ((n_i + most - 1) / most), step = (n_i + pieces - 1) / pieces;
     ff_cpu_for(be, n_i, step < 1 ? 1 : step, piece, &t);
 }

@@ -95,6 +95,7 @@ struct ff_tile_affine {
     bool accumulate;                         /* add to c; without relu and factor */
     bool stream;                             /* c is not wanted again soon and too large for the caches anyway: written
                                               * past them where its alignment allows */
+    bool trans_x;                            /* x is [k, rows] with a distance of ldx */
     const float *ahead;                      /* [rows, k] fetched into the caches meanwhile; NULL: nothing */
     int64_t ahead_parts;                     /* that many [rows, k], as far as there are 32 columns for each; 0: 1 */
 };

@@ -239,9 +239,10 @@ void ff_tile_affine(float *c, int64_t ldc, const float *x, int64_t ldx, int64_t 
 #ifdef HAVE_X86_VERSIONS
     enum ff_isa isa = ff_isa();
     if (isa != FF_ISA_BASE && k > 0 && k <= DEPTH) {
-        struct product p = {.m = rows, .n = n, .k = k, .a = x, .a_row = ldx, .a_step = 1, .b = w->data, .b_step = n,
-                            .b_column = 1, .c = c, .ldc = ldc, .alpha = 1.0f, .beta = beta, .bias = how->b,
-                            .relu = how->relu, .factor = how->factor, .ahead = how->ahead,
+        struct product p = {.m = rows, .n = n, .k = k, .a = x, .a_row = how->trans_x ? 1 : ldx,
+                            .a_step = how->trans_x ? ldx : 1, .b = w->data, .b_step = n, .b_column = 1, .c = c,
+                            .ldc = ldc, .alpha = 1.0f, .beta = beta, .bias = how->b, .relu = how->relu,
+                            .factor = how->factor, .ahead = how->ahead,
                             .ahead_parts = how->ahead_parts > 0 ? how->ahead_parts : 1};
         p.stream = how->stream && (uintptr_t)c % 64 == 0 && ldc % 16 == 0;
         if (isa == FF_ISA_V4)
@@ -251,7 +252,7 @@ void ff_tile_affine(float *c, int64_t ldc, const float *x, int64_t ldx, int64_t 
         return;
     }
 #endif
-    ff_tile_gemm(false, false, rows, n, k, 1.0f, x, ldx, w->data, n, beta, c, ldc);
+    ff_tile_gemm(how->trans_x, false, rows, n, k, 1.0f, x, ldx, w->data, n, beta, c, ldc);
     if (how->relu)
         ff_tile_bias_relu(c, ldc, rows, n, how->b);
     else

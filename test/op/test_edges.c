@@ -192,8 +192,9 @@ static void test_outer_product_mean_of_nothing(void **state)
 
 enum { N_POINT = 150, H = 2, QK = 3, V = 2, P = 1, P_V = 2, C_Z = 4, WIDTH = H * (V + 4 * P_V + C_Z) };
 
-/* out [N_POINT, WIDTH] for one mask of queries and one of keys; the last residue's values are `last`. */
-static void attend(float *out, const float *mask_i, const float *mask_j, float last)
+/* out [N_POINT, WIDTH] for one mask of queries and one of keys; the last residue's values are `last`, the pair's
+ * means `mean` or close to it. */
+static void attend(float *out, const float *mask_i, const float *mask_j, float last, float mean)
 {
     enum { KV = H * (QK + V), KV_POINT = 3 * H * (P + P_V) };
     static float q[N_POINT * H * QK], kv[N_POINT * KV], q_point[N_POINT * 3 * H * P], kv_point[N_POINT * KV_POINT];
@@ -206,7 +207,7 @@ static void attend(float *out, const float *mask_i, const float *mask_j, float l
     for (int i = 0; i < N_POINT * H * QK; i++)
         q[i] = q_point[i] = wave(i + 2);
     for (int i = 0; i < N_POINT * N_POINT * C_Z; i++)
-        z[i] = wave(5 * i);
+        z[i] = roundf(64.0f * wave(5 * i)) / 64.0f + mean;    /* without rounding */
     for (int i = 0; i < C_Z * H; i++)
         w2d[i] = wave(7 * i);
     for (int i = 0; i < N_POINT; i++)
@@ -234,24 +235,36 @@ static void test_point_attention_masks(void **state)
     static float all[N_POINT * WIDTH], other[N_POINT * WIDTH], ones[N_POINT], zeros[N_POINT], mask[N_POINT];
     for (int i = 0; i < N_POINT; i++)
         ones[i] = mask[i] = 1.0f;
-    attend(all, ones, ones, 0.25f);
+    attend(all, ones, ones, 0.25f, 0.0f);
     /* Where no key counts, or the query does not, every key counts alike. */
-    attend(other, zeros, ones, 0.25f);
+    attend(other, zeros, ones, 0.25f, 0.0f);
     assert_rows_equal(all, other, 0, N_POINT);
-    attend(other, ones, zeros, 0.25f);
+    attend(other, ones, zeros, 0.25f, 0.0f);
     assert_rows_equal(all, other, 0, N_POINT);
     /* A masked key changes nothing, whatever it holds. */
     mask[N_POINT - 1] = 0.0f;
-    attend(all, mask, mask, 0.25f);
-    attend(other, mask, mask, 100.0f);
+    attend(all, mask, mask, 0.25f, 0.0f);
+    attend(other, mask, mask, 100.0f, 0.0f);
     assert_rows_equal(all, other, 0, N_POINT - 1);
     /* The first 128 keys masked: a whole tile without weight. */
     for (int i = 0; i < 128; i++)
         mask[i] = 0.0f;
     mask[N_POINT - 2] = 0.0f;
-    attend(other, ones, mask, 0.25f);
+    attend(other, ones, mask, 0.25f, 0.0f);
     for (int i = 0; i < N_POINT * WIDTH; i++)
         assert_true(isfinite(other[i]));
+}
+
+/* Norming takes out what all channels of a pair have in common, however large. */
+static void test_point_attention_far_means(void **state)
+{
+    (void)state;
+    static float all[N_POINT * WIDTH], other[N_POINT * WIDTH], ones[N_POINT];
+    for (int i = 0; i < N_POINT; i++)
+        ones[i] = 1.0f;
+    attend(all, ones, ones, 0.25f, 0.0f);
+    attend(other, ones, ones, 0.25f, 4096.0f);
+    assert_rows_equal(all, other, 0, N_POINT);
 }
 
 /* Angles of length 0 turn into the rotation matrix of zeros that the published normalisation makes of them. */
@@ -296,6 +309,7 @@ int main(void)
         cmocka_unit_test_teardown(test_msa_letters, drop),
         cmocka_unit_test_teardown(test_outer_product_mean_of_nothing, drop),
         cmocka_unit_test_teardown(test_point_attention_masks, drop),
+        cmocka_unit_test_teardown(test_point_attention_far_means, drop),
         cmocka_unit_test_teardown(test_angles_of_length_zero, drop),
     };
     return cmocka_run_group_tests_name("edges", tests, make_backend, drop_backend);
