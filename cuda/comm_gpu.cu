@@ -97,7 +97,12 @@ int64_t exchange(struct ff_comm *c, const struct ff_exchange *how, const struct 
     FF_CUDA(cudaEventRecord(s->ready, g->compute));
     FF_CUDA(cudaStreamWaitEvent(g->stream, s->ready, 0));
     FF_CUDA(cudaEventRecord(s->start, g->stream));
+    g->taken = 0;
     FF_CUDA(cudaEventRecord(s->end, g->move(s, how, to, from)));
+    if (g->taken > 0) {
+        g->lender = g->begun;
+        ff_cuda_lend(g->be, g->taken);
+    }
     c->stats.calls[how->kind]++;
     c->stats.bytes[how->kind] += ff_comm_sent(c, to);
     std::lock_guard<std::mutex> hold(g->lock);
@@ -108,8 +113,10 @@ void wait_for(struct ff_comm *c, int64_t ticket)
 {
     ff_cuda_comm *g = impl(c);
     FF_ASSERT(ticket < g->begun);
-    if (ticket < g->read)
+    if (ticket < g->read || g->slots[ticket % SLOTS].waited)
         return;
+    if (ticket >= g->lender)
+        ff_cuda_lend(g->be, 0);
     /* Earlier ones that nobody waited for are over with this one. */
     for (int64_t t = std::max(g->read, ticket - FF_COMM_IN_FLIGHT); t <= ticket; t++) {
         struct ff_cuda_slot *s = &g->slots[t % SLOTS];
@@ -137,6 +144,7 @@ void detach(struct ff_comm *c)
 {
     ff_cuda_comm *g = impl(c);
     g->be->sync(g->be);
+    ff_cuda_lend(g->be, 0);
     g->detach();
 }
 
@@ -270,17 +278,18 @@ void ff_cuda_copy_here(struct ff_backend *be, const struct ff_tensor *to, const 
     d->stream = own;
 }
 
-void ff_cuda_copy_away(const struct ff_tensor *to, const struct ff_tensor *from, unsigned blocks, cudaStream_t stream)
+int ff_cuda_copy_away(const struct ff_tensor *to, const struct ff_tensor *from, unsigned blocks, cudaStream_t stream)
 {
     FF_ASSERT(ff_tensor_same_shape(to, from) && to->dtype == from->dtype && ff_tensor_count(to) > 0);
     struct ff_block k = ff_block_make(ff_dtype_size(to->dtype), to->ndim, to->shape, from->stride, to->stride);
     if (blocks > 0 && in_16(&k, from->data, to->data)) {
         push<<<blocks, push_threads, 0, stream>>>((char *)to->data, (const char *)from->data, k);
         FF_CUDA_LAUNCHED();
-        return;
+        return (int)blocks;
     }
     for (size_t z = 0; z < k.n[2]; z++)
         copy_planes((char *)to->data + z * k.b[2], (const char *)from->data + z * k.a[2], &k, stream);
+    return 0;
 }
 
 struct ff_comm *ff_cuda_comm_open(struct ff_cuda_comm *g, struct ff_backend *be, struct ff_comm *host)

@@ -40,6 +40,8 @@ struct ff_cuda_comm {
     struct ff_comm *self;                /* what the rest of the program has of this */
     int rank, size, device;
     cudaStream_t compute, stream;        /* the backend's; where exchanges start */
+    int taken = 0;                       /* multiprocessors that the kernels of an exchange take; set by move */
+    int64_t lender = -1;                 /* the last exchange that took some: they are lent until it is waited for */
     double time_limit;
 
     virtual ~ff_cuda_comm() {}
@@ -86,8 +88,8 @@ struct ff_cuda_comm {
 /* Streams, events, the watch; from here on g owns host. */
 struct ff_comm *ff_cuda_comm_open(struct ff_cuda_comm *g, struct ff_backend *be, struct ff_comm *host);
 /* To another GPU's memory: by so many blocks of a kernel where everything lies at multiples of 16 bytes; else, and with
- * 0, by the copy engines. */
-void ff_cuda_copy_away(const struct ff_tensor *to, const struct ff_tensor *from, unsigned blocks, cudaStream_t stream);
+ * 0, by the copy engines. Returns how many multiprocessors that takes. */
+int ff_cuda_copy_away(const struct ff_tensor *to, const struct ff_tensor *from, unsigned blocks, cudaStream_t stream);
 /* Within this GPU's memory, by the backend's kernel, but on another stream than its own. */
 void ff_cuda_copy_here(struct ff_backend *be, const struct ff_tensor *to, const struct ff_tensor *from,
                        cudaStream_t stream);

@@ -2,7 +2,8 @@
  * comm_peer: exchanges among GPUs of one host that reach each other's memory. Every rank writes what it sends to its
  * place in the receiver's memory, strides and all: nothing is packed. Copy engines do that where there is enough to
  * compute meanwhile, and take no multiprocessor; beside other work they reach half of what the link carries, so what is
- * waited for soon is written by a kernel of few blocks.
+ * waited for soon is written by a kernel of few blocks, which has its multiprocessors for itself: computation leaves
+ * them out (ff_cuda_lend).
  *
  * The process of a receiver tells that of the sender where the block is to lie, through a board in shared memory (a
  * ring of mails for every pair). The GPUs wait for each other by themselves. For every pair there are two flags in the
@@ -41,7 +42,7 @@ namespace {
 
 enum { RING = 64 };                      /* mails that a receiver may be ahead */
 enum { FLAG_BYTES = 128 };               /* apart */
-constexpr unsigned PUSH_BLOCKS = 24;     /* of the kernels of an exchange, for all receivers together */
+constexpr unsigned PUSH_BLOCKS = 16;     /* of the kernels of an exchange, for all receivers together */
 
 /* Where a block is to lie. */
 struct mail {
@@ -249,7 +250,7 @@ struct peer_comm : ff_cuda_comm {
             FF_CUDA(cudaStreamWaitEvent(p->to, s->ready, 0));
             until(r, ROOM, p->n_sent);
             good = put(p->to) && good;
-            ff_cuda_copy_away(&there, &to[r], blocks, p->to);
+            taken += ff_cuda_copy_away(&there, &to[r], blocks, p->to);
             set(r, COME, p->n_sent);
             good = put(p->to) && good;
             FF_CUDA(cudaEventRecord(p->sent, p->to));

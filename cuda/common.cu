@@ -8,7 +8,16 @@
 /* --- stream and workspace --- */
 
 cudaStream_t ff_cuda_stream(struct ff_backend *be) { return ff_cuda_device_of(be)->stream; }
-int ff_cuda_sm_count(struct ff_backend *be) { return ff_cuda_device_of(be)->sm_count; }
+int ff_cuda_sm_count(struct ff_backend *be)
+{
+    const struct ff_cuda_device *d = ff_cuda_device_of(be);
+    return d->sm_count - d->lent;
+}
+void ff_cuda_lend(struct ff_backend *be, int n)
+{
+    struct ff_cuda_device *d = ff_cuda_device_of(be);
+    d->lent = std::min(n, d->sm_count - 1);
+}
 bool ff_cuda_has_wgmma(struct ff_backend *be) { return ff_cuda_device_of(be)->wgmma; }
 size_t ff_cuda_used(struct ff_backend *be) { return ff_cuda_device_of(be)->used; }
 void ff_cuda_drop(struct ff_backend *be, size_t used) { ff_cuda_device_of(be)->used = used; }

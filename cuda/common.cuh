@@ -61,7 +61,10 @@ void ff_cuda_launch_early(void (*kernel)(P...), unsigned blocks, unsigned thread
 
 /* --- stream and workspace --- */
 cudaStream_t ff_cuda_stream(struct ff_backend *be);
+/* Multiprocessors of this GPU, but those lent to kernels of other streams from now on. A kernel with a block for each,
+ * and a fixed share of the work for each block, would end late by all of the time that the others take. */
 int ff_cuda_sm_count(struct ff_backend *be);
+void ff_cuda_lend(struct ff_backend *be, int n);
 bool ff_cuda_has_wgmma(struct ff_backend *be);       /* kernels of wgmma.cuh run here */
 
 /* Bytes that can still be taken; memory from the workspace, 256-byte aligned, contents undefined. */

@@ -15,7 +15,7 @@ enum { FF_CUDA_SLOTS = 4, FF_CUDA_SLOT_BYTES = 8 << 20 };
 
 struct ff_cuda_device {
     int index;
-    int sm_count;
+    int sm_count, lent;                      /* multiprocessors, and how many of them other kernels have for now */
     int major, minor;
     bool wgmma;
     cudaStream_t stream;
