@@ -97,7 +97,6 @@ static void gated_attention(const struct ff_context *ctx, const struct ff_attent
     ff_dap_visit_fetch(&v, 0);
     make_bias(ctx, w, bias);
     for (int64_t k = 0; k < v.n_piece; k++) {
-        ff_dap_visit_fetch(&v, k + 1);
         struct ff_dap_rows own = ff_dap_visit_own(&v, k), other[FF_DAP_OTHERS];
         int64_t n = own.t.shape[0];
         struct ff_tensor qkvg = ff_tensor_slice(qkvg_all, 0, 0, n), out = ff_tensor_slice(out_all, 0, 0, n);
@@ -108,15 +107,19 @@ static void gated_attention(const struct ff_context *ctx, const struct ff_attent
             project(ctx, w, qkvg, &other[i]);
         if (k == 0)
             ff_dap_wait(ctx->dap, bias->ticket);
+        /* Beside attention, which leaves memory's bandwidth to them. */
+        ff_dap_visit_return(&v, k - 1);
+        ff_dap_visit_fetch(&v, k + 1);
         if (n > 0)
             FF_OP(ctx->be, attention, .out = out, .qkvg = qkvg, .mask = ff_tensor_slice(own_mask, 0, k * rows, n),
                   .bias = bias->t, .n_head = w->num_head);
+        ff_dap_visit_come(&v, k + 1); /* here: linear layers before and behind that follow each other run better */
         for (int i = 0; i < n_other && n > 0; i++)
             add(ctx, w, &other[i], out);
-        ff_dap_visit_return(&v, k); /* beside the rest, which lies here */
+        if (k == v.n_piece - 1)
+            ff_dap_visit_return(&v, k); /* beside the rest, which lies here */
         if (n > 0)
             add(ctx, w, &own, out);
-        ff_dap_visit_end(&v, k - 1);
     }
     ff_dap_visit_end(&v, v.n_piece - 1);
     ff_dap_visit_close(&v);

@@ -163,6 +163,12 @@ void ff_dap_visit_fetch(struct ff_dap_visit *v, int64_t k)
     v->ticket[0][k % FF_DAP_BUFFERS] = ff_dap_swap_beside(v->dap, k > 0, v->blocks[0], v->blocks[1]);
 }
 
+void ff_dap_visit_come(struct ff_dap_visit *v, int64_t k)
+{
+    if (!no_piece(v, k))
+        ff_dap_wait(v->dap, v->ticket[0][k % FF_DAP_BUFFERS]);
+}
+
 struct ff_dap_rows ff_dap_visit_own(const struct ff_dap_visit *v, int64_t k)
 {
     int rank = ff_dap_rank(v->dap);
@@ -174,7 +180,7 @@ int ff_dap_visit_others(struct ff_dap_visit *v, int64_t k, struct ff_dap_rows *r
     int rank = ff_dap_rank(v->dap), size = ff_dap_size(v->dap), n = 0;
     if (size == 1)
         return 0;
-    ff_dap_wait(v->dap, v->ticket[0][k % FF_DAP_BUFFERS]);
+    ff_dap_visit_come(v, k);
     const int side[FF_DAP_OTHERS][2] = {{0, rank}, {rank + 1, size}};
     for (int i = 0; i < FF_DAP_OTHERS; i++) {
         ret[n].t = in_buffer(v, k, side[i][0], side[i][1]);

@@ -56,14 +56,16 @@ int64_t ff_dap_piece(const struct ff_dap *d, int64_t n, int rank, int64_t at, in
  * I, a piece of rows at a time, while the pieces before and after are on their way:
  *
  *     fetch(0);
- *     for each k: fetch(k + 1); own(k), then others(k), work on them in place; return(k); end(k - 1);
- *     end(n_piece - 1);
+ *     for each k: own(k), then others(k), are read; return(k - 1); fetch(k + 1); most of the work; come(k + 1);
+ *                 own(k) and others(k) are written;
+ *     return(n_piece - 1); end(n_piece - 1);
  *
- * fetch and return begin, others and end wait; there is enough to compute beside all but the first fetch and the last
- * return. What is on this rank anyway stays in x, where it may be worked on at any
- * time: own, all there is on one rank. The others' parts lie in one of three buffers, with their axes in the order in
- * which they lie in x, so that what is sent is made of long rows. Pieces that do not exist are no pieces: nothing
- * happens. Buffers are pushed on the arena by open. */
+ * fetch and return begin, others, come and end wait: come(k) for that fetch and all returns before it. The work between
+ * fetch and come should not need memory's bandwidth, of which exchanges take a part, and must be longer than they are:
+ * there is nothing beside the first fetch and the last return. What is on this rank anyway stays in x, where it may be
+ * worked on at any time: own, all there is on one rank. The others' parts lie in one of three buffers, with their axes
+ * in the order in which they lie in x, so that what is sent is made of long rows. Pieces that do not exist are no
+ * pieces: nothing happens. Buffers are pushed on the arena by open. */
 enum { FF_DAP_BUFFERS = 3, FF_DAP_OTHERS = 2 };
 struct ff_dap_visit {
     const struct ff_dap *dap;
@@ -84,6 +86,7 @@ void ff_dap_visit_fetch(struct ff_dap_visit *v, int64_t k);
 struct ff_dap_rows ff_dap_visit_own(const struct ff_dap_visit *v, int64_t k);
 int ff_dap_visit_others(struct ff_dap_visit *v, int64_t k, struct ff_dap_rows *ret);   /* [FF_DAP_OTHERS] */
 void ff_dap_visit_return(struct ff_dap_visit *v, int64_t k);
+void ff_dap_visit_come(struct ff_dap_visit *v, int64_t k);
 void ff_dap_visit_end(struct ff_dap_visit *v, int64_t k);
 void ff_dap_visit_close(struct ff_dap_visit *v);
 /* Indices of I that a rank has not, at most: of that many each row of a buffer is made. */

@@ -134,22 +134,24 @@ static void visit(int64_t n_row, int64_t n_column, int64_t rows_of_piece, bool t
     int64_t seen = 0;
     ff_dap_visit_fetch(&v, 0);
     for (int64_t k = 0; k < v.n_piece; k++) {
-        ff_dap_visit_fetch(&v, k + 1);
         struct ff_dap_rows part[1 + FF_DAP_OTHERS] = {ff_dap_visit_own(&v, k)};
         int n_part = 1 + ff_dap_visit_others(&v, k, part + 1);
         int64_t n_seen = 0;
+        for (int i = 0; i < n_part; i++)
+            expect(&f, ff_tensor_transpose(part[i].t, 0, 1), part[i].from, j0 + k * rows_of_piece);
+        ff_dap_visit_return(&v, k - 1);
+        ff_dap_visit_fetch(&v, k + 1);
+        ff_dap_visit_come(&v, k + 1);
         for (int i = 0; i < n_part; i++) {
             struct ff_tensor t = part[i].t;
-            expect(&f, ff_tensor_transpose(t, 0, 1), part[i].from, j0 + k * rows_of_piece);
             if (ff_tensor_count(&t) > 0)
                 FF_OP(f.be, scale_add, .out = t, .alpha = 2.0f);
             n_seen += t.shape[1];
         }
         assert_int_equal(n_seen, n_row);
         seen += part[0].t.shape[0];
-        ff_dap_visit_return(&v, k);
-        ff_dap_visit_end(&v, k - 1);
     }
+    ff_dap_visit_return(&v, v.n_piece - 1);
     ff_dap_visit_end(&v, v.n_piece - 1);
     ff_dap_visit_close(&v);
     assert_int_equal(seen, ff_dap_count(&f.dap, n_column, rank));
