@@ -7,11 +7,11 @@
  * points in the global frame. Distances are taken from differences of points, not from the expanded square, which
  * would cancel far from the origin.
  *
- * Pair rows are multiplied where they lie, for writing normed ones would take as long as a third of the products. Of
- * their layer norm the scale is in the weights of the bias and in what is put out, the offset in what is put out alone
- * (like b2d it gives all logits of a head the same), the standard deviations are in the bias and in the weights that
- * rows are summed with, and what the means have added is taken out of both sums. That would cancel where a mean is far
- * larger than the standard deviation: there rows are centered first.
+ * Pair rows are multiplied where they lie, for writing normed ones takes as long as the sum over them. Of their layer
+ * norm the scale is in the weights of the bias and in what is put out, the offset in what is put out alone (like b2d it
+ * gives all logits of a head the same), the standard deviations are in the bias and in the weights that rows are summed
+ * with, and what the means have added is taken out of both sums. That would cancel where a mean is far larger than the
+ * standard deviation: there rows are centered first.
  *
  * Source: Jumper et al. 2021, Suppl. Alg. 22; AlphaFold model/folding.py InvariantPointAttention.
  */
