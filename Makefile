@@ -139,8 +139,10 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -W
         $(if $(werror),-Werror)
 OPT := $(if $(debug),-Og -g3,$(if $(asan),-O1 -g,-O2 -g))
 SAN := $(if $(asan),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
-# No -ffast-math: results are compared with the published model's. errno and traps of libm are not used.
-FLOAT := -fno-math-errno -fno-trapping-math
+# No -ffast-math: results are compared with the published model's. errno and traps of libm are not used. The code says
+# which products and sums are rounded once: a compiler's choice may differ between two copies of one inlined function,
+# and with it results for different numbers of rows or threads.
+FLOAT := -fno-math-errno -fno-trapping-math -ffp-contract=off
 
 all_cflags = -std=gnu11 -D_GNU_SOURCE -Isrc -Icuda $(OPT) $(FLOAT) $(WARN) $(SAN) $(found_cflags) $(CPPFLAGS) $(CFLAGS)
 all_ldflags = $(SAN) $(found_ldflags) $(LDFLAGS)

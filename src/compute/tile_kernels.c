@@ -45,6 +45,7 @@ static const int32_t lane_masks[16] = {-1, -1, -1, -1, -1, -1, -1, -1};     /* f
 #define VEC 8
 #define ROWS 6
 #define COLUMNS 2
+#define FMA(a, b, c) (vec) FF_FMA_V3(a, b, c)
 #define STREAM(p, v) __builtin_ia32_movntps256(p, v)
 #define FIRST(n) _mm256_loadu_si256((const __m256i *)(const void *)(lane_masks + 8 - (n)))
 #define LOAD_PART(p, n) (vec) _mm256_maskload_ps(p, FIRST(n))
@@ -61,6 +62,7 @@ static const int32_t lane_masks[16] = {-1, -1, -1, -1, -1, -1, -1, -1};     /* f
 #define VEC 16
 #define ROWS 12
 #define COLUMNS 4
+#define FMA(a, b, c) (vec) FF_FMA_V4(a, b, c)
 #define STREAM(p, v) __builtin_ia32_movntps512(p, v)
 #define LOAD_PART(p, n) (vec) _mm512_maskz_loadu_ps((__mmask16)((1u << (n)) - 1), p)
 #define STORE_PART(p, v, n) _mm512_mask_storeu_ps(p, (__mmask16)((1u << (n)) - 1), (__m512)(v))

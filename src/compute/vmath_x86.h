@@ -13,6 +13,12 @@
 
 #include "compute/vmath.h"
 
+/* a b + c with one rounding, of vectors with all their lanes; b and c may be numbers, for x - 0 is x in every lane. */
+#define FF_FMA_V3(a, b, c) \
+    _mm256_fmadd_ps((__m256)(a), (b) - _mm256_setzero_ps(), (c) - _mm256_setzero_ps())
+#define FF_FMA_V4(a, b, c) \
+    _mm512_fmadd_ps((__m512)(a), (b) - _mm512_setzero_ps(), (c) - _mm512_setzero_ps())
+
 #pragma GCC push_options
 #pragma GCC target("arch=x86-64-v3")
 
