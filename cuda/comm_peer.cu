@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * comm_peer: exchanges among GPUs of one host that reach each other's memory. Every rank writes what it sends to its
  * place in the receiver's memory, strides and all: nothing is packed. Copy engines do that where there is enough to
- * compute meanwhile, and take no multiprocessor; beside other work they reach half of what the link carries, so what is
- * waited for soon is written by a kernel of few blocks, which has its multiprocessors for itself: computation leaves
- * them out (ff_cuda_lend).
+ * compute meanwhile, and take no multiprocessor; beside other work they reach half of what the link carries, so of what
+ * is waited for soon they write a part and a kernel of few blocks the rest at the same time. The kernel has its
+ * multiprocessors for itself: computation leaves them out (ff_cuda_lend).
  *
  * The process of a receiver tells that of the sender where the block is to lie, through a board in shared memory (a
  * ring of mails for every pair). The GPUs wait for each other by themselves. For every pair there are two flags in the
@@ -12,7 +12,7 @@
  *
  *   stream           behind the operands: room = n at every sender; this rank's own block
  *   to[r], one for   behind the operands: until room >= n; copies or kernel; come = n at r
- *   each other rank
+ *   each other rank  (and where a kernel writes to the only one: aside[r], for the copies beside it)
  *   coming           until come >= n from every sender, and behind the others: the end of the exchange
  *
  * In the order in which this is put on the streams every wait is behind the writes that it waits for, of this rank and
@@ -42,7 +42,9 @@ namespace {
 
 enum { RING = 64 };                      /* mails that a receiver may be ahead */
 enum { FLAG_BYTES = 128 };               /* apart */
-constexpr unsigned PUSH_BLOCKS = 16;     /* of the kernels of an exchange, for all receivers together */
+constexpr unsigned PUSH_BLOCKS = 12;     /* of the kernels of an exchange, for all receivers together */
+/* Beside kernels copy engines write all that the first of several receivers gets, of what a single one gets so much. */
+constexpr int64_t ENGINES_OF_8 = 3;
 
 /* Where a block is to lie. */
 struct mail {
@@ -105,8 +107,8 @@ batch_function *find_batch()
 /* Another rank, as this one sees it. */
 struct peer {
     char *flags, *memory;                /* opened */
-    cudaStream_t to;
-    cudaEvent_t sent;
+    cudaStream_t to, aside;
+    cudaEvent_t sent, sent_aside;
     uint64_t n_sent, n_come;             /* blocks */
 };
 
@@ -229,10 +231,35 @@ struct peer_comm : ff_cuda_comm {
 
     /* --- an exchange --- */
 
+    /* Copy engines write the first part of a block, beside what is done on p->to until its next wait for sent_aside.
+     * Of both sides the rest is left. False where it is not cut. */
+    bool cut(const struct ff_cuda_slot *s, int r, struct ff_tensor *there, struct ff_tensor *own)
+    {
+        struct peer *p = &peers[(size_t)r];
+        int axis = 0;
+        for (int d = 1; d < own->ndim - 1; d++)
+            if (own->shape[d] > own->shape[axis])
+                axis = d;
+        const int64_t all = own->shape[axis], part = own->ndim > 1 ? all * ENGINES_OF_8 / 8 : 0;
+        if (part == 0)
+            return false;
+        struct ff_tensor to = ff_tensor_slice(*there, axis, 0, part), from = ff_tensor_slice(*own, axis, 0, part);
+        FF_CUDA(cudaStreamWaitEvent(p->aside, s->ready, 0));
+        until(r, ROOM, p->n_sent);
+        if (!put(p->aside))
+            fail("exchange", "the driver refuses operations on flags");
+        (void)ff_cuda_copy_away(&to, &from, 0, p->aside);
+        FF_CUDA(cudaEventRecord(p->sent_aside, p->aside));
+        *there = ff_tensor_slice(*there, axis, part, all - part);
+        *own = ff_tensor_slice(*own, axis, part, all - part);
+        return true;
+    }
+
     cudaStream_t move(const struct ff_cuda_slot *s, const struct ff_exchange *how, const struct ff_tensor *to,
                       const struct ff_tensor *from) override
     {
-        const unsigned n_peer = (unsigned)size - 1, blocks = how->beside ? 0 : (PUSH_BLOCKS + n_peer - 1) / n_peer;
+        const unsigned n_push = size > 2 ? (unsigned)size - 2 : 1;
+        const unsigned blocks = how->beside ? 0 : (PUSH_BLOCKS + n_push - 1) / n_push;
         for (int r = 0; r < size; r++)
             if (r != rank && ff_tensor_count(&from[r]) > 0) {
                 post(r, &from[r]);
@@ -246,11 +273,14 @@ struct peer_comm : ff_cuda_comm {
             struct peer *p = &peers[(size_t)r];
             if (ff_tensor_count(&to[r]) == 0)
                 continue;
-            struct ff_tensor there = take(r);
+            struct ff_tensor there = take(r), own = to[r];
+            const bool both = size == 2 && blocks > 0 && cut(s, r, &there, &own);
             FF_CUDA(cudaStreamWaitEvent(p->to, s->ready, 0));
             until(r, ROOM, p->n_sent);
             good = put(p->to) && good;
-            taken += ff_cuda_copy_away(&there, &to[r], blocks, p->to);
+            taken += ff_cuda_copy_away(&there, &own, size > 2 && k == 1 ? 0 : blocks, p->to);
+            if (both)
+                FF_CUDA(cudaStreamWaitEvent(p->to, p->sent_aside, 0));
             set(r, COME, p->n_sent);
             good = put(p->to) && good;
             FF_CUDA(cudaEventRecord(p->sent, p->to));
@@ -369,8 +399,10 @@ struct peer_comm : ff_cuda_comm {
         int least, greatest; /* kernels that send get the multiprocessors that fall free first */
         FF_CUDA(cudaDeviceGetStreamPriorityRange(&least, &greatest));
         for (struct peer &p : peers) {
-            FF_CUDA(cudaStreamCreateWithPriority(&p.to, cudaStreamNonBlocking, greatest));
-            FF_CUDA(cudaEventCreateWithFlags(&p.sent, cudaEventDisableTiming));
+            for (cudaStream_t *t : {&p.to, &p.aside})
+                FF_CUDA(cudaStreamCreateWithPriority(t, cudaStreamNonBlocking, greatest));
+            for (cudaEvent_t *e : {&p.sent, &p.sent_aside})
+                FF_CUDA(cudaEventCreateWithFlags(e, cudaEventDisableTiming));
         }
         FF_CUDA(cudaMalloc((void **)&flags, bytes));
         FF_CUDA(cudaMemsetAsync(flags, 0, bytes, stream));
@@ -417,8 +449,10 @@ struct peer_comm : ff_cuda_comm {
             host->barrier(host);
         (void)cudaFree(flags);
         for (struct peer &p : peers) {
-            (void)cudaStreamDestroy(p.to);
-            (void)cudaEventDestroy(p.sent);
+            for (cudaStream_t t : {p.to, p.aside})
+                (void)cudaStreamDestroy(t);
+            for (cudaEvent_t e : {p.sent, p.sent_aside})
+                (void)cudaEventDestroy(e);
         }
         (void)cudaStreamDestroy(coming);
         (void)cudaEventDestroy(own_done);
