@@ -5,8 +5,8 @@
  * Maths: out[b, i, h] = sigmoid(gate) sum_j softmax_j(q.k / sqrt(d) + bias[h, i, j]) v[b, j, h]; d 8, 16 or 32.
  * Work: an item is QUERIES queries of one head in ROWS batch rows, a warpgroup per row, so that a tile of the bias
  *   serves all rows and a tile of keys all queries. One block per multiprocessor takes item after item. Four more warps
- *   bring queries, and keys, values and bias in tiles of KEYS keys, STAGES in flight, the next item's before the last
- *   one's end. Logits are made by units of 64 queries and KEYS keys, as products from shared memory, a tile ahead
+ *   bring queries, gates, and keys, values and bias in tiles of KEYS keys, STAGES in flight, the next item's before the
+ *   last one's end. Logits are made by units of 64 queries and KEYS keys, as products from shared memory, a tile ahead
  *   of the exponentials, which are made in registers, whose layout is that of the second product's left operand: while
  *   exponentials are made, the matrix units make other logits and add the unit before to the values.
  *   Neighbouring blocks share keys, so that those stay in the second-level cache; the bias of one head does too.
@@ -18,8 +18,8 @@
  *   reference that rises with every unit. In between there is nothing to compare and nothing
  *   to rescale. Warpgroups do not wait for each other at an item's end: they have begun the next when they learn that
  *   the last must be done again, and then begin it again too.
- * Shared memory: queries 64 KiB, per stage keys, values and bias 8 KiB each, ones and diagonal 2 KiB each (d 32): 164
- *   KiB.
+ * Shared memory: queries 64 KiB, per stage keys, values and bias 8 KiB each, gates 32 KiB, ones and diagonal 2 KiB each
+ *   (d 32): 220 KiB.
  * Cost: 4 d flops and one exponential per logit; bound by the exponentials (16 per clock and multiprocessor).
  * Numerics: logits, sums and values in float32; sqrt(d) before the bias in 16 bits, a ten-thousandth off where it is
  *   no power of 2; exponentials rounded to 16 bits for the second product, which makes both the sums and the values.
@@ -29,7 +29,7 @@
 
 namespace {
 
-enum { QUERIES = 128, PARTS = QUERIES / 64, KEYS = 32, ROWS = 4, STAGES = 4 };
+enum { QUERIES = 128, PARTS = QUERIES / 64, KEYS = 32, ROWS = 4, STAGES = 5 };
 enum { WARPS = 4 * ROWS, BRINGERS = 4, THREADS = 32 * (WARPS + BRINGERS) };
 static_assert((int)BRINGERS == (int)ROWS, "a warp brings what a batch row needs");
 /* Tiles of the next item that are brought, and used, before this one is known to be good. */
@@ -47,6 +47,7 @@ template <int D> struct shape {
     /* What stands for eight more channels of the values: 1 for every key, so that the product sums exponentials too. */
     static constexpr int ONES_BYTES = KEYS * V_ROW;
     static constexpr int BIAS_BYTES = QUERIES * BIAS_ROW, EYE_BYTES = KEYS * BIAS_ROW;
+    static constexpr int GATES_BYTES = ROWS * QUERIES * V_ROW;
     /* 16 bytes each, of a head, of a row of bias; enumerators, which may go without use on other architectures. */
     enum { PIECES = D / 8, BIAS_PIECES = KEYS / 8 };
 };
@@ -54,17 +55,31 @@ template <int D> struct shape {
 /* What warps tell each other. */
 struct signals {
     uint64_t full[STAGES], empty[STAGES];
+    uint64_t gates;                      /* of this item are there */
     uint64_t done[2];                    /* items done, even and odd ones */
     unsigned again[2];                   /* how many were done with the one that must be done again */
     key_bits bits[STAGES][ROWS];
+    unsigned all[STAGES][ROWS][2];       /* whether all keys of a tile count, twice */
 };
 
-/* Where things are: queries of this item and the next, stages, the diagonal, ones. */
+/* Where things are: queries of this item and the next, stages, the diagonal, ones, gates. */
 template <int D, bool BIAS> struct layout {
     using S = shape<D>;
     static constexpr int AT_KEYS = 2 * S::Q_BYTES, STAGE = S::K_BYTES + S::V_BYTES + (BIAS ? S::BIAS_BYTES : 0);
     static constexpr int AT_EYE = AT_KEYS + STAGES * STAGE, AT_ONES = AT_EYE + (BIAS ? S::EYE_BYTES : 0);
-    static constexpr int AT_SIGNALS = AT_ONES + S::ONES_BYTES, BYTES = AT_SIGNALS + (int)sizeof(signals);
+    static constexpr int AT_GATES = AT_ONES + S::ONES_BYTES, AT_SIGNALS = AT_GATES + S::GATES_BYTES;
+    static constexpr int BYTES = AT_SIGNALS + (int)sizeof(signals);
+};
+
+/* Where a tile is; parity is that of the phase in which it is full. */
+struct place {
+    unsigned slot = 0, parity = 0;
+    __device__ __forceinline__ void next()
+    {
+        const bool last = slot == STAGES - 1;
+        slot = last ? 0 : slot + 1;
+        parity ^= last;
+    }
 };
 
 /* What a block works on at a time: the first of its batch rows and queries. */
@@ -155,19 +170,16 @@ template <class N, int D> struct queries {
 
     __device__ __forceinline__ float sum(int r) const { return value[D / 2 + 2 * r]; }
 
-    /* The gates of this thread's queries, rows from `query` on, before the sigmoid. */
-    __device__ __forceinline__ static void load_gates(unsigned (&w)[2][D / 8], const typename N::type *gate,
-                                                      int64_t gate_l, int query, int length)
+    /* The gates of this thread's queries before the sigmoid; those of the unit are at `gates`. */
+    __device__ __forceinline__ static void load_gates(unsigned (&w)[2][D / 8], const char *gates)
     {
-        const int lane = (int)threadIdx.x % 32;
+        const unsigned lane = threadIdx.x % 32;
 #pragma unroll
-        for (int r = 0; r < 2; r++) {
-            int row = query + (int)threadIdx.x / 32 % 4 * 16 + r * 8 + lane / 4;
-            const auto *from = gate + min(row, length - 1) * gate_l + lane % 4 * 2;
+        for (int r = 0; r < 2; r++)
 #pragma unroll
             for (int k = 0; k < D / 8; k++)
-                w[r][k] = *(const unsigned *)(from + k * 8);
-        }
+                w[r][k] = *(const unsigned *)(gates + wgmma_swizzled<shape<D>::V_ROW>(
+                    (threadIdx.x / 32 % 4 * 16 + r * 8 + lane / 4) * shape<D>::V_ROW + k * 16 + lane % 4 * 4));
     }
 
     /* out = value / sum * sigmoid(gate) */
@@ -222,10 +234,11 @@ template <class T, int D, bool BIAS> struct bringer {
     signals &s;
     const unsigned shared;
     const int warp, lane = (int)threadIdx.x % 32;
-    unsigned next = 0;                   /* tiles so far */
+    place to;                            /* the next tile */
     int key, query;                      /* first key of the next tile; first query */
-    const float *mask;
-    const T *first, *keys, *bias;     /* the first query of the row; this lane's part of the next tile */
+    const float *mask;                   /* of this lane's key of the tile after that */
+    float counts;                        /* mask of the next tile, asked for early: it comes as late as the copies */
+    const T *first, *keys, *bias;        /* the first query of the row; this lane's part of the next tile */
 
     __device__ __forceinline__ bringer(const struct ff_cuda_attention_job &job, signals &with, unsigned at, int w)
         : j(job), s(with), shared(at), warp(w)
@@ -238,26 +251,38 @@ template <class T, int D, bool BIAS> struct bringer {
         key = 0;
         query = from.query;
         mask = j.mask + row * j.mask_b + lane * j.mask_l;
+        look_ahead();
         first = (const T *)j.qkvg + row * j.qkvg_b + from.head * D;
         keys = first + j.n_head * D + lane / S::PIECES * j.qkvg_l + lane % S::PIECES * 8;
         if (BIAS)
             bias = (const T *)j.bias + from.head * j.bias_h;
     }
 
-    __device__ __forceinline__ void queries(unsigned to) const
+    __device__ __forceinline__ void look_ahead()
+    {
+        counts = key + lane < j.length ? *mask : 0.0f;
+        mask += KEYS * j.mask_l;
+    }
+
+    /* D numbers of each query of the item, into rows of ROW bytes; those of the first are at `from`. */
+    template <int ROW> __device__ __forceinline__ void of_queries(unsigned to, const T *from) const
     {
         int l = query + lane / S::PIECES;
-        const T *from = first + min(l, j.length - 1) * j.qkvg_l + lane % S::PIECES * 8;
-        to += wgmma_swizzled<S::ROW>((warp * QUERIES + lane / S::PIECES) * S::ROW + lane % S::PIECES * 16);
+        from += min(l, j.length - 1) * j.qkvg_l + lane % S::PIECES * 8;
+        to += wgmma_swizzled<ROW>((warp * QUERIES + lane / S::PIECES) * ROW + lane % S::PIECES * 16);
 #pragma unroll 2
         for (int i = 0; i < QUERIES; i += AT_ONCE) {
-            copy16_async(to + i * S::ROW, from);
+            copy16_async(to + i * ROW, from);
             l += AT_ONCE;
             from += l < j.length ? AT_ONCE * j.qkvg_l : 0;
         }
-#pragma unroll 1
-        for (int i = lane; i < QUERIES; i += 32)
-            prefetch_line(first + min(query + i, j.length - 1) * j.qkvg_l + 3 * j.n_head * D);
+    }
+
+    /* Of this item, when nobody needs those of the last any more. */
+    __device__ __forceinline__ void gates()
+    {
+        of_queries<S::V_ROW>(shared + L::AT_GATES, first + 3 * j.n_head * D);
+        barrier_arrive_copied(&s.gates);
     }
 
     /* Tiles [tile, end) of the item; queries to number q, with the first. */
@@ -265,23 +290,22 @@ template <class T, int D, bool BIAS> struct bringer {
     {
 #pragma unroll 1
         for (; tile < end; tile++) {
-            const unsigned slot = next % STAGES;
-            barrier_wait(&s.empty[slot], next / STAGES % 2 ^ 1);
+            barrier_wait(&s.empty[to.slot], to.parity ^ 1);
             __syncwarp();
-            const bool inside = key + lane < j.length;
-            const float m = inside ? *mask : 0.0f;
             if (tile == 0)
-                queries(shared + q * S::Q_BYTES);
-            copies(shared + L::AT_KEYS + slot * L::STAGE);
-            barrier_arrive_copied(&s.full[slot]);
-            const unsigned there = __ballot_sync(0xffffffffu, inside), valid = __ballot_sync(0xffffffffu, m != 0.0f);
-            if (lane == 0) {
-                s.bits[slot][warp] = {valid, there};
-                barrier_arrive(&s.full[slot]);
-            }
-            mask += KEYS * j.mask_l;
+                of_queries<S::ROW>(shared + q * S::Q_BYTES, first);
+            copies(shared + L::AT_KEYS + to.slot * L::STAGE);
+            barrier_arrive_copied(&s.full[to.slot]);
+            const unsigned there = __ballot_sync(0xffffffffu, key + lane < j.length);
+            const unsigned valid = __ballot_sync(0xffffffffu, counts != 0.0f);
+            if (lane < 2)
+                s.all[to.slot][warp][lane] = valid == 0xffffffffu;
+            if (lane == 0)
+                s.bits[to.slot][warp] = {valid, there};
+            barrier_arrive_warp(&s.full[to.slot]);
             key += KEYS;
-            next++;
+            to.next();
+            look_ahead();
         }
     }
 
@@ -293,12 +317,22 @@ template <class T, int D, bool BIAS> struct bringer {
                                                        lane % S::PIECES * 16);
         const unsigned v = to + S::K_BYTES + wgmma_swizzled<S::V_ROW>((warp * KEYS + lane / S::PIECES) * S::V_ROW +
                                                                       lane % S::PIECES * 16);
+        const bool all = key + KEYS <= j.length;
+        if (all) {
 #pragma unroll
-        for (int i = 0; i < KEYS; i += AT_ONCE) {
-            const int bytes = key + i + lane / S::PIECES < j.length ? 16 : 0;
-            copy_async(k + i * S::ROW, keys, bytes);
-            copy_async(v + i * S::V_ROW, keys + hd, bytes);
-            keys += AT_ONCE * j.qkvg_l;
+            for (int i = 0; i < KEYS; i += AT_ONCE) {
+                copy16_async(k + i * S::ROW, keys);
+                copy16_async(v + i * S::V_ROW, keys + hd);
+                keys += AT_ONCE * j.qkvg_l;
+            }
+        } else {
+#pragma unroll 1
+            for (int i = 0; i < KEYS; i += AT_ONCE) {
+                const int bytes = key + i + lane / S::PIECES < j.length ? 16 : 0;
+                copy_async(k + i * S::ROW, keys, bytes);
+                copy_async(v + i * S::V_ROW, keys + hd, bytes);
+                keys += AT_ONCE * j.qkvg_l;
+            }
         }
         if (!BIAS)
             return;
@@ -310,7 +344,15 @@ template <class T, int D, bool BIAS> struct bringer {
             int l = first_row + lane / S::BIAS_PIECES;
             const T *from = bias + min(l, j.length - 1) * j.bias_i + column;
             to += wgmma_swizzled<S::BIAS_ROW>((unsigned)(warp * BIAS_ROWS * S::BIAS_ROW + lane * 16));
+            if (all && first_row + BIAS_ROWS <= j.length) {
 #pragma unroll
+                for (int i = 0; i < BIAS_ROWS; i += BIAS_AT_ONCE) {
+                    copy16_async(to + i * S::BIAS_ROW, from);
+                    from += BIAS_AT_ONCE * j.bias_i;
+                }
+                return;
+            }
+#pragma unroll 1
             for (int i = 0; i < BIAS_ROWS; i += BIAS_AT_ONCE) {
                 copy_async(to + i * S::BIAS_ROW, bytes > 0 ? from : bias, bytes);
                 l += BIAS_AT_ONCE;
@@ -361,9 +403,10 @@ __global__ void __launch_bounds__(THREADS, 1)
 
     if (threadIdx.x == 0) {
         for (int i = 0; i < STAGES; i++) {
-            barrier_start(&s.full[i], BRINGERS * 33);    /* each lane's copies, and a warp */
+            barrier_start(&s.full[i], BRINGERS * (32 + warp_arrivals));  /* each lane's copies, and a warp */
             barrier_start(&s.empty[i], WARPS * warp_arrivals);
         }
+        barrier_start(&s.gates, BRINGERS * 32);
         for (int i = 0; i < 2; i++) {
             barrier_start(&s.done[i], WARPS * warp_arrivals);
             s.again[i] = 0;
@@ -418,6 +461,7 @@ __global__ void __launch_bounds__(THREADS, 1)
             if (!more)
                 break;
             bring(i, ahead, n_tile, q);
+            b.gates();
             q ^= 1;
         }
         return;
@@ -430,30 +474,37 @@ __global__ void __launch_bounds__(THREADS, 1)
     const uint64_t bias_at = wgmma_operand<S::BIAS_ROW>(shared_address(shared) + L::AT_KEYS + S::K_BYTES + S::V_BYTES,
                                                         0, 8 * S::BIAS_ROW);
     const uint64_t eye = wgmma_operand<S::BIAS_ROW>(shared_address(shared) + L::AT_EYE, 0, 8 * S::BIAS_ROW);
-    auto values_of = [&](unsigned n) {
-        const unsigned at = L::AT_KEYS + n % STAGES * L::STAGE + S::K_BYTES + own * KEYS * S::V_ROW;
+    auto values_of = [&](unsigned slot) {
+        const unsigned at = L::AT_KEYS + slot * L::STAGE + S::K_BYTES + own * KEYS * S::V_ROW;
         const unsigned ones = L::AT_ONES - at;
         const bool swizzled = S::V_ROW > 16;
         return wgmma_operand<S::V_ROW>(shared_address(shared) + at, swizzled ? ones : 8 * S::V_ROW,
                                        swizzled ? 8 * S::V_ROW : ones);
     };
     float x[PARTS][KEYS / 2];            /* logits, then exponentials, of 64 queries and a tile */
-    unsigned n = 0;                      /* tiles before this one */
-    auto wait_for = [&](unsigned tile) {
-        barrier_wait(&s.full[tile % STAGES], tile / STAGES % 2);
+    place now;                           /* of this tile */
+    unsigned before = 0, items = 0;      /* slot of the tile, number of the items before this one */
+    /* Whether all keys of this tile count. Lanes read it at two addresses: a number from one address the compiler keeps
+     * once for the whole warp, and waits for it where it is asked for. */
+    unsigned all, all_at = shared_address(&s.all[0][own][threadIdx.x % 2]);
+    keep_in_register(all_at);
+    auto wait_for = [&](const place &of, bool there) {
+        if (!there)
+            barrier_wait(&s.full[of.slot], of.parity);
+        all = shared_number(all_at + of.slot * (unsigned)sizeof s.all[0]);
         shared_fence();                  /* here, as nobody waits for the copies where they are begun */
     };
-    auto release = [&](unsigned tile) { barrier_arrive_warp(&s.empty[tile % STAGES]); };
-    auto unit_logits = [&](int m, unsigned tile, unsigned of) {
-        const unsigned stage = tile % STAGES * L::STAGE;
+    auto release = [&](unsigned slot) { barrier_arrive_warp(&s.empty[slot]); };
+    auto unit_logits = [&](int m, unsigned slot, unsigned of) {
+        const unsigned stage = slot * L::STAGE;
         logits<N, D, BIAS>(x[m], wgmma_advance(q_at, of * S::Q_BYTES + m * 64 * S::ROW), wgmma_advance(k_at, stage),
                         wgmma_advance(bias_at, stage + m * 64 * S::BIAS_ROW), eye);
     };
     auto begin = [&]() {
-        wait_for(n);
+        wait_for(now, false);
 #pragma unroll
         for (int m = 0; m < PARTS; m++)
-            unit_logits(m, n, q);
+            unit_logits(m, now.slot, q);
         wgmma_wait<0>();
 #pragma unroll
         for (int m = 0; m < PARTS; m++)
@@ -469,22 +520,31 @@ __global__ void __launch_bounds__(THREADS, 1)
         for (int m = 0; m < PARTS; m++)
             part[m].clear(careful);
         bool again = false;
+        /* Up to which tile another one follows, and where the item before may turn out to be done again. In registers:
+         * the compiler would make them anew for every tile. */
+        unsigned tiles = n_tile, followed = n_tile - (more ? 0 : 1), check = first || careful ? 0 : ahead;
+        keep_in_register(tiles);
+        keep_in_register(followed);
+        keep_in_register(check);
 #pragma unroll 1
-        for (int tile = 1; tile <= n_tile; tile++, n++) {
+        for (unsigned tile = 1; tile <= tiles; tile++) {
             const bool raises = careful || (N::narrow && tile == 1);
-            const bool plain = s.bits[n % STAGES][own].valid == 0xffffffffu && !raises;
-            const bool follows = tile < n_tile || more;
-            const uint64_t values = values_of(n);
+            const bool plain = __all_sync(0xffffffffu, all) && !raises;
+            const uint64_t values = values_of(now.slot);
+            place after = now;
+            after.next();
+            /* Asked before the exponentials, as the answer takes a while. */
+            const bool there = tile <= followed && barrier_over(&s.full[after.slot], after.parity);
 #pragma unroll
             for (int m = 0; m < PARTS; m++) {
-                part[m].exponentials(x[m], s.bits[n % STAGES][own], plain, raises);
+                part[m].exponentials(x[m], s.bits[now.slot][own], plain, raises);
                 wgmma_use(x[m]);
                 /* The other part's next logits and its values, under way meanwhile. */
                 wgmma_wait<0>();
                 wgmma_use(x[(m + 1) % PARTS]);
                 if (m == 0 && tile > 1)
-                    release(n - 1);
-                if (m == 0 && tile == ahead && !first && !careful) {
+                    release(before);
+                if (m == 0 && tile == check) {
                     again = must_again();
                     if (again)
                         break;
@@ -494,17 +554,21 @@ __global__ void __launch_bounds__(THREADS, 1)
                 for (int u = 0; u < KEYS / 4; u++)
                     p[u / 4][u % 4] = N::pack(x[m][2 * u], x[m][2 * u + 1]);
                 /* Behind the last tile logits of anything, for nobody. */
-                if (m == 0 && follows)
-                    wait_for(n + 1);
-                unit_logits(m, n + 1, tile < n_tile ? q : q ^ 1);
+                if (m == 0 && tile <= followed)
+                    wait_for(after, there);
+                unit_logits(m, after.slot, tile < tiles ? q : q ^ 1);
                 part[m].add(p, values);
             }
             if (again)
                 break;
+            before = now.slot;
+            now = after;
         }
         if (again) {
-            release(n++);
+            release(now.slot);
+            now.next();
             i -= gridDim.x;
+            items--;
             q ^= 1;
             careful = true;
             begin();
@@ -513,12 +577,12 @@ __global__ void __launch_bounds__(THREADS, 1)
         const item here = item_of(i);
         unsigned gates[PARTS][2][D / 8];
         const int row = min(here.row + own, j.n_row - 1), length = here.row + own < j.n_row ? j.length : 0;
-        const T *gate = (const T *)j.qkvg + row * j.qkvg_b + (3 * j.n_head + here.head) * D;
+        barrier_wait(&s.gates, items % 2);
 #pragma unroll
         for (int m = 0; m < PARTS; m++)
-            part[m].load_gates(gates[m], gate, j.qkvg_l, here.query + m * 64, j.length);
+            part[m].load_gates(gates[m], shared + L::AT_GATES + (own * QUERIES + m * 64) * S::V_ROW);
         wgmma_wait<0>();
-        release(n - 1);
+        release(before);
         bool good = true;
 #pragma unroll
         for (int m = 0; m < PARTS; m++) {
@@ -543,6 +607,7 @@ __global__ void __launch_bounds__(THREADS, 1)
         }
         careful = false;
         i += gridDim.x;
+        items++;
         q ^= 1;
     }
 #endif

@@ -113,6 +113,13 @@ template <int n> __device__ __forceinline__ void copy_wait()
     asm volatile("cp.async.wait_group %0;" ::"n"(n) : "memory");
 }
 
+__device__ __forceinline__ unsigned shared_number(unsigned address)
+{
+    unsigned x;
+    asm volatile("ld.shared.u32 %0, [%1];" : "=r"(x) : "r"(address) : "memory");
+    return x;
+}
+
 __device__ __forceinline__ void prefetch_line(const void *p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
 
 /* For kernels that ff_cuda_launch_early() begins (sm_90): lets the next one begin, then waits for those before. */
@@ -144,8 +151,12 @@ constexpr unsigned warp_arrivals = 1;
 __device__ __forceinline__ void barrier_arrive_warp(uint64_t *b)
 {
     __syncwarp();
-    if (warp_arrivals == 32 || threadIdx.x % 32 == 0)
+    if (warp_arrivals == 32)
         barrier_arrive(b);
+    else
+        asm volatile("{ .reg .pred p; elect.sync _|p, 0xffffffff; @p mbarrier.arrive.shared::cta.b64 _, [%0]; }" ::"r"(
+                         shared_address(b))
+                     : "memory");
 }
 __device__ __forceinline__ bool barrier_over(uint64_t *b, unsigned parity)
 {

@@ -12,6 +12,10 @@ unsigned shared_address(const void *p);
 const char *emulator_shared_at(unsigned address);
 
 static inline void keep_in_register(unsigned &) {}
+static inline unsigned shared_number(unsigned address)
+{
+    return *(const unsigned *)(const void *)emulator_shared_at(address);
+}
 
 static inline void emulator_ldmatrix(unsigned (&r)[4], unsigned address, bool transposed)
 {
