@@ -94,15 +94,11 @@ template <int n> static inline void copy_wait() { emulator_copy_wait(n); }
 
 void barrier_start(uint64_t *b, unsigned arrivals);
 void barrier_arrive(uint64_t *b);
-#ifdef FF_RACECHECK
-constexpr unsigned warp_arrivals = 32;
-#else
 constexpr unsigned warp_arrivals = 1;
-#endif
 static inline void barrier_arrive_warp(uint64_t *b)
 {
     __syncwarp();
-    if (warp_arrivals == 32 || threadIdx.x % 32 == 0)
+    if (threadIdx.x % 32 == 0)
         barrier_arrive(b);
 }
 bool barrier_over(uint64_t *b, unsigned parity);
