@@ -171,7 +171,7 @@ static void plan(const struct ff_model_config *c, const struct ff_backend *be, s
     ff_backend_destroy(planner);
 }
 
-ff_status ff_bench_block(const struct ff_model_config *c, const struct ff_bench_timer *timer, struct ff_bench_block *b)
+ff_status ff_bench_block(const struct ff_model_config *c, struct ff_bench_timer *timer, struct ff_bench_block *b)
 {
     struct ff_backend *be = timer->be;
     struct block x = block_make(c, be);
@@ -184,7 +184,7 @@ ff_status ff_bench_block(const struct ff_model_config *c, const struct ff_bench_
     x.ctx.arena = &x.arena;
     push_weights(&x, be);
     push_representations(&x, b, &r);
-    ff_bench_time(timer, FEWEST_RUNS, run_block, &x, &b->times);
+    ff_bench_time(timer, FEWEST_RUNS, &b->cost, run_block, &x, &b->times);
     be->release(be, memory);
     return FF_OK;
 }

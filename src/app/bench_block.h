@@ -20,7 +20,7 @@ enum { FF_BENCH_MAX_BLOCK = 16 };
 ff_status ff_bench_block_parse(const char *flag, const char *text, struct ff_bench_block ret[FF_BENCH_MAX_BLOCK],
                                int *ret_n) FF_MUST_USE;
 /* Fills the rest of *b. FF_EMEMORY. */
-ff_status ff_bench_block(const struct ff_model_config *c, const struct ff_bench_timer *timer,
+ff_status ff_bench_block(const struct ff_model_config *c, struct ff_bench_timer *timer,
                          struct ff_bench_block *b) FF_MUST_USE;
 
 #endif

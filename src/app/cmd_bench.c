@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * cmd_bench: `fastfold bench` times every operation of the network at the sizes of one input, single blocks of the
  * Evoformer and whole passes, beside what this machine reaches: its vendor's matrix product, a copy of memory, and on
- * a processor functions such as exponentials, measured in the same run. The roof of an operation is the longer of the
- * times of its least traffic and of its arithmetic at these rates; products and functions are made by the same units,
- * so their times add up.
+ * a processor functions such as exponentials, measured in the same run; on processors, which others use too, before
+ * and after each few runs. The roof of an operation is the longer of the times of its least traffic and of its
+ * arithmetic at these rates; products and functions are made by the same units, so their times add up.
  */
 #include <math.h>
 #include <stdio.h>
@@ -31,7 +31,6 @@ struct bench {
     const struct ff_config *config;
     struct ff_backend *be;
     struct ff_bench_timer timer;
-    struct ff_rates machine;
     struct ff_input_shape shape;
     struct ff_bench_block blocks[FF_BENCH_MAX_BLOCK];
     int n_block;
@@ -45,14 +44,14 @@ static void run_call(void *user)
     ff_op_call_run(user);
 }
 
-static ff_status time_case(const struct bench *b, const struct ff_op_case *what, struct timing *ret)
+static ff_status time_case(struct bench *b, const struct ff_op_case *what, struct timing *ret)
 {
     *ret = (struct timing){0};
     struct ff_op_call *host = ff_op_call_create(what, 1, NULL), *call;
     ff_status st = ff_op_call_bind(host, b->be, &call);
     if (st == FF_OK) {
         ret->cost = ff_op_call_cost(call);
-        ff_bench_time(&b->timer, FEWEST_RUNS, run_call, call, &ret->times);
+        ff_bench_time(&b->timer, FEWEST_RUNS, &ret->cost, run_call, call, &ret->times);
         ff_op_call_free(call);
     }
     ff_op_call_free(host);
@@ -77,9 +76,30 @@ static double of_roof(const struct ff_rates *m, const struct ff_cost *c, double 
     return seconds > 0 ? fmax(t.product + t.functions, t.memory) / seconds : 0;
 }
 
-static const char *bound_by(const struct ff_rates *m, const struct ff_cost *c)
+/* The median of the turns, each by what the machine reached beside it. */
+static double share_of_roof(const struct ff_bench_times *t, const struct ff_cost *c)
 {
-    struct least t = least_times(m, c);
+    double shares[FF_BENCH_TURNS];
+    for (int i = 0; i < t->n_turn; i++)
+        shares[i] = of_roof(&t->turns[i].rates, c, t->turns[i].seconds);
+    return ff_bench_median(shares, t->n_turn);
+}
+
+static struct ff_rates rates_beside(const struct ff_bench_times *t)
+{
+    struct ff_rates sum = {0};
+    for (int i = 0; i < t->n_turn; i++) {
+        sum.flops += t->turns[i].rates.flops / t->n_turn;
+        sum.bytes += t->turns[i].rates.bytes / t->n_turn;
+        sum.functions += t->turns[i].rates.functions / t->n_turn;
+    }
+    return sum;
+}
+
+static const char *bound_by(const struct ff_bench_times *times, const struct ff_cost *c)
+{
+    struct ff_rates m = rates_beside(times);
+    struct least t = least_times(&m, c);
     if (t.memory > t.product + t.functions)
         return "memory";
     return t.product > t.functions ? "product" : t.functions > 0 ? "functions" : "";
@@ -101,18 +121,23 @@ static const char *shape_text(const struct ff_op_case *c, char *buf, size_t size
 }
 
 /* Rates and part of the roof, as columns of text. */
-static void print_rates(const struct bench *b, const struct ff_cost *c, double seconds)
+static void print_rates(const struct ff_cost *c, double seconds, double share)
 {
-    printf(" %9.3f %8.1f %6.1f%%", c->flops / seconds * 1e-12, c->bytes / seconds * 1e-9,
-           100 * of_roof(&b->machine, c, seconds));
+    printf(" %9.3f %8.1f %6.1f%%", c->flops / seconds * 1e-12, c->bytes / seconds * 1e-9, 100 * share);
 }
 
 static const char rate_head[] = "  TFLOP/s     GB/s    roof";
 
-/* seconds is the median. */
-static void add_times(const struct bench *b, const struct ff_cost *c, const struct ff_bench_times *t)
+static void add_rates(struct ff_json *j, const struct ff_rates *r)
 {
-    struct ff_json *j = b->json;
+    ff_json_put_double(j, "product_flops_per_second", r->flops);
+    ff_json_put_double(j, "copy_bytes_per_second", r->bytes);
+    ff_json_put_double(j, "functions_per_second", r->functions);
+}
+
+/* seconds is the median. */
+static void add_times(struct ff_json *j, const struct ff_cost *c, const struct ff_bench_times *t)
+{
     ff_json_put_double(j, "flops", c->flops);
     ff_json_put_double(j, "bytes", c->bytes);
     ff_json_put_double(j, "functions", c->functions);
@@ -125,7 +150,9 @@ static void add_times(const struct bench *b, const struct ff_cost *c, const stru
     ff_json_put_double(j, "issue_seconds", t->issue);
     ff_json_put_int(j, "runs", t->runs);
     ff_json_key(j, "of_roof");
-    ff_json_fixed(j, of_roof(&b->machine, c, t->median), 4);
+    ff_json_fixed(j, share_of_roof(t, c), 4);
+    struct ff_rates beside = rates_beside(t);
+    add_rates(j, &beside);
 }
 
 static void print_case(const struct bench *b, const struct ff_bench_case *c, const struct timing *t)
@@ -138,7 +165,7 @@ static void print_case(const struct bench *b, const struct ff_bench_case *c, con
         ff_json_put_string(b->json, "layer", c->where);
         ff_json_put_string(b->json, "operation", name);
         ff_json_put_string(b->json, "sizes", shape);
-        add_times(b, &t->cost, &t->times);
+        add_times(b->json, &t->cost, &t->times);
         ff_json_end_object(b->json);
         return;
     }
@@ -147,10 +174,33 @@ static void print_case(const struct bench *b, const struct ff_bench_case *c, con
         printf(" does not fit into memory\n");
     } else {
         printf(" %10.3f %10.3f", t->times.median * 1e3, t->times.best * 1e3);
-        print_rates(b, &t->cost, t->times.median);
-        printf("  %s\n", bound_by(&b->machine, &t->cost));
+        print_rates(&t->cost, t->times.median, share_of_roof(&t->times, &t->cost));
+        printf("  %s\n", bound_by(&t->times, &t->cost));
     }
     fflush(stdout);
+}
+
+static void print_rate(const char *before, const char *unit, double median, double least, double most)
+{
+    printf("%s %.1f", before, median * 1e-9);
+    if (least < most)
+        printf(" (%.1f to %.1f)", least * 1e-9, most * 1e-9);
+    printf(" %s", unit);
+}
+
+/* What this machine reached; the median, least and most, where it was measured more than once. */
+static void print_machine(const struct bench *b)
+{
+    struct ff_bench_rates r = ff_bench_rates(&b->timer, 0);
+    if (b->json != NULL) {
+        add_rates(b->json, &r.median);
+        return;
+    }
+    print_rate("this machine: matrix product", "GFLOP/s", r.median.flops, r.least.flops, r.most.flops);
+    print_rate(", copy", "GB/s", r.median.bytes, r.least.bytes, r.most.bytes);
+    if (r.median.functions > 0)
+        print_rate(", functions", "G/s", r.median.functions, r.least.functions, r.most.functions);
+    printf("\n");
 }
 
 static void print_head(const struct bench *b)
@@ -161,13 +211,11 @@ static void print_head(const struct bench *b)
     if (j == NULL) {
         printf("%s, %d residues, %d sequences, %d extra, %d templates, on %s, %s\n", b->config->model.name, s->n_res,
                s->n_seq, s->n_extra, s->n_template, b->be->name, ff_precision_name(b->be->precision));
-        printf("this machine: matrix product %.1f GFLOP/s, copy %.1f GB/s", b->machine.flops * 1e-9,
-               b->machine.bytes * 1e-9);
-        if (b->machine.functions > 0)
-            printf(", functions %.2f G/s", b->machine.functions * 1e-9);
-        printf("\n");
-        printf("times by the clock of the %s; rates and roof of the median\n",
-               flooded ? "GPU, caches overwritten before every run" : "host, caches left as they are");
+        if (flooded)
+            print_machine(b);
+        printf("times by the clock of the %s\n",
+               flooded ? "GPU, caches overwritten before every run; rates and roof of the median" :
+                         "host, caches left as they are; roof by what this machine reached before and after");
         return;
     }
     ff_json_begin_object(j);
@@ -178,9 +226,6 @@ static void print_head(const struct bench *b)
     ff_json_put_int(j, "n_seq", s->n_seq);
     ff_json_put_int(j, "n_extra", s->n_extra);
     ff_json_put_int(j, "n_template", s->n_template);
-    ff_json_put_double(j, "product_flops_per_second", b->machine.flops);
-    ff_json_put_double(j, "copy_bytes_per_second", b->machine.bytes);
-    ff_json_put_double(j, "functions_per_second", b->machine.functions);
     ff_json_put_string(j, "caches", flooded ? "overwritten before every run" : "left as they are");
 }
 
@@ -191,7 +236,7 @@ static void print_block(const struct bench *b, const struct ff_bench_block *x)
         ff_json_put_int(b->json, "n_seq", x->n_seq);
         ff_json_put_int(b->json, "n_res", x->n_res);
         ff_json_put_int(b->json, "memory_bytes", (int64_t)x->bytes);
-        add_times(b, &x->cost, &x->times);
+        add_times(b->json, &x->cost, &x->times);
         ff_json_end_object(b->json);
         return;
     }
@@ -200,21 +245,22 @@ static void print_block(const struct bench *b, const struct ff_bench_block *x)
         printf(" does not fit into memory\n");
     } else {
         printf(" %10.3f %10.3f", x->times.median * 1e3, x->times.best * 1e3);
-        print_rates(b, &x->cost, x->times.median);
+        print_rates(&x->cost, x->times.median, share_of_roof(&x->times, &x->cost));
         printf(" %10.1f %9.3f\n", (double)x->bytes / (1 << 20), x->times.issue * 1e3);
     }
     fflush(stdout);
 }
 
-/* Rows of a profile: kinds of operations, stages. */
-static void print_part(const struct bench *b, const char *name, const struct ff_cost *c, double s, double total)
+/* Rows of a profile: kinds of operations, stages. m: what the machine reached. */
+static void print_part(const struct bench *b, const char *name, const struct ff_cost *c, double s, double total,
+                       const struct ff_rates *m)
 {
     struct ff_json *j = b->json;
     if (c->calls == 0 || s <= 0)
         return;
     if (j == NULL) {
         printf("%-22s %8lld %10.3f %6.1f%%", name, (long long)c->calls, s * 1e3, 100 * s / total);
-        print_rates(b, c, s);
+        print_rates(c, s, of_roof(m, c, s));
         printf("\n");
         return;
     }
@@ -251,7 +297,7 @@ static void print_pass_head(const struct bench *b, const struct ff_bench_pass *p
     ff_json_put_int(j, "peak_bytes", (int64_t)p->peak_bytes);
 }
 
-static void print_pass(const struct bench *b, const struct ff_bench_pass *p)
+static void print_pass(const struct bench *b, const struct ff_bench_pass *p, const struct ff_rates *m)
 {
     struct ff_json *j = b->json;
     double total = 0;
@@ -267,7 +313,7 @@ static void print_pass(const struct bench *b, const struct ff_bench_pass *p)
         ff_json_begin_object(j);
     }
     for (int op = 0; op < FF_OP_COUNT; op++)
-        print_part(b, ff_op_name[op], &p->profile.cost[op], p->profile.seconds[op], total);
+        print_part(b, ff_op_name[op], &p->profile.cost[op], p->profile.seconds[op], total, m);
     if (j == NULL) {
         printf("%-22s %8s %10s %7s%s\n", "stage", "calls", "ms", "share", rate_head);
     } else {
@@ -276,7 +322,7 @@ static void print_pass(const struct bench *b, const struct ff_bench_pass *p)
         ff_json_begin_object(j);
     }
     for (int i = 0; i < p->profile.n_stage; i++)
-        print_part(b, p->profile.stages[i].name, &p->profile.stages[i].cost, p->profile.stages[i].seconds, total);
+        print_part(b, p->profile.stages[i].name, &p->profile.stages[i].cost, p->profile.stages[i].seconds, total, m);
     if (j != NULL) {
         ff_json_end_object(j);
         ff_json_end_object(j);
@@ -297,7 +343,7 @@ static ff_status parse_count(const char *flag, const char *text, int least, int 
     return FF_OK;
 }
 
-static ff_status time_all(const struct bench *b)
+static ff_status time_all(struct bench *b)
 {
     struct ff_bench_case cases[FF_BENCH_MAX];
     const struct ff_input_shape *s = &b->shape;
@@ -344,22 +390,40 @@ static ff_status time_blocks(struct bench *b)
     return FF_OK;
 }
 
+static void measure(struct bench *b, int times)
+{
+    for (int i = 0; i < times; i++)
+        ff_bench_measure(&b->timer, NULL);
+}
+
+/* The roof is that of measurements before and after. */
+static ff_status time_pass(struct bench *b)
+{
+    struct ff_bench_pass pass;
+    int first = b->be->mark != NULL ? 0 : b->timer.n_round;
+    measure(b, FF_BENCH_TURNS / 2);
+    ff_bench_timer_close(&b->timer);
+    FF_TRY(ff_bench_pass(b->config, &b->shape, b->be, ff_interrupt_flag(), &pass));
+    measure(b, FF_BENCH_TURNS / 2);
+    struct ff_bench_rates rates = ff_bench_rates(&b->timer, first);
+    print_pass(b, &pass, &rates.median);
+    return FF_OK;
+}
+
 static ff_status run(struct bench *b, const struct ff_command_line *line)
 {
     FF_TRY(ff_bench_timer_open(b->be, &b->timer));
-    if (b->be->measure != NULL)
-        b->be->measure(b->be, &b->machine);
+    if (b->be->mark != NULL)
+        ff_bench_measure(&b->timer, NULL);
     print_head(b);
     if (!line->no_ops)
         FF_TRY(time_all(b));
     if (b->n_block > 0)
         FF_TRY(time_blocks(b));
-    ff_bench_timer_close(&b->timer);
-    if (line->pass) {
-        struct ff_bench_pass pass;
-        FF_TRY(ff_bench_pass(b->config, &b->shape, b->be, ff_interrupt_flag(), &pass));
-        print_pass(b, &pass);
-    }
+    if (line->pass)
+        FF_TRY(time_pass(b));
+    if (b->json != NULL || b->be->mark == NULL)
+        print_machine(b);
     if (b->json != NULL)
         ff_json_end_object(b->json);
     return FF_OK;
@@ -413,6 +477,7 @@ static ff_status bench(const struct ff_config *config, const struct ff_command_l
         puts(ff_strbuf_cstr(&text));
     ff_strbuf_free(&text);
     ff_bench_timer_close(&b.timer);
+    ff_bench_timer_free(&b.timer);
     ff_backend_destroy(b.be);
     return st;
 }

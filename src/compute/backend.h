@@ -11,6 +11,21 @@
 enum ff_device { FF_DEVICE_AUTO, FF_DEVICE_CPU, FF_DEVICE_CUDA };
 enum ff_precision { FF_PRECISION_AUTO, FF_PRECISION_FP32, FF_PRECISION_TF32, FF_PRECISION_BF16 };
 
+/* Work of an op. */
+struct ff_cost {
+    double flops;
+    double bytes;                    /* least traffic: every operand once */
+    double functions;                /* exponentials, roots, quotients, normalised numbers */
+    int64_t calls;
+};
+static inline void ff_cost_add(struct ff_cost *sum, const struct ff_cost *c)
+{
+    sum->flops += c->flops;
+    sum->bytes += c->bytes;
+    sum->functions += c->functions;
+    sum->calls += c->calls;
+}
+
 struct ff_rates {
     double flops, bytes, functions;          /* per second */
 };
@@ -47,10 +62,11 @@ struct ff_backend {
     void (*store)(struct ff_backend *be, void *host, size_t pitch, const struct ff_tensor *src);
     void (*fetch)(struct ff_backend *be, const struct ff_tensor *dst, const void *host, size_t pitch);
     void (*settle)(struct ff_backend *be);
-    /* What this machine reaches, for the benchmark: a large matrix product of the vendor's library in this precision, a
-     * large copy (bytes read plus bytes written), functions as struct ff_cost counts them. 0: not measured. NULL under
-     * the plan backend. */
-    void (*measure)(struct ff_backend *be, struct ff_rates *ret);
+    /* What this machine reaches now, for the benchmark: a large matrix product of the vendor's library in this
+     * precision, a large copy (bytes read plus bytes written), functions as struct ff_cost counts them; 0: not
+     * measured. The host leaves out what `of` has nothing of (NULL: leaves out nothing); a call takes a moment there
+     * and keeps its operands for the next, ret NULL gives them back. NULL under the plan backend. */
+    void (*measure)(struct ff_backend *be, const struct ff_cost *of, struct ff_rates *ret);
     /* Moments on the clock of who computes (compute/moment.h): mark makes one behind everything issued so far; between
      * waits for both and gives the seconds from one to the other; unmark gives one back. NULL where ops are complete on
      * return, so that the host's clock does. */
@@ -106,19 +122,6 @@ enum { FF_BACKEND_GPU_PRODUCTS = 32 << 20 };
 void ff_backend_describe(void (*line)(void *user, const char *text), void *user);
 
 /* --- the plan backend: computes nothing, counts flops and bytes through compute/cost --- */
-struct ff_cost {
-    double flops;
-    double bytes;                    /* least traffic: every operand once */
-    double functions;                /* exponentials, roots, quotients, normalised numbers */
-    int64_t calls;
-};
-static inline void ff_cost_add(struct ff_cost *sum, const struct ff_cost *c)
-{
-    sum->flops += c->flops;
-    sum->bytes += c->bytes;
-    sum->functions += c->functions;
-    sum->calls += c->calls;
-}
 /* Acts for a real backend of that kind: takes over precision, activation type and workspace. */
 struct ff_backend *ff_backend_plan_create(enum ff_precision precision, enum ff_dtype activation, size_t workspace);
 const struct ff_cost *ff_backend_plan_costs(const struct ff_backend *be);   /* [FF_OP_COUNT] */

@@ -4,7 +4,6 @@
 #include "compute/ops_cpu.h"
 
 #include <cblas.h>
-#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 struct cpu {
     int threads;
     char *workspace;     /* FF_CPU_SHARED bytes, then FF_CPU_SCRATCH per thread */
+    struct ff_cpu_reference *reference;     /* NULL: nothing is measured */
 };
 
 enum { CACHE_LINE = 64, COPY_STEP = 1 << 20 };
@@ -183,75 +183,136 @@ void ff_cpu_rows(struct ff_backend *be, int64_t n, int64_t row_floats, int64_t f
 
 /* --- what the machine reaches --- */
 
-enum { MEASURED = 5 };
+enum { PRODUCT = 1536, COPIED = 64 << 20, COPY_AREA = 256 << 20, GATED = 2048, GATINGS = 8000 };
 
-static double best_product(int threads)
+/* Operands of the measurements, kept from one to the next. */
+struct ff_cpu_reference {
+    float *left, *right, *out;       /* [PRODUCT, PRODUCT], those of all threads, and one for each of them */
+    char *area[2];                   /* COPY_AREA bytes each, more than caches keep; NULL: no memory for them */
+    size_t window;                   /* start of what is copied next */
+};
+
+/* One share of work for each thread, and what each made by its own clock: how fast they are together does not depend on
+ * which was held up by others, as it does not where threads take small pieces of an operation from each other. */
+struct shares {
+    const struct ff_cpu_reference *r;
+    int threads;
+    double start, *seconds;          /* [threads] until the share was done */
+};
+
+static void product_share(void *user, struct ff_scratch *scratch, int64_t from, int64_t count)
 {
-    enum { N = 3072 };
-    const double enough_seconds = 2;     /* a slow or busy machine gets fewer repeats */
-    float *m = ff_xcalloc(3 * (size_t)N * N, sizeof *m);
-    for (size_t i = 0; i < 2 * (size_t)N * N; i++)
-        m[i] = (float)(i % 17) - 8.0f;
-    ff_blas_set_threads(threads);
-    double begin = ff_clock_now(), best = 0;
-    for (int i = 0; i < MEASURED && (i == 0 || ff_clock_now() - begin < enough_seconds); i++) {
-        double start = ff_clock_now();
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, N, N, N, 1.0f, m, N, m + (size_t)N * N, N, 0.0f,
-                    m + 2 * (size_t)N * N, N);
-        best = fmax(best, 2.0 * N * N * N / (ff_clock_now() - start));
+    const struct shares *s = user;
+    (void)scratch;
+    for (int64_t i = from; i < from + count; i++) {
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, PRODUCT, PRODUCT, PRODUCT, 1.0f, s->r->left, PRODUCT,
+                    s->r->right, PRODUCT, 0.0f, s->r->out + i * PRODUCT * PRODUCT, PRODUCT);
+        s->seconds[i] = ff_clock_now() - s->start;
     }
-    ff_blas_set_threads(1);
-    free(m);
-    return best;
 }
 
-static double best_copy(struct ff_backend *be)
+static size_t copy_share_bytes(int threads)
 {
-    const size_t bytes = (size_t)256 << 20;
-    void *area[2] = {NULL, NULL};
-    double best = 0;
-    if (cpu_alloc(be, bytes, &area[0]) == FF_OK && cpu_alloc(be, bytes, &area[1]) == FF_OK) {
-        memset(area[0], 1, bytes);
-        memset(area[1], 2, bytes);
-        for (int i = 0; i < MEASURED; i++) {
-            double start = ff_clock_now();
-            ff_cpu_for(be, (int64_t)bytes, COPY_STEP, copy_part, &(struct copy_bytes){area[0], area[1]});
-            best = fmax(best, 2.0 * (double)bytes / (ff_clock_now() - start));
+    size_t share = COPIED / (size_t)threads;
+    return share > COPY_STEP ? share / COPY_STEP * COPY_STEP : COPY_STEP;
+}
+
+static void copy_share(void *user, struct ff_scratch *scratch, int64_t from, int64_t count)
+{
+    const struct shares *s = user;
+    const struct ff_cpu_reference *r = s->r;
+    size_t share = copy_share_bytes(s->threads);
+    for (int64_t i = from; i < from + count; i++) {
+        for (size_t at = 0; at < share; at += COPY_STEP) {
+            size_t place = (r->window + (size_t)i * share + at) % COPY_AREA;
+            copy_part(&(struct copy_bytes){r->area[0], r->area[1]}, scratch, (int64_t)place, COPY_STEP);
         }
+        s->seconds[i] = ff_clock_now() - s->start;
     }
-    free(area[0]);
-    free(area[1]);
-    return best;
 }
 
 /* A sigmoid is an exponential and a quotient. */
-enum { GATED = 2048, GATINGS = 500 };
-
-static void gate_part(void *user, struct ff_scratch *s, int64_t from, int64_t count)
+static void gate_share(void *user, struct ff_scratch *scratch, int64_t from, int64_t count)
 {
-    float *x = ff_scratch_floats(s, GATED), *out = ff_scratch_floats(s, GATED);
-    (void)user;
-    for (int i = 0; i < GATED; i++)
+    const struct shares *s = user;
+    float *x = ff_scratch_floats(scratch, GATED), *out = ff_scratch_floats(scratch, GATED);
+    for (int64_t i = 0; i < GATED; i++)
         x[i] = (float)((from + i) % 64) * 0.1f - 3.0f;
-    for (int64_t i = 0; i < count * GATINGS; i++)
-        ff_tile_gate(out, GATED, x, GATED, x, GATED, 1, GATED, NULL, NULL);
-}
-
-static double best_functions(struct ff_backend *be)
-{
-    double best = 0;
-    for (int i = 0; i < MEASURED; i++) {
-        int64_t parts = 4 * ff_cpu_threads(be);
-        double start = ff_clock_now();
-        ff_cpu_for(be, parts, 1, gate_part, NULL);
-        best = fmax(best, 2.0 * GATED * GATINGS * (double)parts / (ff_clock_now() - start));
+    for (int64_t i = from; i < from + count; i++) {
+        for (int k = 0; k < GATINGS; k++)
+            ff_tile_gate(out, GATED, x, GATED, x, GATED, 1, GATED, NULL, NULL);
+        s->seconds[i] = ff_clock_now() - s->start;
     }
-    return best;
 }
 
-static void cpu_measure(struct ff_backend *be, struct ff_rates *ret)
+/* Of all threads together, where each does `amount` of it. */
+static double rate_of(struct ff_backend *be, const struct ff_cpu_reference *r, ff_cpu_piece share, double amount)
 {
-    *ret = (struct ff_rates){best_product(ff_cpu_threads(be)), best_copy(be), best_functions(be)};
+    int threads = ff_cpu_threads(be);
+    struct shares s = {.r = r, .threads = threads, .seconds = FF_NEW_ARRAY(double, (size_t)threads)};
+    double rate = 0;
+    s.start = ff_clock_now();
+    ff_cpu_for(be, threads, 1, share, &s);
+    for (int i = 0; i < threads; i++)
+        rate += amount / s.seconds[i];
+    free(s.seconds);
+    return rate;
+}
+
+static void drop_reference(struct cpu *cpu)
+{
+    struct ff_cpu_reference *r = cpu->reference;
+    if (r == NULL)
+        return;
+    free(r->left);
+    for (int i = 0; i < 2; i++)
+        free(r->area[i]);
+    free(r);
+    cpu->reference = NULL;
+}
+
+/* Every page is touched, and threads and library are warm. */
+static struct ff_cpu_reference *make_reference(struct ff_backend *be)
+{
+    struct ff_cpu_reference *r = FF_NEW(struct ff_cpu_reference);
+    const size_t matrix = (size_t)PRODUCT * PRODUCT;
+    r->left = ff_xmalloc_large((2 + (size_t)ff_cpu_threads(be)) * matrix * sizeof *r->left);
+    r->right = r->left + matrix;
+    r->out = r->right + matrix;
+    for (size_t i = 0; i < 2 * matrix; i++)
+        r->left[i] = (float)(i % 17) - 8.0f;
+    rate_of(be, r, product_share, 1);
+    for (int i = 0; i < 2; i++) {
+        void *area = NULL;
+        if (cpu_alloc(be, COPY_AREA, &area) != FF_OK)
+            ff_status_clear();
+        else
+            memset(area, i + 1, COPY_AREA);
+        r->area[i] = area;
+    }
+    return r;
+}
+
+static void cpu_measure(struct ff_backend *be, const struct ff_cost *of, struct ff_rates *ret)
+{
+    struct cpu *cpu = be->impl;
+    if (ret == NULL) {
+        drop_reference(cpu);
+        return;
+    }
+    if (cpu->reference == NULL)
+        cpu->reference = make_reference(be);
+    struct ff_cpu_reference *r = cpu->reference;
+    *ret = (struct ff_rates){0};
+    if (of == NULL || of->flops > 0)
+        ret->flops = rate_of(be, r, product_share, 2.0 * PRODUCT * PRODUCT * PRODUCT);
+    if (r->area[0] != NULL && r->area[1] != NULL) {
+        size_t share = copy_share_bytes(cpu->threads);
+        ret->bytes = rate_of(be, r, copy_share, 2.0 * (double)share);
+        r->window = (r->window + share * (size_t)cpu->threads) % COPY_AREA;
+    }
+    if (of == NULL || of->functions > 0)
+        ret->functions = rate_of(be, r, gate_share, 2.0 * GATED * GATINGS);
 }
 
 /* --- the backend --- */
@@ -265,6 +326,7 @@ static const struct ff_ops cpu_ops = {
 static void cpu_destroy(struct ff_backend *be)
 {
     struct cpu *cpu = be->impl;
+    drop_reference(cpu);
     free(cpu->workspace);
     free(cpu);
     free(be);

@@ -80,10 +80,10 @@ static void wrap_settle(struct ff_backend *be)
     inner->settle(inner);
 }
 
-static void wrap_measure(struct ff_backend *be, struct ff_rates *ret)
+static void wrap_measure(struct ff_backend *be, const struct ff_cost *of, struct ff_rates *ret)
 {
     struct ff_backend *inner = ff_wrap_inner(be);
-    inner->measure(inner, ret);
+    inner->measure(inner, of, ret);
 }
 
 static void *wrap_mark(struct ff_backend *be)
