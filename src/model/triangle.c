@@ -118,13 +118,14 @@ static struct ff_tensor all_in(const struct work *k, void *memory, int64_t at)
     return ff_triangle_in(&k->t, memory, ff_context_part(k->t.ctx, k->t.c_i), all_rows(k, at), k->t.n_res);
 }
 
-/* Makes rows of an operand and sends them; they come together in by_channel when the ticket is waited for. */
+/* Makes rows of an operand and sends them; they come together in by_channel when the ticket is waited for: soon, when
+ * they are of the right operand, all of which the first products need. */
 static int64_t project(struct work *k, struct chunk *u, int half, const struct ff_linear_weights *value,
                        const struct ff_linear_weights *gate, struct ff_tensor by_channel, int64_t at, bool whole)
 {
     struct ff_tensor rows = own_in(k, u->memory[half], at), own = set_blocks(k, rows, by_channel, at, whole);
     ff_triangle_project(&k->t, rows, &own, value, gate, k->t.z, k->t.mask, at);
-    return ff_dap_swap(k->t.ctx->dap, k->by_rank[0], k->by_rank[1]);
+    return ff_dap_swap_beside(k->t.ctx->dap, !whole, k->by_rank[0], k->by_rank[1]);
 }
 
 /* All of the right operand. Its pieces leave from the memories of the chunks in turn, the last one from the last: left
@@ -153,8 +154,7 @@ static void prepare_left(struct work *k, struct chunk *u, int64_t at)
         project(k, u, 0, &k->t.w->left_projection, &k->t.w->left_gate, u->left, at, false);
 }
 
-/* Products of this rank's channels, sent to the ranks of the rows: of two ranks each sends less than it computes beside
- * it, so that there is time. */
+/* Products of this rank's channels, sent to the ranks of the rows. */
 static void contract(struct work *k, struct chunk *u)
 {
     if (u->at >= end(k))
@@ -165,7 +165,7 @@ static void contract(struct work *k, struct chunk *u)
         FF_OP(k->t.ctx->be, triangle_contract, .out = u->product, .a = u->left, .b = k->right);
     set_blocks(k, own_in(k, u->memory[1], u->at), u->product, u->at, false);
     u->ticket[0] = u->ticket[1] =
-        ff_dap_swap_beside(k->t.ctx->dap, size_of(k) == 2, k->by_rank[1], k->by_rank[0]);
+        ff_dap_swap_beside(k->t.ctx->dap, true, k->by_rank[1], k->by_rank[0]);
 }
 
 static void finish(struct work *k, struct chunk *u)
