@@ -181,6 +181,28 @@ static void cuda_release(struct ff_backend *be, void *p)
     FF_CUDA(cudaFree(p));
 }
 
+static void add_slot(struct ff_cuda_device *d)
+{
+    struct ff_cuda_pinned slot;
+    FF_CUDA(cudaHostAlloc((void **)&slot.memory, FF_CUDA_SLOT_BYTES, cudaHostAllocDefault));
+    FF_CUDA(cudaEventCreateWithFlags(&slot.free, cudaEventDisableTiming));
+    d->slots.push_back(slot);
+}
+
+/* That was used longest ago, or a new one while the GPU still needs it. */
+static const struct ff_cuda_pinned *take_slot(struct ff_cuda_device *d)
+{
+    if (d->slots.size() < FF_CUDA_MOST_SLOTS && cudaEventQuery(d->slots[d->slot].free) == cudaErrorNotReady) {
+        (void)cudaGetLastError();
+        add_slot(d);
+        return &d->slots.back();
+    }
+    const struct ff_cuda_pinned *slot = &d->slots[d->slot];
+    FF_CUDA(cudaEventSynchronize(slot->free));
+    d->slot = (d->slot + 1) % d->slots.size();
+    return slot;
+}
+
 /* The source may be used again on return: what the GPU has not fetched yet lies in the pinned slots. */
 static void cuda_upload(struct ff_backend *be, const struct ff_tensor *dst, const void *src)
 {
@@ -189,12 +211,10 @@ static void cuda_upload(struct ff_backend *be, const struct ff_tensor *dst, cons
     size_t bytes = ff_tensor_bytes(dst);
     for (size_t done = 0; done < bytes;) {
         size_t n = std::min<size_t>(bytes - done, FF_CUDA_SLOT_BYTES);
-        char *slot = d->pinned + (size_t)d->slot * FF_CUDA_SLOT_BYTES;
-        FF_CUDA(cudaEventSynchronize(d->slot_free[d->slot]));
-        memcpy(slot, (const char *)src + done, n);
-        FF_CUDA(cudaMemcpyAsync((char *)dst->data + done, slot, n, cudaMemcpyHostToDevice, d->stream));
-        FF_CUDA(cudaEventRecord(d->slot_free[d->slot], d->stream));
-        d->slot = (d->slot + 1) % FF_CUDA_SLOTS;
+        const struct ff_cuda_pinned *slot = take_slot(d);
+        memcpy(slot->memory, (const char *)src + done, n);
+        FF_CUDA(cudaMemcpyAsync((char *)dst->data + done, slot->memory, n, cudaMemcpyHostToDevice, d->stream));
+        FF_CUDA(cudaEventRecord(slot->free, d->stream));
         done += n;
     }
 }
@@ -212,14 +232,14 @@ static void cuda_download(struct ff_backend *be, void *dst, const struct ff_tens
         for (; asked < bytes && n_asked < FF_CUDA_SLOTS; n_asked++) {
             int slot = (first + n_asked) % FF_CUDA_SLOTS;
             size_t n = std::min<size_t>(bytes - asked, FF_CUDA_SLOT_BYTES);
-            FF_CUDA(cudaMemcpyAsync(d->pinned + (size_t)slot * FF_CUDA_SLOT_BYTES, (const char *)src->data + asked, n,
-                                    cudaMemcpyDeviceToHost, d->stream));
-            FF_CUDA(cudaEventRecord(d->slot_free[slot], d->stream));
+            FF_CUDA(cudaMemcpyAsync(d->slots[slot].memory, (const char *)src->data + asked, n, cudaMemcpyDeviceToHost,
+                                    d->stream));
+            FF_CUDA(cudaEventRecord(d->slots[slot].free, d->stream));
             asked += n;
         }
-        FF_CUDA(cudaEventSynchronize(d->slot_free[first]));
+        FF_CUDA(cudaEventSynchronize(d->slots[first].free));
         size_t n = std::min<size_t>(bytes - done, FF_CUDA_SLOT_BYTES);
-        memcpy((char *)dst + done, d->pinned + (size_t)first * FF_CUDA_SLOT_BYTES, n);
+        memcpy((char *)dst + done, d->slots[first].memory, n);
         done += n;
         first = (first + 1) % FF_CUDA_SLOTS;
         n_asked--;
@@ -415,10 +435,10 @@ static void cuda_destroy(struct ff_backend *be)
     for (cudaEvent_t e : d->moments)
         (void)cudaEventDestroy(e);
     ff_cuda_products_destroy(d->products);
-    for (cudaEvent_t e : d->slot_free)
-        if (e)
-            (void)cudaEventDestroy(e);
-    (void)cudaFreeHost(d->pinned);
+    for (const ff_cuda_pinned &slot : d->slots) {
+        (void)cudaEventDestroy(slot.free);
+        (void)cudaFreeHost(slot.memory);
+    }
     (void)cudaFree(d->workspace);
     for (cudaEvent_t e : {d->issued, d->copied})
         if (e)
@@ -477,9 +497,8 @@ static ff_status start(struct ff_cuda_device *d, int index, int count, size_t me
     d->products = ff_cuda_products_create();
     if (!d->products)
         return out_of_memory(ff_cuda_products_bytes());
-    FF_CUDA(cudaHostAlloc((void **)&d->pinned, (size_t)FF_CUDA_SLOTS * FF_CUDA_SLOT_BYTES, cudaHostAllocDefault));
-    for (cudaEvent_t &e : d->slot_free)
-        FF_CUDA(cudaEventCreateWithFlags(&e, cudaEventDisableTiming));
+    for (int i = 0; i < FF_CUDA_SLOTS; i++)
+        add_slot(d);
     return FF_OK;
 }
 

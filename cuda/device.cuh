@@ -10,8 +10,13 @@
 
 struct ff_cuda_products;                     /* cached cuBLASLt plans: gemm.cu */
 
-/* Pinned memory that uploads pass through, so that the host need not wait for the GPU: slot after slot. */
-enum { FF_CUDA_SLOTS = 4, FF_CUDA_SLOT_BYTES = 8 << 20 };
+/* Pinned memory that uploads pass through, so that the host need not wait for the GPU: slot after slot. There are more
+ * than a few where uploads of a pass come while the GPU has much to do before it takes them. */
+enum { FF_CUDA_SLOTS = 4, FF_CUDA_MOST_SLOTS = 32, FF_CUDA_SLOT_BYTES = 8 << 20 };
+struct ff_cuda_pinned {
+    char *memory;
+    cudaEvent_t free;                        /* recorded behind the last copy from or to it */
+};
 
 struct ff_cuda_device {
     int index;
@@ -24,9 +29,8 @@ struct ff_cuda_device {
     char *workspace;
     size_t workspace_bytes, used;
     size_t total, context, others;           /* bytes of the GPU, of this process at its start, of other programs */
-    char *pinned;                            /* FF_CUDA_SLOTS slots */
-    cudaEvent_t slot_free[FF_CUDA_SLOTS];    /* recorded behind the last copy out of each slot */
-    int slot;
+    std::vector<ff_cuda_pinned> slots;
+    size_t slot;                             /* that was used longest ago */
     std::vector<cudaEvent_t> moments;        /* made and not in use */
     bool in_stage;                           /* a range of the profilers is open */
     struct ff_cuda_products *products;

@@ -51,7 +51,7 @@ struct ff_tensor ff_batch_upload(const struct ff_context *ctx, enum ff_dtype dty
 
 /* Rows [from, from + count) and columns [from_column, + n_column) of host [rows, N, depth] (NULL while planning). */
 struct ff_tensor ff_batch_upload_columns(const struct ff_context *ctx, const struct ff_batch *b, enum ff_dtype dtype,
-                                         const float *host, int64_t from, int64_t count, int64_t depth,
+                                         const void *host, int64_t from, int64_t count, int64_t depth,
                                          int64_t from_column, int64_t n_column);
 
 /* [N, N] = seq_mask (x) seq_mask; one number with zero strides when the mask is full. */

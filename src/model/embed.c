@@ -85,8 +85,10 @@ void ff_embed_msa(const struct ff_context *ctx, const struct ff_weights *w, cons
 static struct ff_tensor extra_rows(const struct ff_context *ctx, const struct ff_batch *b, enum ff_dtype dtype,
                                    const void *host, int64_t from, int64_t n)
 {
-    const char *rows = host != NULL ? (const char *)host + (size_t)(from * b->n_res) * ff_dtype_size(dtype) : NULL;
-    return ff_dap_part(ctx->dap, ff_batch_upload(ctx, dtype, rows, FF_SHAPE(n, b->n_res)), 1);
+    int rank = ff_dap_rank(ctx->dap);
+    struct ff_tensor t = ff_batch_upload_columns(ctx, b, dtype, host, from, n, 1, ff_dap_from(ctx->dap, b->n_res, rank),
+                                                 ff_dap_count(ctx->dap, b->n_res, rank));
+    return ff_tensor_index(t, 2, 0);
 }
 
 void ff_embed_extra_msa(const struct ff_context *ctx, const struct ff_weights *w, const struct ff_batch *b,

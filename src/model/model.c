@@ -354,8 +354,7 @@ static ff_status run_trunk(struct run *r, const struct ff_forward_out *out)
             }
             ff_forward_trunk(&r->ctx, &r->m->weights, &batch, member, c->num_ensemble, &r->state, out);
         }
-        r->m->be->sync(r->m->be);
-        ff_batch_free(&batch);
+        ff_batch_free(&batch); /* what was uploaded may go; a GPU works on meanwhile */
         ff_arrays_free(&arrays);
         FF_TRY(st);
     }
