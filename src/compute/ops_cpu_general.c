@@ -180,12 +180,37 @@ void ff_cpu_layer_norm(struct ff_backend *be, const struct ff_layer_norm_args *a
 /* Outputs of this size leave the caches before they are read. */
 enum { LARGE = 16 << 20 };
 
+/* One output of rows [from, from + count), whose x is made. */
+static void linear_out(const struct ff_linear_args *a, struct ff_scratch s, int64_t from, int64_t count, const float *x,
+                       int64_t ldx, const float *factor, const float *ahead)
+{
+    int64_t n = a->w.shape[1], ld = n;
+    const float *b = ff_weights(&a->b);
+    /* Straight into the output where nothing stands between the product and it. */
+    bool direct = !(a->accumulate && (a->relu || factor));
+    float *out = direct ? (float *)ff_tile_rows_at(&a->out, from, count, &ld) : NULL;
+    if (out) {
+        bool stream = !a->accumulate && ff_tensor_bytes(&a->out) >= LARGE;
+        ff_tile_affine(out, ld, x, ldx, count, &a->w,
+                       &(struct ff_tile_affine){.b = b, .relu = a->relu, .factor = factor, .accumulate = a->accumulate,
+                                                .stream = stream, .ahead = ahead});
+        return;
+    }
+    float *tile = ff_scratch_floats(&s, count * n);
+    if (direct && a->accumulate) {
+        ff_tile_add_linear(&a->out, from, count, x, ldx, &a->w, b, tile);
+        return;
+    }
+    ff_tile_affine(tile, n, x, ldx, count, &a->w, &(struct ff_tile_affine){.ahead = ahead});
+    ff_tile_put(&a->out, from, count, tile, n,
+                &(struct ff_tile_store){.b = b, .mask = &a->mask, .relu = a->relu, .accumulate = a->accumulate});
+}
+
 static void linear_piece(void *user, struct ff_scratch *s, int64_t from, int64_t count)
 {
     const struct ff_linear_args *a = user;
-    int64_t k = a->w.shape[0], n = a->w.shape[1], ldx = k, ld = n;
+    int64_t k = a->w.shape[0], ldx = k;
     bool normed = ff_tensor_present(&a->norm.scale), masked = ff_tensor_present(&a->mask);
-    const float *b = ff_weights(&a->b);
 
     const float *x = normed || a->relu_input ? NULL : ff_tile_rows_at(&a->x, from, count, &ldx);
     if (!x) {
@@ -205,35 +230,18 @@ static void linear_piece(void *user, struct ff_scratch *s, int64_t from, int64_t
         for (int64_t r = 0; r < count; r++, ff_walk_next(&w))
             factor[r] = ((const float *)a->mask.data)[w.at];
     }
-    /* Straight into the output where nothing stands between the product and it. */
-    bool direct = !(a->accumulate && (a->relu || masked));
-    float *out = direct ? (float *)ff_tile_rows_at(&a->out, from, count, &ld) : NULL;
-    if (out) {
-        bool stream = !a->accumulate && ff_tensor_bytes(&a->out) >= LARGE;
-        ff_tile_affine(out, ld, x, ldx, count, &a->w,
-                       &(struct ff_tile_affine){.b = b, .relu = a->relu, .factor = factor, .accumulate = a->accumulate,
-                                                .stream = stream, .ahead = ahead});
+    if (!ff_tensor_present(&a->out2)) {
+        linear_out(a, *s, from, count, x, ldx, factor, ahead);
         return;
     }
-    float *tile = ff_scratch_floats(s, count * n);
-    if (direct && a->accumulate) {
-        ff_tile_add_linear(&a->out, from, count, x, ldx, &a->w, b, tile);
-        return;
-    }
-    ff_tile_affine(tile, n, x, ldx, count, &a->w, &(struct ff_tile_affine){.ahead = ahead});
-    ff_tile_put(&a->out, from, count, tile, n,
-                &(struct ff_tile_store){.b = b, .mask = &a->mask, .relu = a->relu, .accumulate = a->accumulate});
+    struct ff_linear_args one[2];
+    ff_linear_apart(a, one);
+    linear_out(&one[0], *s, from, count, x, ldx, factor, ahead);
+    linear_out(&one[1], *s, from, count, x, ldx, factor, NULL);
 }
 
-void ff_cpu_linear(struct ff_backend *be, const struct ff_linear_args *a)
+static void check_linear(const struct ff_linear_args *a)
 {
-    if (ff_tensor_present(&a->out2)) {
-        struct ff_linear_args one[2];
-        ff_linear_apart(a, one);
-        ff_cpu_linear(be, &one[0]);
-        ff_cpu_linear(be, &one[1]);
-        return;
-    }
     FF_ASSERT(a->w.ndim == 2 && a->x.dtype == FF_F32 && a->out.dtype == FF_F32);
     int64_t k = a->w.shape[0], n = a->w.shape[1];
     FF_ASSERT(a->x.shape[a->x.ndim - 1] == k && a->out.shape[a->out.ndim - 1] == n);
@@ -241,5 +249,19 @@ void ff_cpu_linear(struct ff_backend *be, const struct ff_linear_args *a)
     FF_ASSERT(!ff_tensor_present(&a->b) || ff_tensor_count(&a->b) == n);
     FF_ASSERT(!ff_tensor_present(&a->norm.scale) || ff_tensor_count(&a->norm.scale) == k);
     FF_ASSERT(!ff_tensor_present(&a->norm.scale) || !a->relu_input);
-    ff_cpu_rows(be, ff_tile_row_count(&a->x), k + n + 1, 0, linear_piece, (void *)a);
+}
+
+void ff_cpu_linear(struct ff_backend *be, const struct ff_linear_args *a)
+{
+    int64_t n = a->w.shape[1];
+    if (ff_tensor_present(&a->out2)) {
+        struct ff_linear_args one[2];
+        ff_linear_apart(a, one);
+        check_linear(&one[0]);
+        check_linear(&one[1]);
+        n = n > a->w2.shape[1] ? n : a->w2.shape[1];
+    } else {
+        check_linear(a);
+    }
+    ff_cpu_rows(be, ff_tile_row_count(&a->x), a->w.shape[0] + n + 1, 0, linear_piece, (void *)a);
 }
