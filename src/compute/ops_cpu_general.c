@@ -156,7 +156,8 @@ static void layer_norm_piece(void *user, struct ff_scratch *s, int64_t from, int
         int64_t ld;
         const float *x = ff_tile_rows_at(&a->x, from, count, &ld);
         if (x)
-            ff_tile_norm(out, ld_out, x, ld, count, c, a->norm.scale.data, a->norm.offset.data);
+            ff_tile_norm(out, ld_out, x, ld, count, c,
+                         &(struct ff_tile_norming){.scale = a->norm.scale.data, .offset = a->norm.offset.data});
         else
             ff_tile_load_norm(out, ld_out, &a->x, from, count, &a->norm);
         return;

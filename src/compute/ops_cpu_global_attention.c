@@ -2,16 +2,16 @@
  * global_attention on the cpu (Alg. 19). A piece is a few columns of the MSA; all rows stream past it in tiles of (row,
  * column) pairs: for the mean of LN(m), which gives the queries, and for keys and values, which are few and are kept as
  * far as there is room; then the softmax over the rows with its weighted values (online, so nothing else of length S
- * is kept); then gate, output projection and residual. Layer norm is done again for these, which is cheaper than
- * writing it down.
+ * is kept); then gate, output projection and residual. Layer norm is made again for these, from the rows' moments,
+ * which is cheaper than writing it down.
  */
 #include <math.h>
 
 #include "compute/ops_cpu.h"
 
 /* Tiles of STEP rows whatever the number of columns, so that sums do not depend on how the columns are shared out. At
- * most KEPT floats of keys and values. */
-enum { COLUMNS = 16, STEP = 12, KEPT = 1 << 19 };
+ * most KEPT floats of keys and values, and KNOWN of moments. */
+enum { COLUMNS = 16, STEP = 12, KEPT = 1 << 19, KNOWN = 1 << 17 };
 
 struct columns {
     const struct ff_global_attention_args *a;
@@ -19,9 +19,11 @@ struct columns {
     int64_t n_row;              /* S */
     int64_t n_col;              /* columns of this piece */
     int64_t n_kept;             /* rows whose keys and values are kept, whole tiles */
+    int64_t n_known;            /* rows whose moments are kept */
     struct ff_tensor m;         /* [S, n_col, c] view */
     struct ff_tensor mask;      /* [S, n_col] view */
     float *x;                   /* [STEP * n_col, c] LN(m) */
+    float *moments;             /* [n_known * n_col, 2] */
     float *kv;                  /* [n_kept * n_col, 2 d], and of one more tile */
     float *wide;                /* [STEP * n_col, H d] */
     float *weight;              /* [STEP * n_col, H] */
@@ -32,22 +34,18 @@ struct columns {
     float *result;              /* [n_col, H, d] */
 };
 
-/* Asks for row s of m: a few columns are a few lines in a page of their own, which no prefetcher expects. */
-static void ask_for(const struct columns *w, int64_t s)
-{
-    for (int64_t r = 0; r < w->n_col; r++)
-        for (int64_t i = 0; i < w->c; i += 16)
-            __builtin_prefetch(FF_AT(float, &w->m, s, r) + i);
-}
-
-/* LN(m) of MSA rows [s, s + count). */
-static void load_rows(const struct columns *w, int64_t s, int64_t count)
+/* LN(m) of MSA rows [s, s + count); again: not for the first time. A few columns are a few lines in a page of their
+ * own, which no prefetcher expects: those of the rows that follow are asked for meanwhile. */
+static void load_rows(const struct columns *w, int64_t s, int64_t count, bool again)
 {
     enum { AHEAD = 3 };
-    for (int64_t k = 0; k < count; k++) {
-        if (s + k + AHEAD < w->n_row)
-            ask_for(w, s + k + AHEAD);
-        ff_tile_load_norm(w->x + k * w->n_col * w->c, w->c, &w->m, (s + k) * w->n_col, w->n_col, &w->a->norm);
+    struct ff_tile_norming how = {.scale = w->a->norm.scale.data, .offset = w->a->norm.offset.data};
+    for (int64_t row = s; row < s + count; row++) {
+        how.moments = row < w->n_known ? w->moments + row * w->n_col * 2 : NULL;
+        how.again = again && how.moments;
+        how.ahead = row + AHEAD < w->n_row ? FF_AT(float, &w->m, row + AHEAD) : NULL;
+        ff_tile_norm(w->x + (row - s) * w->n_col * w->c, w->c, FF_AT(float, &w->m, row), w->m.stride[1], w->n_col, w->c,
+                     &how);
     }
 }
 
@@ -96,7 +94,7 @@ static void make_queries(const struct columns *w, struct ff_scratch s)
         total[i] = 0.0;
     for (int64_t row = 0; row < w->n_row; row += STEP) {
         int64_t rows = w->n_row - row < STEP ? w->n_row - row : STEP;
-        load_rows(w, row, rows);
+        load_rows(w, row, rows, false);
         load_mask(w, row, rows);
         if (row < w->n_kept)
             make_kv(w, row, rows);
@@ -234,7 +232,7 @@ static void attend_rows(const struct columns *w, struct ff_scratch s)
         int64_t n = w->n_row - row < STEP ? w->n_row - row : STEP;
         const float *kv = w->kv + row * w->n_col * 2 * d;
         if (row >= w->n_kept) {
-            load_rows(w, row, n);
+            load_rows(w, row, n, true);
             kv = make_kv(w, row, n);
         }
         load_mask(w, row, n);
@@ -263,7 +261,7 @@ static void add_output(const struct columns *w)
     const struct ff_tile_affine how = {.b = ff_weights(&w->a->o_b), .accumulate = true};
     for (int64_t row = 0; row < w->n_row; row += STEP) {
         int64_t n = w->n_row - row < STEP ? w->n_row - row : STEP;
-        load_rows(w, row, n);
+        load_rows(w, row, n, true);
         ff_tile_linear(w->wide, w->x, w->c, n * w->n_col, &w->a->gate_w);
         for (int64_t k = 0; k < n; k++) {
             float *x = w->wide + k * w->n_col * hd;
@@ -282,7 +280,9 @@ static void columns_piece(void *user, struct ff_scratch *s, int64_t from, int64_
     int64_t rows = STEP * count, state = count * hd;
     w.n_kept = KEPT / (count * 2 * d) / STEP * STEP;
     w.n_kept = w.n_kept < w.n_row ? w.n_kept : w.n_row;
+    w.n_known = KNOWN / (count * 2) < w.n_row ? KNOWN / (count * 2) : w.n_row;
     w.x = ff_scratch_floats(s, rows * c);
+    w.moments = ff_scratch_floats(s, w.n_known * count * 2);
     w.kv = ff_scratch_floats(s, (w.n_kept + STEP) * count * 2 * d);
     w.wide = ff_scratch_floats(s, rows * hd);
     w.weight = ff_scratch_floats(s, rows * n_head);
@@ -308,7 +308,7 @@ void ff_cpu_global_attention(struct ff_backend *be, const struct ff_global_atten
     /* Few enough columns for every thread to get some, for all keys and values to be kept if that leaves some, and for
      * the tiles to fit into the scratch. */
     int64_t per_column = STEP * (c + 2 * d + hd + a->n_head + 1) + 4 * hd + 3 * c + 3 * a->n_head;
-    int64_t most = (FF_CPU_SCRATCH / (int64_t)sizeof(float) - KEPT - 2048) / per_column;
+    int64_t most = (FF_CPU_SCRATCH / (int64_t)sizeof(float) - KEPT - KNOWN - 2048) / per_column;
     int64_t whole = KEPT / (2 * d * (a->out.shape[0] + STEP));
     if (whole >= COLUMNS / 4 && whole < most)
         most = whole;

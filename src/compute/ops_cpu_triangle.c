@@ -154,7 +154,8 @@ static void output_piece(void *user, struct ff_scratch *s, int64_t from, int64_t
                               in->stride[0], in->shape[0], n);
         }
     }
-    ff_tile_norm(x, c_i, x, c_i, count, c_i, a->center_norm.scale.data, a->center_norm.offset.data);
+    ff_tile_norm(x, c_i, x, c_i, count, c_i,
+                 &(struct ff_tile_norming){.scale = a->center_norm.scale.data, .offset = a->center_norm.offset.data});
     ff_tile_linear(o, x, c_i, count, &a->o_w);
     ff_tile_load_norm(z, c_z, &a->out, from, count, &a->norm);
     ff_tile_affine(g, c_z, z, c_z, count, &a->gate_w,

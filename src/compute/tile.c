@@ -140,7 +140,8 @@ static void load(float *tile, int64_t ld, const struct ff_tensor *x, int64_t row
         else if (how == LOAD_RELU)
             relu_block(tile, ld, from, ldx, run, c);
         else
-            ff_tile_norm(tile, ld, from, ldx, run, c, norm->scale.data, norm->offset.data);
+            ff_tile_norm(tile, ld, from, ldx, run, c,
+                         &(struct ff_tile_norming){.scale = norm->scale.data, .offset = norm->offset.data});
         tile += run * ld;
         rows -= run;
         if (rows > 0)

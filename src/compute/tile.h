@@ -61,9 +61,15 @@ const float *ff_tile_rows_at(const struct ff_tensor *x, int64_t row, int64_t row
 const float *ff_tile_ahead(const struct ff_tensor *x, int64_t row, int64_t rows);
 
 /* --- on a tile --- */
+struct ff_tile_norming {
+    const float *scale, *offset;             /* [n] */
+    float *moments;                          /* [rows, 2] for who norms the same rows again; NULL: nobody */
+    bool again;                              /* moments are there from before: the same y for less work */
+    const float *ahead;                      /* rows, ldx apart, that are fetched meanwhile; NULL: those of x */
+};
 /* y[r, :] = LN(x[r, :]) * scale + offset, eps 1e-5, biased two-pass variance; y may be x. */
-void ff_tile_norm(float *y, int64_t ldy, const float *x, int64_t ldx, int64_t rows, int64_t n, const float *scale,
-                  const float *offset);
+void ff_tile_norm(float *y, int64_t ldy, const float *x, int64_t ldx, int64_t rows, int64_t n,
+                  const struct ff_tile_norming *how);
 void ff_tile_bias(float *x, int64_t ld, int64_t rows, int64_t n, const float *b);           /* x += b; b may be NULL */
 void ff_tile_bias_relu(float *x, int64_t ld, int64_t rows, int64_t n, const float *b);      /* x = relu(x + b) */
 /* out = (x + b) * sigmoid(g + bg); b and bg may be NULL, out may be x or g. */

@@ -121,35 +121,43 @@ void ff_tile_transpose(float *y, int64_t ldy, const float *x, int64_t ldx, int64
                 y[i * ldy + r] = x[r * ldx + i];
 }
 
-void ff_tile_norm(float *y, int64_t ldy, const float *x, int64_t ldx, int64_t rows, int64_t n, const float *scale,
-                  const float *offset)
+static void find_moments(const float *x, int64_t n, float moments[2])
+{
+    float sum = 0.0f, square = 0.0f;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < n; i++)
+        sum += x[i];
+    float mean = sum / (float)n;
+#pragma omp simd reduction(+ : square)
+    for (int64_t i = 0; i < n; i++)
+        square += (x[i] - mean) * (x[i] - mean);
+    moments[0] = mean;
+    moments[1] = 1.0f / sqrtf(square / (float)n + 1e-5f);
+}
+
+void ff_tile_norm(float *y, int64_t ldy, const float *x, int64_t ldx, int64_t rows, int64_t n,
+                  const struct ff_tile_norming *how)
 {
 #ifdef HAVE_X86_VERSIONS
     enum ff_isa isa = ff_isa();
     if (n % 16 == 0 && isa == FF_ISA_V4) {
-        norm_v4(y, ldy, x, ldx, rows, n, scale, offset);
+        norm_v4(y, ldy, x, ldx, rows, n, how);
         return;
     }
     if (n % 8 == 0 && isa == FF_ISA_V3) {
-        norm_v3(y, ldy, x, ldx, rows, n, scale, offset);
+        norm_v3(y, ldy, x, ldx, rows, n, how);
         return;
     }
 #endif
     for (int64_t r = 0; r < rows; r++) {
         const float *from = x + r * ldx;
-        float *to = y + r * ldy;
-        float sum = 0.0f, square = 0.0f;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t i = 0; i < n; i++)
-            sum += from[i];
-        float mean = sum / (float)n;
-#pragma omp simd reduction(+ : square)
-        for (int64_t i = 0; i < n; i++)
-            square += (from[i] - mean) * (from[i] - mean);
-        float inverse = 1.0f / sqrtf(square / (float)n + 1e-5f);
+        float *to = y + r * ldy, own[2], *moments = how->moments ? how->moments + 2 * r : own;
+        if (!how->again)
+            find_moments(from, n, moments);
+        float mean = moments[0], inverse = moments[1];
 #pragma omp simd
         for (int64_t i = 0; i < n; i++)
-            to[i] = (from[i] - mean) * inverse * scale[i] + offset[i];
+            to[i] = (from[i] - mean) * inverse * how->scale[i] + how->offset[i];
     }
 }
 

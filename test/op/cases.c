@@ -129,6 +129,7 @@ const struct ff_op_case op_cases[] = {
     CASE(global_attention, .s = 129, .i = 3, .c = 40, .h = 3, .d = 5, .flags = TR | GAPS | EMPTY),
     CASE(global_attention, .s = 301, .i = 27, .c = 64, .h = 8, .d = 8, .flags = TR | EMPTY),
     CASE(global_attention, .s = 2000, .i = 2, .c = 64, .h = 8, .d = 8, .flags = TR),
+    CASE(global_attention, .s = 33000, .i = 2, .c = 8, .h = 1, .d = 8),
 
     CASE(transition, .i = 15, .j = 17, .c = 128, .n = 512),
     CASE(transition, .i = 1, .c = 1, .n = 1),
