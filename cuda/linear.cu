@@ -126,8 +126,15 @@ extern "C" void ff_cuda_linear(struct ff_backend *be, const struct ff_linear_arg
     sizes z = {ff_cuda_row_count(&a->x, axes), a->w.shape[0], a->w.shape[1]};
     FF_ASSERT(a->out.ndim == a->x.ndim && a->x.shape[axes] == z.k && a->out.shape[axes] == z.n);
     FF_ASSERT(ff_cuda_row_count(&a->out, axes) == z.rows);
-    if (z.rows == 0 || ff_cuda_linear_wgmma(be, a))
+    struct ff_linear_args place[FF_LINEAR_PLACES];
+    const int places = ff_linear_places(a, place);
+    if ((z.rows == 0 && places == 1) || ff_cuda_linear_wgmma(be, a))
         return;
+    if (places > 1) {
+        for (int i = 0; i < places; i++)
+            ff_cuda_linear(be, &place[i]);
+        return;
+    }
     if (ff_tensor_present(&a->out2)) {
         struct ff_linear_args one[2];
         ff_linear_apart(a, one);

@@ -2,8 +2,8 @@
  * linear_wgmma: out = [out +] mask * act(pre(x) W + b) in bf16 for rows of 64, 128 or 256 channels, pre: layer norm,
  * relu or nothing. For GPUs with the products of warpgroups (sm_90a).
  *
- * Shapes: x [.., K], out [.., n] with any leading strides, W [K, n], n a multiple of 8, at most 1024; a second W and
- * out of the same sizes and strides are columns n .. 2 n - 1 of both. One block per
+ * Shapes: x [.., K], out [.., n] with any leading strides, in up to three places, W [K, n], n a multiple of 8, at most
+ * 1024; a second W and out of the same sizes and strides are columns n .. 2 n - 1 of both. One block per
  * multiprocessor: three warpgroups that multiply and one that brings what they need. A warpgroup has 64 rows, normed in
  * registers and kept there as A; W comes as tiles [K, 64], which all three use. The fourth warpgroup goes round and
  * round over the columns, as many tiles ahead as fit; a W that fits as a whole is brought once. Since the order of the
@@ -25,11 +25,19 @@ namespace {
 constexpr int groups = 3, warps = 4 * groups, threads = 32 * (warps + 4), group_rows = 64;
 constexpr int tile_columns = 64, room = 192 << 10, max_columns = 1024;
 
+/* Rows from `from` on, until those of the next place: where they lie, counted from x and out of the job. */
+struct linear_place {
+    int64_t x, out;
+    ff_cuda_rows x_rows, out_rows;
+    unsigned from;
+};
+
 struct linear_job {
     const bf16 *x, *w;
     bf16 *out;
     int64_t w_second, out_second;        /* what column n of the first is away from column 0 of the second */
-    ff_cuda_rows x_rows, out_rows, mask_rows;
+    linear_place places[FF_LINEAR_PLACES];
+    ff_cuda_rows mask_rows;
     unsigned n_row;
     int n, columns;                              /* of W and out; of both together */
     const float *scale, *offset, *b, *b_second, *mask;   /* NULL: none */
@@ -39,6 +47,22 @@ struct linear_job {
     unsigned steps;              /* tiles of all rounds of one warpgroup */
     unsigned tiles, stages;      /* places for tiles of W, for the rows of a warpgroup */
     bool stays;                  /* all of W fits */
+
+    __device__ __forceinline__ const linear_place &place_of(unsigned row) const
+    {
+        static_assert(FF_LINEAR_PLACES == 3, "");
+        return places[(row >= places[1].from ? 1 : 0) + (row >= places[2].from ? 1 : 0)];
+    }
+    __device__ __forceinline__ int64_t x_at(unsigned row) const
+    {
+        const linear_place &p = place_of(row);
+        return p.x + p.x_rows.at(row - p.from);
+    }
+    __device__ __forceinline__ int64_t out_at(unsigned row) const
+    {
+        const linear_place &p = place_of(row);
+        return p.out + p.out_rows.at(row - p.from);
+    }
 };
 
 template <int K>
@@ -115,7 +139,7 @@ template <int K> struct row_bringer {
         constexpr int pieces = K / 8, at_once = 32 / pieces;
         const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x % 128 / 32, piece = lane % pieces;
         const unsigned row = row0 + (unsigned)(warp * 16 + lane % 16);
-        const long long mine = row < a.n_row ? (long long)a.x_rows.at(row) : -1;
+        const long long mine = row < a.n_row ? (long long)a.x_at(row) : -1;
         char *to = s.place[a.tiles + place] + warp * 16 * 2 * K;
         after_kernels_before();
 #pragma unroll
@@ -162,8 +186,8 @@ __device__ __forceinline__ void multiply(linear_shared<K> &s, const linear_job &
         unsigned x[K / 16][4];
         const unsigned mine = row0 + (unsigned)(lane / 4);
         if (step == first) {
-            load_a<K>(x, mine < a.n_row ? a.x + a.x_rows.at(mine) : nullptr,
-                      mine + 8 < a.n_row ? a.x + a.x_rows.at(mine + 8) : nullptr);
+            load_a<K>(x, mine < a.n_row ? a.x + a.x_at(mine) : nullptr,
+                      mine + 8 < a.n_row ? a.x + a.x_at(mine + 8) : nullptr);
         } else {
             const unsigned place = event % a.stages;
             barrier_wait(&s.rows_full[event], parity);
@@ -181,7 +205,7 @@ __device__ __forceinline__ void multiply(linear_shared<K> &s, const linear_job &
             mask[r] = a.mask && mine + 8 * r < a.n_row ? a.mask[a.mask_rows.at(mine + 8 * r)] : 1.0f;
         __syncwarp();
         if (lane < 16)
-            at[lane] = row0 + (unsigned)lane < a.n_row ? a.out_rows.at(row0 + (unsigned)lane) : -1;
+            at[lane] = row0 + (unsigned)lane < a.n_row ? a.out_at(row0 + (unsigned)lane) : -1;
         __syncwarp();
         if (a.scale)
             norm_a<K>(x, s.scale, s.offset);
@@ -355,20 +379,31 @@ bool is_second(const struct ff_linear_args *a)
 bool ff_cuda_linear_wgmma(struct ff_backend *be, const struct ff_linear_args *a)
 {
     int64_t k = a->w.shape[0], n = a->w.shape[1];
-    int axes = a->x.ndim - 1;
-    if (!ff_cuda_has_wgmma(be) || !ff_is_bf16(&a->x) || !ff_is_bf16(&a->out) || !ff_is_bf16(&a->w))
-        return false;
     const bool two = ff_tensor_present(&a->out2);
-    if ((k != 64 && k != 128 && k != 256) || (two ? 2 : 1) * n > max_columns || !ff_cuda_aligned(&a->x, 8) ||
-        !ff_cuda_aligned(&a->out, 8) || !ff_cuda_aligned(&a->w, 8) || (two && !is_second(a)))
+    if (!ff_cuda_has_wgmma(be) || !ff_is_bf16(&a->w) || (k != 64 && k != 128 && k != 256) ||
+        (two ? 2 : 1) * n > max_columns || !ff_cuda_aligned(&a->w, 8) || (two && !is_second(a)))
         return false;
+    struct ff_linear_args place[FF_LINEAR_PLACES];
+    const int places = ff_linear_places(a, place);
+    for (int i = 0; i < places; i++)
+        if (!ff_is_bf16(&place[i].x) || !ff_is_bf16(&place[i].out) || !ff_cuda_aligned(&place[i].x, 8) ||
+            !ff_cuda_aligned(&place[i].out, 8))
+            return false;
     linear_job j = {};
     j.x = (const bf16 *)a->x.data;
     j.w = (const bf16 *)a->w.data;
     j.out = (bf16 *)a->out.data;
-    j.x_rows = ff_cuda_rows_of(&a->x, axes);
-    j.out_rows = ff_cuda_rows_of(&a->out, axes);
-    j.n_row = (unsigned)ff_cuda_row_count(&a->x, axes);
+    for (int i = 0; i < FF_LINEAR_PLACES; i++) {
+        j.places[i].from = i < places ? j.n_row : UINT32_MAX;
+        if (i >= places)
+            continue;
+        const struct ff_tensor *x = &place[i].x, *out = &place[i].out;
+        j.places[i].x = (const bf16 *)x->data - j.x;
+        j.places[i].out = (bf16 *)out->data - j.out;
+        j.places[i].x_rows = ff_cuda_rows_of(x, x->ndim - 1);
+        j.places[i].out_rows = ff_cuda_rows_of(out, out->ndim - 1);
+        j.n_row += (unsigned)ff_cuda_row_count(x, x->ndim - 1);
+    }
     j.n = j.columns = (int)n;
     if (two) {
         j.columns = 2 * j.n;

@@ -72,10 +72,18 @@ struct ff_cost ff_cost_layer_norm(const struct ff_layer_norm_args *a)
 
 struct ff_cost ff_cost_linear(const struct ff_linear_args *a)
 {
-    double read = a->accumulate ? BYTES(&a->out, &a->out2) : 0;
-    return cost(2 * rows(&a->x) * (count(&a->w) + count(&a->w2)), normed(&a->x, &a->norm),
-                read + BYTES(&a->out, &a->out2, &a->x, &a->norm.scale, &a->norm.offset, &a->w, &a->b, &a->w2, &a->b2,
-                             &a->mask));
+    double weights = BYTES(&a->norm.scale, &a->norm.offset, &a->w, &a->b, &a->w2, &a->b2);
+    struct ff_cost sum = cost(0, 0, weights + BYTES(&a->mask));
+    struct ff_linear_args place[FF_LINEAR_PLACES];
+    int n = ff_linear_places(a, place);
+    for (int i = 0; i < n; i++) {
+        const struct ff_tensor *x = &place[i].x, *out = &place[i].out, *out2 = &place[i].out2;
+        double written = BYTES(out, out2);
+        sum.flops += 2 * rows(x) * (count(&a->w) + count(&a->w2));
+        sum.functions += normed(x, &a->norm);
+        sum.bytes += BYTES(x) + (a->accumulate ? 2 : 1) * written;
+    }
+    return sum;
 }
 
 /* --- attention --- */

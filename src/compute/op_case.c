@@ -156,6 +156,12 @@ static void build_linear(const struct builder *b, struct ff_linear_args *a, cons
     a->accumulate = w->flags & FF_CASE_ACCUMULATE;
     rows_in(b, &a->out, a->accumulate ? INOUT : OUT, w->flags & FF_CASE_TO_ATTENTION ? ATTENDED : ACTIVATION, w->n);
     rows_in(b, &a->x, IN, w->flags & FF_CASE_OF_ATTENTION ? ATTENDED : ACTIVATION, w->c);
+    for (int i = 0; i < FF_LINEAR_PLACES - 1 && w->flags & FF_CASE_PLACES; i++) {
+        struct ff_linear_rows *more = &a->more[i];
+        int64_t rows = 7 + 90 * i;
+        operand(b, &more->out, a->accumulate ? INOUT : OUT, FF_FILL_NORMAL, ROWS, ACTIVATION, FF_SHAPE(rows, w->n));
+        operand(b, &more->x, IN, FF_FILL_NORMAL, ROWS, ACTIVATION, FF_SHAPE(rows, w->c));
+    }
     if (w->flags & FF_CASE_NORM)
         norm_of(b, &a->norm, w->c);
     TRUNK(w, w->c, w->n);

@@ -38,3 +38,21 @@ void ff_linear_apart(const struct ff_linear_args *a, struct ff_linear_args ret[2
     for (int i = 0; i < 2; i++)
         ret[i].out2 = ret[i].w2 = ret[i].b2 = (struct ff_tensor){0};
 }
+
+int ff_linear_places(const struct ff_linear_args *a, struct ff_linear_args ret[FF_LINEAR_PLACES])
+{
+    int n = 1;
+    while (n < FF_LINEAR_PLACES && ff_tensor_present(&a->more[n - 1].x))
+        n++;
+    FF_ASSERT(n == 1 || (!ff_tensor_present(&a->mask) && !ff_tensor_present(&a->out2)));
+    for (int i = 0; i < n; i++) {
+        ret[i] = *a;
+        if (i > 0) {
+            ret[i].out = a->more[i - 1].out;
+            ret[i].x = a->more[i - 1].x;
+        }
+        for (int j = 0; j < FF_LINEAR_PLACES - 1; j++)
+            ret[i].more[j] = (struct ff_linear_rows){0};
+    }
+    return n;
+}

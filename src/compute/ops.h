@@ -97,7 +97,13 @@ struct ff_layer_norm_args {
 };
 
 /* out = [out +] mask * act(pre(x) W + b), pre(x) = LN(x) if norm is given, relu(x) if relu_input, else x.
- * mask multiplies the product (not the old out). A second layer of the same x makes out2 in the same way. */
+ * mask multiplies the product (not the old out). A second layer of the same x makes out2 in the same way. Rows may lie
+ * in several places, where there is neither a mask nor out2. */
+enum { FF_LINEAR_PLACES = 3 };
+struct ff_linear_rows {
+    struct ff_tensor out;        /* [.., n] */
+    struct ff_tensor x;          /* [.., k] */
+};
 struct ff_linear_args {
     struct ff_tensor out;        /* [.., n] */
     struct ff_tensor x;          /* [.., k] */
@@ -108,12 +114,15 @@ struct ff_linear_args {
     struct ff_tensor out2;       /* [.., n2]; may be absent */
     struct ff_tensor w2;         /* [k, n2] */
     struct ff_tensor b2;         /* [n2]; may be absent */
+    struct ff_linear_rows more[FF_LINEAR_PLACES - 1];    /* as out and x; those that are there come first */
     bool relu_input;
     bool relu;                   /* act = relu */
     bool accumulate;
 };
 /* The two layers of a linear with out2, each by itself. */
 void ff_linear_apart(const struct ff_linear_args *a, struct ff_linear_args ret[2]);
+/* The rows of each place by themselves; returns how many places there are. */
+int ff_linear_places(const struct ff_linear_args *a, struct ff_linear_args ret[FF_LINEAR_PLACES]);
 
 /* --- attention -------------------------------------------------------------------------------------------------- */
 

@@ -254,6 +254,13 @@ static void check_linear(const struct ff_linear_args *a)
 
 void ff_cpu_linear(struct ff_backend *be, const struct ff_linear_args *a)
 {
+    struct ff_linear_args place[FF_LINEAR_PLACES];
+    int n_place = ff_linear_places(a, place);
+    if (n_place > 1) {
+        for (int i = 0; i < n_place; i++)
+            ff_cpu_linear(be, &place[i]);
+        return;
+    }
     int64_t n = a->w.shape[1];
     if (ff_tensor_present(&a->out2)) {
         struct ff_linear_args one[2];

@@ -98,6 +98,8 @@ static void dump_more(struct dump *d, enum ff_op op, const void *args)
     } else if (op == FF_OP_linear) {
         const struct ff_linear_args *a = args;
         dump_tensor(d, ff_op_name[op], "out2", &a->out2);
+        for (int i = 0; i < FF_LINEAR_PLACES - 1; i++)
+            dump_tensor(d, ff_op_name[op], "more", &a->more[i].out);
     }
 }
 

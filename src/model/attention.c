@@ -67,18 +67,37 @@ static int64_t rows_of_piece(const struct ff_context *ctx, const struct ff_dap *
                                        : ff_context_rows(&room, most, made + buffers);
 }
 
-static void project(const struct ff_context *ctx, const struct ff_attention_weights *w, struct ff_tensor qkvg,
-                    const struct ff_dap_rows *r)
+/* Rows of a piece in one or more places, by one layer: what is made of them and what is made into them lie together. */
+enum { PLACES = 1 + FF_DAP_OTHERS };
+_Static_assert((int)PLACES == (int)FF_LINEAR_PLACES, "a piece goes through one linear layer");
+
+static struct ff_tensor of_rows(struct ff_tensor all, const struct ff_dap_rows *r)
 {
-    FF_OP(ctx->be, linear, .out = ff_tensor_slice(qkvg, 1, r->from, r->t.shape[1]), .x = r->t, .norm = w->query_norm,
-          .w = w->qkvg.w, .b = w->qkvg.b);
+    return ff_tensor_slice(all, 1, r->from, r->t.shape[1]);
 }
 
-static void add(const struct ff_context *ctx, const struct ff_attention_weights *w, const struct ff_dap_rows *r,
+static void project(const struct ff_context *ctx, const struct ff_attention_weights *w, struct ff_tensor qkvg,
+                    const struct ff_dap_rows *r, int n)
+{
+    if (n == 0 || qkvg.shape[0] == 0)
+        return;
+    struct ff_linear_args a = {.out = of_rows(qkvg, r), .x = r->t, .norm = w->query_norm, .w = w->qkvg.w,
+                               .b = w->qkvg.b};
+    for (int i = 1; i < n; i++)
+        a.more[i - 1] = (struct ff_linear_rows){.out = of_rows(qkvg, &r[i]), .x = r[i].t};
+    ctx->be->ops->linear(ctx->be, &a);
+}
+
+static void add(const struct ff_context *ctx, const struct ff_attention_weights *w, const struct ff_dap_rows *r, int n,
                 struct ff_tensor out)
 {
-    FF_OP(ctx->be, linear, .out = r->t, .x = ff_tensor_slice(out, 1, r->from, r->t.shape[1]), .w = w->output.w,
-          .b = w->output.b, .accumulate = true);
+    if (n == 0 || out.shape[0] == 0)
+        return;
+    struct ff_linear_args a = {.out = r->t, .x = of_rows(out, r), .w = w->output.w, .b = w->output.b,
+                               .accumulate = true};
+    for (int i = 1; i < n; i++)
+        a.more[i - 1] = (struct ff_linear_rows){.out = r[i].t, .x = of_rows(out, &r[i])};
+    ctx->be->ops->linear(ctx->be, &a);
 }
 
 /* x += gated self-attention along axis 0, for every index of axis 1. Rows are independent once the bias is made, so any
@@ -97,14 +116,13 @@ static void gated_attention(const struct ff_context *ctx, const struct ff_attent
     ff_dap_visit_fetch(&v, 0);
     make_bias(ctx, w, bias);
     for (int64_t k = 0; k < v.n_piece; k++) {
-        struct ff_dap_rows own = ff_dap_visit_own(&v, k), other[FF_DAP_OTHERS];
-        int64_t n = own.t.shape[0];
+        struct ff_dap_rows part[PLACES] = {ff_dap_visit_own(&v, k)};     /* then the others' */
+        int64_t n = part[0].t.shape[0];
         struct ff_tensor qkvg = ff_tensor_slice(qkvg_all, 0, 0, n), out = ff_tensor_slice(out_all, 0, 0, n);
-        if (n > 0)
-            project(ctx, w, qkvg, &own);
-        int n_other = ff_dap_visit_others(&v, k, other);
-        for (int i = 0; i < n_other && n > 0; i++)
-            project(ctx, w, qkvg, &other[i]);
+        int done = k == 0 ? 1 : 0;       /* what lies here, beside the first fetch */
+        project(ctx, w, qkvg, part, done);
+        int n_part = 1 + ff_dap_visit_others(&v, k, part + 1);
+        project(ctx, w, qkvg, part + done, n_part - done);
         if (k == 0)
             ff_dap_wait(ctx->dap, bias->ticket);
         /* Beside attention, which leaves memory's bandwidth to them. */
@@ -114,12 +132,11 @@ static void gated_attention(const struct ff_context *ctx, const struct ff_attent
             FF_OP(ctx->be, attention, .out = out, .qkvg = qkvg, .mask = ff_tensor_slice(own_mask, 0, k * rows, n),
                   .bias = bias->t, .n_head = w->num_head);
         ff_dap_visit_come(&v, k + 1); /* here: linear layers before and behind that follow each other run better */
-        for (int i = 0; i < n_other && n > 0; i++)
-            add(ctx, w, &other[i], out);
-        if (k == v.n_piece - 1)
-            ff_dap_visit_return(&v, k); /* beside the rest, which lies here */
-        if (n > 0)
-            add(ctx, w, &own, out);
+        int last = k == v.n_piece - 1 ? 1 : 0;   /* what lies here, beside the last return */
+        add(ctx, w, part + last, n_part - last, out);
+        if (last)
+            ff_dap_visit_return(&v, k);
+        add(ctx, w, part, last, out);
     }
     ff_dap_visit_end(&v, v.n_piece - 1);
     ff_dap_visit_close(&v);

@@ -76,6 +76,9 @@ const struct ff_op_case op_cases[] = {
     CASE(linear, .i = 31, .j = 14, .c = 256, .n = 64, .flags = BIAS | NORM | MASK),
     CASE(linear, .i = 13, .j = 15, .c = 256, .n = 32, .flags = BIAS | NORM | MASK | RELU | TR),
     CASE(linear, .i = 25, .j = 9, .c = 256, .n = 32, .k = 32, .flags = BIAS | NORM | MASK | TR | FF_CASE_MORE),
+    CASE(linear, .i = 25, .j = 9, .c = 256, .n = 448, .flags = BIAS | NORM | TR | FF_CASE_PLACES),
+    CASE(linear, .i = 16, .j = 20, .c = 128, .n = 128, .flags = BIAS | ACC | GAPS | FF_CASE_PLACES),
+    CASE(linear, .i = 5, .j = 7, .c = 33, .n = 9, .flags = BIAS | ACC | FF_CASE_PLACES),
     CASE(linear, .i = 43, .j = 9, .c = 64, .n = 72, .k = 72, .flags = BIAS | ACC | GAPS | FF_CASE_MORE),
     CASE(linear, .i = 25, .j = 9, .c = 128, .n = 32, .k = 48, .flags = BIAS | NORM | FF_CASE_MORE),
     CASE(linear, .i = 5, .j = 7, .c = 33, .n = 9, .k = 5, .flags = MASK | RELU | ACC | FF_CASE_MORE),
@@ -261,7 +264,7 @@ const char *op_case_text(const struct ff_op_case *c, char *buf, size_t size)
     static const char *const flag[] = {
         "transposed", "gaps", "unmasked", "empty", "norm", "bias", "mask", "relu_input", "relu", "accumulate",
         "in_place", "left", "chains", "unit", "mask_all", "clamp", "more", "x", "bf16_in", "bf16_out", "int",
-        "late", "apart", "to_attention", "of_attention",
+        "late", "apart", "to_attention", "of_attention", "places",
     };
     struct ff_strbuf s = {0};
     ff_strbuf_puts(&s, ff_op_name[c->op]);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "op/ref.h"
@@ -83,6 +84,13 @@ void ref_linear(const struct ff_linear_args *a)
         second.b = a->b2;
         second.out2 = (struct ff_tensor){0};
         ref_linear(&second);
+    }
+    for (int i = 0; i < FF_LINEAR_PLACES - 1 && ff_tensor_present(&a->more[i].x); i++) {
+        struct ff_linear_args place = *a;
+        place.out = a->more[i].out;
+        place.x = a->more[i].x;
+        memset(place.more, 0, sizeof place.more);
+        ref_linear(&place);
     }
     int lead = a->x.ndim - 1;
     int64_t k = a->w.shape[0], n = a->w.shape[1];
