@@ -40,10 +40,11 @@ struct columns {
     int64_t from, place, n;
 };
 
-/* Right operands of one piece of columns: each rank's, as all ranks have them, one rank's behind the other's. */
+/* Right operands of one piece of columns: this rank's by themselves, so that they lie as the left ones that are made
+ * with them, the others' one rank's behind the other's. */
 struct rights {
     int64_t at, most;                /* the piece within every rank's columns */
-    struct ff_tensor all;            /* [S, J, C] */
+    struct ff_tensor others;         /* [S, J, C] */
     struct ff_tensor *own, *of;      /* [rank]: this rank's again and again, that rank's */
     struct columns *columns;         /* [n]: this rank's, then all others', in as few pieces as they lie in */
     int n;
@@ -55,26 +56,33 @@ static void push_rights(const struct ff_context *ctx, const struct ff_outer_prod
                         struct ff_tensor m, struct rights *r)
 {
     int size = ff_dap_size(ctx->dap), rank = ff_dap_rank(ctx->dap);
-    int64_t place = 0, n;
+    int64_t place = 0, c = w->right_projection.w.shape[1];
     r->n = 1;
     r->left = (struct ff_tensor){0};     /* that of an earlier piece is gone */
-    for (int k = 0; k < size; k++, place += n) {
+    for (int k = 0; k < size; k++) {
         struct columns *last = &r->columns[r->n - 1];
-        int64_t from = ff_dap_from(ctx->dap, n_res, k) + r->at;
-        n = ff_dap_piece(ctx->dap, n_res, k, r->at, r->most);
-        if (k != rank && r->n > 1 && last->from + last->n == from)
+        int64_t from = ff_dap_from(ctx->dap, n_res, k) + r->at, n = ff_dap_piece(ctx->dap, n_res, k, r->at, r->most);
+        if (k == rank) {
+            r->columns[0] = (struct columns){from, 0, n};
+            continue;
+        }
+        if (r->n > 1 && last->from + last->n == from)
             last->n += n;
         else
-            r->columns[k == rank ? 0 : r->n++] = (struct columns){from, place, n};
+            r->columns[r->n++] = (struct columns){from, place, n};
+        place += n;
     }
-    r->all = FF_PUSH(ctx, m.dtype, m.shape[0], place, w->right_projection.w.shape[1]);
+    r->others = FF_PUSH(ctx, m.dtype, m.shape[0], place, c);
+    r->of[rank] = FF_PUSH(ctx, m.dtype, m.shape[0], r->columns[0].n, c);
     place = 0;
-    for (int k = 0; k < size; k++, place += n) {
-        n = ff_dap_piece(ctx->dap, n_res, k, r->at, r->most);
-        r->of[k] = ff_tensor_slice(r->all, 1, place, n);
-    }
-    for (int k = 0; k < size; k++)
+    for (int k = 0; k < size; k++) {
+        if (k != rank) {
+            int64_t n = ff_dap_piece(ctx->dap, n_res, k, r->at, r->most);
+            r->of[k] = ff_tensor_slice(r->others, 1, n > 0 ? place : 0, n);
+            place += n;
+        }
         r->own[k] = r->of[rank];
+    }
 }
 
 /* Makes this rank's columns of a piece and sends them; the left operand too, if it is of the same columns. */
@@ -122,7 +130,8 @@ static void add_piece(const struct ff_context *ctx, const struct ff_outer_produc
             if (c->n > 0)
                 FF_OP(ctx->be, outer_product_mean,
                       .out = ff_tensor_slice(ff_tensor_slice(z, 0, v.at, v.count), 1, c->from, c->n), .a = left,
-                      .b = ff_tensor_slice(right->all, 1, c->place, c->n), .mask_a = left_mask,
+                      .b = k == 0 ? right->own[0] : ff_tensor_slice(right->others, 1, c->place, c->n),
+                      .mask_a = left_mask,
                       .mask_b = ff_tensor_slice(msa_mask, 1, c->from, c->n), .w = w->output.w, .bias = w->output.b);
         }
         ff_arena_release(ctx->arena, mark);
