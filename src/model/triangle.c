@@ -202,7 +202,8 @@ static int64_t row_bytes(const struct work *k)
 }
 
 /* Every rank must come to the same rows, so all reckon with rank 0, which has the largest part. The products of a chunk
- * are made FF_TRIANGLE_ROWS rows at a time: of all ranks' rows together it has a multiple, where there are several. */
+ * are made FF_TRIANGLE_ROWS rows at a time: of all ranks' rows together it has a multiple, where there are several. Of
+ * bf16 the library has products of any number of rows, and chunks of the same size are better than a small last one. */
 static int64_t chunk_rows(const struct work *k)
 {
     const struct ff_dap *d = k->t.ctx->dap;
@@ -216,7 +217,8 @@ static int64_t chunk_rows(const struct work *k)
     int64_t limit = wide.chunk_bytes / (2 * k->n_chunk * bytes) * size / FF_TRIANGLE_ROWS * FF_TRIANGLE_ROWS / size;
     if (rows < most && limit > 0)
         rows = wanted < limit ? wanted : limit;
-    return rows;
+    int64_t n = (most + rows - 1) / rows;
+    return k->t.z.dtype == FF_BF16 ? (most + n - 1) / n : rows;
 }
 
 /* z += triangle multiplication with outgoing edges of the view. */
