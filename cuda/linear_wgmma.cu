@@ -16,8 +16,9 @@
  * K = 128, by either at K = 256. Numerics: layer norm, sums, bias and the sum with the old out in float32; normed rows
  * rounded to bf16, the result rounded once. Reference: ops_cpu_general.c.
  */
-#include "dense_wgmma.cuh"
+#include <algorithm>
 
+#include "dense_wgmma.cuh"
 #include "rows_wgmma.cuh"
 
 namespace {
@@ -390,9 +391,13 @@ bool ff_cuda_linear_wgmma(struct ff_backend *be, const struct ff_linear_args *a)
             !ff_cuda_aligned(&place[i].out, 8))
             return false;
     linear_job j = {};
-    j.x = (const bf16 *)a->x.data;
+    j.x = (const bf16 *)a->x.data;       /* of all places the lowest: below 0 are rows that are not there */
     j.w = (const bf16 *)a->w.data;
     j.out = (bf16 *)a->out.data;
+    for (int i = 1; i < places; i++) {
+        j.x = std::min(j.x, (const bf16 *)place[i].x.data);
+        j.out = std::min(j.out, (bf16 *)place[i].out.data);
+    }
     for (int i = 0; i < FF_LINEAR_PLACES; i++) {
         j.places[i].from = i < places ? j.n_row : UINT32_MAX;
         if (i >= places)

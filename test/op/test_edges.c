@@ -174,6 +174,46 @@ static void test_msa_letters(void **state)
     free(w);
 }
 
+/* Rows in three places, of which the first lies between the others in memory, as when they are all in one. */
+static void test_linear_places(void **state)
+{
+    (void)state;
+    enum { ROWS = 300, C = 64, FROM = 90, TO = 210 };
+    enum ff_dtype type = backend->mark != NULL ? FF_BF16 : FF_F32;       /* what the fused kernels take */
+    float *x = ff_xmalloc(ROWS * C * sizeof(float)), w[C * C];
+    for (int i = 0; i < ROWS * C; i++)
+        x[i] = wave(i);
+    for (int i = 0; i < C * C; i++)
+        w[i] = 0.2f * wave(3 * i);
+    struct ff_tensor wide = FLOATS(x, ROWS, C), wide_w = FLOATS(w, C, C);
+    struct ff_tensor in = put(type, NULL, FF_SHAPE(ROWS, C)), weight = put(type, NULL, FF_SHAPE(C, C)), out[2];
+    FF_OP(backend, copy, .out = in, .x = wide);
+    FF_OP(backend, copy, .out = weight, .x = wide_w);
+    void *got[2];
+    for (int i = 0; i < 2; i++) {
+        struct ff_tensor *o = &out[i];
+        *o = put(type, NULL, FF_SHAPE(ROWS, C));
+        FF_OP(backend, copy, .out = *o, .x = wide);
+        struct ff_linear_args a = {.out = *o, .x = in, .w = weight, .accumulate = true};
+        const int part[3][2] = {{FROM, TO}, {0, FROM}, {TO, ROWS}};
+        for (int k = 0; k < 3 && i == 1; k++) {
+            struct ff_linear_rows rows = {.out = ff_tensor_slice(*o, 0, part[k][0], part[k][1] - part[k][0]),
+                                          .x = ff_tensor_slice(in, 0, part[k][0], part[k][1] - part[k][0])};
+            if (k > 0)
+                a.more[k - 1] = rows;
+            else
+                a.out = rows.out, a.x = rows.x;
+        }
+        backend->ops->linear(backend, &a);
+        got[i] = ff_xmalloc(ff_tensor_bytes(o));
+        backend->download(backend, got[i], o);
+    }
+    assert_memory_equal(got[0], got[1], ff_tensor_bytes(&out[0]));
+    free(got[0]);
+    free(got[1]);
+    free(x);
+}
+
 static void test_outer_product_mean_of_nothing(void **state)
 {
     (void)state;
@@ -307,6 +347,7 @@ int main(void)
         cmocka_unit_test_teardown(test_unit_vector, drop),
         cmocka_unit_test_teardown(test_relative_position_ends, drop),
         cmocka_unit_test_teardown(test_msa_letters, drop),
+        cmocka_unit_test_teardown(test_linear_places, drop),
         cmocka_unit_test_teardown(test_outer_product_mean_of_nothing, drop),
         cmocka_unit_test_teardown(test_point_attention_masks, drop),
         cmocka_unit_test_teardown(test_point_attention_far_means, drop),
