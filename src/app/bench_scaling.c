@@ -13,23 +13,25 @@
 
 static const char *const collective_names[FF_COLLECTIVE_COUNT] = {"all_gather", "all_to_all"};
 
+enum { TIMED = 1 };                      /* the pass before warms up; the last gives its logits to the host */
+
 struct run {
     const struct ff_config *config;
     struct ff_backend *be;
     struct ff_comm *comm;
     struct ff_plan plan;
-    double start, seconds;           /* of the second pass, from the end of its features */
+    double start, seconds;           /* of the timed pass, from the end of its features */
     struct ff_comm_stats stats;      /* the same */
     struct ff_prediction prediction;
 };
 
-/* The first stage of the second pass. */
+/* The first stage of the timed pass. */
 static void note_stage(void *user, int pass, const char *stage, double fraction)
 {
     struct run *r = user;
     (void)stage;
     (void)fraction;
-    if (pass == 0 || r->start > 0)
+    if (pass != TIMED || r->start > 0)
         return;
     r->be->sync(r->be);
     r->comm->update_stats(r->comm);
@@ -40,7 +42,7 @@ static void note_stage(void *user, int pass, const char *stage, double fraction)
 static void note_pass(void *user, const struct ff_pass_report *report)
 {
     struct run *r = user;
-    if (report->pass == 0)
+    if (report->pass != TIMED)
         return;
     r->seconds = ff_clock_now() - r->start;
     r->comm->update_stats(r->comm);
@@ -82,7 +84,7 @@ static ff_status predict(struct run *r, struct ff_source *source)
     st = ff_agree(r->comm, st);
     if (st == FF_OK) {
         bool logits = source->shape.n_res <= r->config->output.arrays_max_residues;
-        struct ff_model_run_options options = {.num_recycle = 1, .want_logits = logits,
+        struct ff_model_run_options options = {.num_recycle = logits ? TIMED + 1 : TIMED, .want_logits = logits,
                                                .take_pae = logits ? NULL : ff_bench_drop_rows, .on_stage = note_stage,
                                                .on_pass = note_pass, .user = r, .comm = r->comm};
         st = ff_model_run(model, source, &r->plan, &options, &r->prediction);
