@@ -189,7 +189,7 @@ static void add_slot(struct ff_cuda_device *d)
     d->slots.push_back(slot);
 }
 
-/* That was used longest ago, or a new one while the GPU still needs it. */
+/* The next in turn, or a new one while the GPU still needs that. */
 static const struct ff_cuda_pinned *take_slot(struct ff_cuda_device *d)
 {
     if (d->slots.size() < FF_CUDA_MOST_SLOTS && cudaEventQuery(d->slots[d->slot].free) == cudaErrorNotReady) {

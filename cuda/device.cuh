@@ -30,7 +30,7 @@ struct ff_cuda_device {
     size_t workspace_bytes, used;
     size_t total, context, others;           /* bytes of the GPU, of this process at its start, of other programs */
     std::vector<ff_cuda_pinned> slots;
-    size_t slot;                             /* that was used longest ago */
+    size_t slot;                             /* whose turn it is */
     std::vector<cudaEvent_t> moments;        /* made and not in use */
     bool in_stage;                           /* a range of the profilers is open */
     struct ff_cuda_products *products;

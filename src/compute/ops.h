@@ -96,14 +96,16 @@ struct ff_layer_norm_args {
     bool accumulate;
 };
 
-/* out = [out +] mask * act(pre(x) W + b), pre(x) = LN(x) if norm is given, relu(x) if relu_input, else x.
- * mask multiplies the product (not the old out). A second layer of the same x makes out2 in the same way. Rows may lie
- * in several places, where there is neither a mask nor out2. */
+/* Rows of a linear in another place than its first. */
 enum { FF_LINEAR_PLACES = 3 };
 struct ff_linear_rows {
     struct ff_tensor out;        /* [.., n] */
     struct ff_tensor x;          /* [.., k] */
 };
+
+/* out = [out +] mask * act(pre(x) W + b), pre(x) = LN(x) if norm is given, relu(x) if relu_input, else x.
+ * mask multiplies the product (not the old out). A second layer of the same x makes out2 in the same way. Rows may lie
+ * in several places, where there is neither a mask nor out2. */
 struct ff_linear_args {
     struct ff_tensor out;        /* [.., n] */
     struct ff_tensor x;          /* [.., k] */
