@@ -5,6 +5,7 @@
 
 #include <cblas.h>
 #include <omp.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,8 +13,13 @@
 #include "base/clock.h"
 #include "compute/blas.h"
 
+struct run {             /* of pieces that a thread is to do; see ff_cpu_for() */
+    _Alignas(64) _Atomic uint64_t pieces;
+};
+
 struct cpu {
     int threads;
+    struct run *runs;    /* [threads] */
     char *workspace;     /* FF_CPU_SHARED bytes, then FF_CPU_SCRATCH per thread */
     struct ff_cpu_reference *reference;     /* NULL: nothing is measured */
 };
@@ -138,31 +144,62 @@ static void run_piece(const struct cpu *cpu, int thread, int64_t n, int64_t step
     fn(user, &s, p * step, n - p * step < step ? n - p * step : step);
 }
 
+/* Pieces [from, to), from in the upper half: so that both change at once. */
+static uint64_t pack_run(uint64_t from, uint64_t to)
+{
+    return from << 32 | to;
+}
+
+/* The next piece of the owner of a run, who goes upwards, or of another thread, which goes downwards: the owner has
+ * fetched what comes next. -1: none is left. */
+static int64_t take_piece(struct run *r, bool own)
+{
+    uint64_t now = atomic_load_explicit(&r->pieces, memory_order_relaxed);
+    for (;;) {
+        uint64_t from = now >> 32, to = (uint32_t)now;
+        if (from >= to)
+            return -1;
+        uint64_t left = own ? pack_run(from + 1, to) : pack_run(from, to - 1);
+        if (atomic_compare_exchange_weak_explicit(&r->pieces, &now, left, memory_order_relaxed, memory_order_relaxed))
+            return own ? (int64_t)from : (int64_t)to - 1;
+    }
+}
+
 void ff_cpu_for(struct ff_backend *be, int64_t n, int64_t step, ff_cpu_piece fn, void *user)
 {
     const struct cpu *cpu = be->impl;
     FF_ASSERT(step >= 1);
-    int64_t pieces = (n + step - 1) / step;
-    if (pieces <= 1 || cpu->threads == 1) {
+    const int64_t pieces = (n + step - 1) / step;
+    const int threads = cpu->threads;
+    if (pieces <= 1 || threads == 1) {
         for (int64_t p = 0; p < pieces; p++)
             run_piece(cpu, 0, n, step, p, fn, user);
         return;
     }
     /* Always the same number of threads: the OpenMP library ends and restarts threads when it changes. */
-    if (pieces <= cpu->threads) {
+    if (pieces <= threads) {
         /* One for each, always the same, which finds in its cache what it had there before. */
-#pragma omp parallel for schedule(static, 1) num_threads(cpu->threads)
+#pragma omp parallel for schedule(static, 1) num_threads(threads)
         for (int64_t p = 0; p < pieces; p++)
             run_piece(cpu, omp_get_thread_num(), n, step, p, fn, user);
         return;
     }
-    /* Runs of neighbours, so that what a piece fetches ahead is there when the thread comes to it; short ones, so that
-     * no thread waits for another at the end. */
-    int64_t run = pieces / (16 * cpu->threads);
-    run = run < 1 ? 1 : run > 8 ? 8 : run;
-#pragma omp parallel for schedule(dynamic, run) num_threads(cpu->threads)
-    for (int64_t p = 0; p < pieces; p++)
-        run_piece(cpu, omp_get_thread_num(), n, step, p, fn, user);
+    /* Each thread has a run of neighbours, so that what a piece fetches ahead is there when the thread comes to it, and
+     * always the same. Who is done helps the others. */
+    FF_ASSERT(pieces <= INT32_MAX);
+    for (int t = 0; t < threads; t++)
+        atomic_store_explicit(&cpu->runs[t].pieces, pack_run((uint64_t)(pieces * t / threads),
+                                                             (uint64_t)(pieces * (t + 1) / threads)),
+                              memory_order_relaxed);
+#pragma omp parallel num_threads(threads)
+    {
+        const int me = omp_get_thread_num();
+        for (int k = 0; k < threads; k++) {
+            struct run *r = &cpu->runs[(me + k) % threads];
+            for (int64_t p = take_piece(r, k == 0); p >= 0; p = take_piece(r, k == 0))
+                run_piece(cpu, me, n, step, p, fn, user);
+        }
+    }
 }
 
 void ff_cpu_rows(struct ff_backend *be, int64_t n, int64_t row_floats, int64_t fixed_floats, ff_cpu_piece fn,
@@ -328,6 +365,7 @@ static void cpu_destroy(struct ff_backend *be)
     struct cpu *cpu = be->impl;
     drop_reference(cpu);
     free(cpu->workspace);
+    free(cpu->runs);
     free(cpu);
     free(be);
 }
@@ -349,7 +387,8 @@ ff_status ff_cpu_create(enum ff_precision precision, int threads, struct ff_back
     ff_blas_start();
     ff_blas_set_threads(1);
     struct cpu *cpu = FF_NEW(struct cpu);
-    *cpu = (struct cpu){.threads = threads, .workspace = workspace};
+    *cpu = (struct cpu){.threads = threads, .workspace = workspace,
+                        .runs = ff_xcalloc_aligned(_Alignof(struct run), (size_t)threads * sizeof *cpu->runs)};
     struct ff_backend *be = FF_NEW(struct ff_backend);
     *be = (struct ff_backend){
         .ops = &cpu_ops,
