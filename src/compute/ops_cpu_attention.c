@@ -51,7 +51,7 @@ void ff_cpu_pair_bias(struct ff_backend *be, const struct ff_pair_bias_args *a)
  * A piece keeps KEPT floats: half of a second-level cache of 2 MiB would hold them. Into the other half comes what is
  * wanted next, asked for little by little during the products: heads of rows are a few cache lines in every page, which
  * the processor does not look ahead for by itself, and more requests at a time than it has room for stop its work. */
-enum { SOME_QUERIES = 256, SOME_KEYS = 512, MAX_GROUP = 8, PAD = 32, WIDE = 32, KEPT = 5 << 15 };
+enum { SOME_QUERIES = 256, SOME_KEYS = 512, MAX_GROUP = 8, PAD = 32, WIDE = 32, KEPT = 5 << 15, LOADED = 16 };
 
 struct attention {
     const struct ff_attention_args *a;
@@ -104,28 +104,42 @@ static const float *part_of_row(const struct piece *p, int64_t b, int64_t i, int
     return FF_AT(float, &w->a->qkvg, p->b0 + b, i) + (part * w->n_head + p->h0) * w->d;
 }
 
-/* to[h, at] = from[h] for all heads of the piece; moves of constant size stay in registers. */
-static void hand_out(const struct piece *p, float *to, int64_t at, const float *from)
+/* Moved at once: a loop of 16 numbers would become a call. */
+typedef float part8 __attribute__((vector_size(32), aligned(4)));
+typedef float part16 __attribute__((vector_size(64), aligned(4)));
+
+/* Keys or values of n rows at a distance of ld: to[h, i] = from[i, h] for heads of d
+ * channels, head_ld apart in `to`. */
+FF_CLONES static void hand_out(float *to, int64_t head_ld, const float *from, int64_t ld, int64_t n, int64_t heads,
+                               int64_t d)
 {
-    int64_t d = p->w->d;
-    to += at * d;
-    for (int64_t h = 0; h < p->n_head; h++, to += p->w->keys * d + PAD, from += d) {
-        int64_t i = 0;
-        for (; i + 8 <= d; i += 8)
-            memcpy(to + i, from + i, 8 * sizeof *to);
-        for (; i < d; i++)
-            to[i] = from[i];
+    for (int64_t i = 0; i < n; i++, to += d, from += ld) {
+        float *at = to;
+        const float *x = from;
+        for (int64_t h = 0; h < heads; h++, at += head_ld) {
+            int64_t c = 0;
+            for (; c + 16 <= d; c += 16, x += 16)
+                *(part16 *)(at + c) = *(const part16 *)x;
+            for (; c + 8 <= d; c += 8, x += 8)
+                *(part8 *)(at + c) = *(const part8 *)x;
+            for (; c < d; c++, x++)
+                at[c] = *x;
+        }
     }
 }
 
 static void load_keys(const struct piece *p, int64_t b)
 {
+    const struct attention *w = p->w;
     const struct row *r = &p->row[b];
-    for (int64_t i = 0; i < p->n_key; i++) {
-        hand_out(p, r->k, i, part_of_row(p, b, p->key + i, 1));
-        hand_out(p, r->v, i, part_of_row(p, b, p->key + i, 2));
-        r->mask[i] = *FF_AT(float, &p->w->a->mask, p->b0 + b, p->key + i);
+    const int64_t head_ld = w->keys * w->d + PAD, ld = w->a->qkvg.stride[1];
+    for (int64_t from = 0; from < p->n_key; from += LOADED) {
+        int64_t n = least(p->n_key - from, LOADED);
+        hand_out(r->k + from * w->d, head_ld, part_of_row(p, b, p->key + from, 1), ld, n, p->n_head, w->d);
+        hand_out(r->v + from * w->d, head_ld, part_of_row(p, b, p->key + from, 2), ld, n, p->n_head, w->d);
     }
+    for (int64_t i = 0; i < p->n_key; i++)
+        r->mask[i] = *FF_AT(float, &w->a->mask, p->b0 + b, p->key + i);
 }
 
 FF_CLONES static void scale(float *x, float by, int64_t n)
@@ -259,15 +273,20 @@ static void finish_queries(const struct piece *p, int64_t b)
     }
 }
 
+static int64_t n_group(const struct attention *w, int64_t group)
+{
+    return (w->n_row + group - 1) / group;
+}
+
 static void attention_piece(void *user, struct ff_scratch *scratch, int64_t from, int64_t count)
 {
     const struct attention *w = user;
     FF_ASSERT(count == 1);
-    int64_t splits = (w->n_head + w->heads - 1) / w->heads, lanes = w->tile->lanes, d = w->d, heads = w->heads;
+    int64_t groups = n_group(w, w->group), lanes = w->tile->lanes, d = w->d, heads = w->heads;
     struct piece p = {
         .w = w,
-        .b0 = from / splits * w->group,
-        .h0 = from % splits * heads,
+        .b0 = from % groups * w->group,      /* the next piece has the same heads of the rows that follow */
+        .h0 = from / groups * heads,
         .bias = ff_scratch_floats(scratch, w->keys * lanes),
         .logits = ff_scratch_floats(scratch, FF_ATTENTION_KEYS * lanes),
         .tile = ff_scratch_floats(scratch, lanes * heads * d),
@@ -302,7 +321,7 @@ static void attention_piece(void *user, struct ff_scratch *scratch, int64_t from
 
 static int64_t n_piece(const struct attention *w, int64_t group)
 {
-    return (w->n_row + group - 1) / group * ((w->n_head + w->heads - 1) / w->heads);
+    return n_group(w, group) * ((w->n_head + w->heads - 1) / w->heads);
 }
 
 /* As many heads of a row as can be kept, of two rows where they share a bias and of four where it is large beside them,
