@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "compute/error_tile.h"
 #include "compute/ops_cpu.h"
 
 /* --- symmetric linear --- */
@@ -77,46 +78,19 @@ void ff_cpu_symmetric_linear(struct ff_backend *be, const struct ff_symmetric_li
 
 /* --- aligned error --- */
 
-/* Rows side by side in a vector, so that no sum goes across one. */
-enum { LANES = 16 };
-typedef float lanes __attribute__((vector_size(4 * LANES)));
-
-/* error[r] = sum_k softmax(x[:, r])[k] centre[k], tm[r] the same with weight[k]; x [n, LANES] is lost. */
-FF_CLONES
-static void expectations(float *restrict error, float *restrict tm, float *restrict x, int64_t n,
-                         const float *restrict centre, const float *restrict weight)
-{
-    float top[LANES];
-    for (int r = 0; r < LANES; r++)
-        top[r] = x[r];
-    for (int64_t k = 1; k < n; k++)
-#pragma omp simd
-        for (int r = 0; r < LANES; r++)
-            top[r] = x[k * LANES + r] > top[r] ? x[k * LANES + r] : top[r];
-    for (int64_t k = 0; k < n; k++)
-#pragma omp simd
-        for (int r = 0; r < LANES; r++)
-            x[k * LANES + r] = ff_expf_below(x[k * LANES + r] - top[r]);
-    lanes sum = {0}, sum_error = {0}, sum_tm = {0};
-    for (int64_t k = 0; k < n; k++) {
-        lanes e = *(const lanes *)(const void *)(x + k * LANES);
-        sum += e;
-        sum_error += e * centre[k];
-        sum_tm += e * weight[k];
-    }
-    sum_error /= sum;
-    sum_tm /= sum;
-    memcpy(error, &sum_error, sizeof sum_error);
-    memcpy(tm, &sum_tm, sizeof sum_tm);
-}
-
-/* out[row + r] = x[r] for elements of a tensor [..] of any strides. */
+/* out[row + r] = x[r] for elements of a tensor [i, j]. */
 static void put_elements(const struct ff_tensor *out, int64_t row, int64_t rows, const float *x)
 {
-    struct ff_walk w;
-    ff_walk_begin(&w, out, out->ndim, row);
-    for (int64_t r = 0; r < rows; r++, ff_walk_next(&w))
-        ((float *)out->data)[w.at] = x[r];
+    const int64_t n_j = out->shape[1];
+    for (int64_t at = row, run; at < row + rows; at += run, x += run) {
+        run = n_j - at % n_j < row + rows - at ? n_j - at % n_j : row + rows - at;
+        float *to = FF_AT(float, out, at / n_j, at % n_j);
+        if (out->stride[1] == 1)
+            memcpy(to, x, (size_t)run * sizeof *x);
+        else
+            for (int64_t r = 0; r < run; r++)
+                to[r * out->stride[1]] = x[r];
+    }
 }
 
 static void error_piece(void *user, struct ff_scratch *s, int64_t from, int64_t count)
@@ -124,8 +98,8 @@ static void error_piece(void *user, struct ff_scratch *s, int64_t from, int64_t 
     const struct ff_aligned_error_args *a = user;
     int64_t c = a->w.shape[0], n = a->w.shape[1];
     /* Room for a last block of rows that is not full. */
-    float *error = ff_scratch_floats(s, count + LANES), *tm = ff_scratch_floats(s, count + LANES);
-    float *block = ff_scratch_floats(s, n * LANES);      /* [n, LANES] */
+    float *error = ff_scratch_floats(s, count + FF_ERROR_ROWS), *tm = ff_scratch_floats(s, count + FF_ERROR_ROWS);
+    float *block = ff_scratch_floats(s, n * FF_ERROR_ROWS);      /* [n, FF_ERROR_ROWS] */
     float *centre = ff_scratch_floats(s, n), *weight = ff_scratch_floats(s, n);
 
     for (int64_t k = 0; k < n; k++) {
@@ -146,10 +120,11 @@ static void error_piece(void *user, struct ff_scratch *s, int64_t from, int64_t 
     float *y = there ? there : ff_scratch_floats(s, count * n);
     ff_tile_affine(y, ld, z, ldz, count, &a->w,
                    &(struct ff_tile_affine){.b = a->b.data, .ahead = ff_tile_ahead(&a->z, from + count, count)});
-    memset(block, 0, (size_t)(n * LANES) * sizeof *block);
-    for (int64_t r = 0; r < count; r += LANES) {
-        ff_tile_transpose(block, LANES, y + r * ld, ld, count - r < LANES ? count - r : LANES, n);
-        expectations(error + r, tm + r, block, n, centre, weight);
+    memset(block, 0, (size_t)(n * FF_ERROR_ROWS) * sizeof *block);
+    for (int64_t r = 0; r < count; r += FF_ERROR_ROWS) {
+        int64_t rows = count - r < FF_ERROR_ROWS ? count - r : FF_ERROR_ROWS;
+        ff_tile_transpose(block, FF_ERROR_ROWS, y + r * ld, ld, rows, n);
+        ff_error_tile(error + r, tm + r, block, n, centre, weight);
     }
     if (wanted && !there)
         ff_tile_put(&a->logits, from, count, y, ld, NULL);
@@ -165,5 +140,6 @@ void ff_cpu_aligned_error(struct ff_backend *be, const struct ff_aligned_error_a
     FF_ASSERT(a->out.ndim == 2 && a->out.shape[0] == a->z.shape[0] && a->out.shape[1] == a->z.shape[1]);
     FF_ASSERT(a->tm.ndim == 0 || (ff_tensor_same_shape(&a->tm, &a->out) && a->d0 > 0.0f));
     FF_ASSERT(a->logits.ndim == 0 || (a->logits.ndim == 3 && a->logits.shape[2] == n));
-    ff_cpu_rows(be, ff_tile_row_count(&a->z), c + n + 2, (2 + LANES) * n + 2 * LANES + 96, error_piece, (void *)a);
+    ff_cpu_rows(be, ff_tile_row_count(&a->z), c + n + 2, (2 + FF_ERROR_ROWS) * n + 2 * FF_ERROR_ROWS + 96, error_piece,
+                (void *)a);
 }
