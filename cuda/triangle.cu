@@ -130,7 +130,8 @@ extern "C" void ff_cuda_triangle_project(struct ff_backend *be, const struct ff_
 {
     int64_t c_z = a->w.shape[0], c_i = a->w.shape[1];
     FF_ASSERT(a->out.ndim == 3 && a->z.ndim == 3 && a->mask.ndim == 2 && a->out.dtype == a->z.dtype);
-    FF_ASSERT(a->out.shape[0] == c_i && a->out.shape[1] == a->z.shape[0] && a->out.shape[2] == a->z.shape[1]);
+    FF_ASSERT(ff_planes_count(&a->out, &a->apart) == c_i);
+    FF_ASSERT(a->out.shape[1] == a->z.shape[0] && a->out.shape[2] == a->z.shape[1]);
     FF_ASSERT(a->mask.shape[0] == a->z.shape[0] && a->mask.shape[1] == a->z.shape[1]);
     FF_ASSERT(a->z.shape[2] == c_z && a->gate_w.shape[0] == c_z && a->gate_w.shape[1] == c_i);
     FF_ASSERT(a->b.shape[0] == c_i && a->gate_b.shape[0] == c_i && planes_fit(&a->out, &a->apart));
@@ -224,7 +225,8 @@ extern "C" void ff_cuda_triangle_contract(struct ff_backend *be, const struct ff
 extern "C" void ff_cuda_triangle_output(struct ff_backend *be, const struct ff_triangle_output_args *a)
 {
     int64_t c_i = a->o_w.shape[0], c_z = a->o_w.shape[1];
-    FF_ASSERT(a->out.ndim == 3 && a->x.ndim == 3 && a->out.shape[2] == c_z && a->x.shape[0] == c_i);
+    FF_ASSERT(a->out.ndim == 3 && a->x.ndim == 3 && a->out.shape[2] == c_z);
+    FF_ASSERT(ff_planes_count(&a->x, &a->apart) == c_i);
     FF_ASSERT(a->x.shape[1] == a->out.shape[0] && a->x.shape[2] == a->out.shape[1] && a->x.dtype == a->out.dtype);
     FF_ASSERT(a->gate_w.shape[0] == c_z && a->gate_w.shape[1] == c_z);
     FF_ASSERT(a->o_b.shape[0] == c_z && a->gate_b.shape[0] == c_z);

@@ -21,24 +21,24 @@ struct triangle_tiling {
     __device__ __forceinline__ int j_of(int row) const { return row & ((1 << shift) - 1); }
 };
 
-/* A channel-first tensor, some channels of which may lie elsewhere. */
+/* A channel-first tensor, some channels of which may lie elsewhere; the others lie one behind the other. */
 template <class T> struct triangle_planes {
-    T *all, *apart;
+    T *others, *apart;
     int64_t c, i, apart_c, apart_i;
     unsigned from, count;                /* channels that lie apart */
     bool wide;                           /* rows may be read and written 16 bytes at a time */
     /* Channel 0 of a pair in either. */
     struct pair {
-        T *all, *apart;
+        T *others, *apart;
     };
     __device__ __forceinline__ pair of(int64_t row, int64_t column) const
     {
-        return {all + row * i + column, apart + row * apart_i + column};
+        return {others + row * i + column, apart + row * apart_i + column};
     }
     __device__ __forceinline__ T *channel(const pair &p, int k) const
     {
         const unsigned n = (unsigned)k - from;
-        return n < count ? p.apart + n * apart_c : p.all + k * c;
+        return n < count ? p.apart + n * apart_c : p.others + ((unsigned)k < from ? k : k - (int)count) * c;
     }
 };
 

@@ -223,21 +223,25 @@ static void build_transition(const struct builder *b, struct ff_transition_args 
     ONE(b2, BIAS, w->c);
 }
 
-/* About a third of the channels, in the middle. */
+/* About a third of the channels, in the middle, may lie apart. */
+static int64_t n_apart(const struct ff_op_case *w)
+{
+    return w->flags & FF_CASE_APART ? (w->n + 2) / 3 : 0;
+}
+
 static void apart_of(const struct builder *b, struct ff_planes *apart, enum kind kind, const struct ff_op_case *w,
                      int64_t n_column)
 {
     if (!(w->flags & FF_CASE_APART))
         return;
     apart->from = w->n / 4;
-    operand(b, &apart->t, kind, FF_FILL_NORMAL, ROWS, ACTIVATION, FF_SHAPE((w->n + 2) / 3, w->i, n_column));
+    operand(b, &apart->t, kind, FF_FILL_NORMAL, ROWS, ACTIVATION, FF_SHAPE(n_apart(w), w->i, n_column));
 }
 
 static void build_triangle_project(const struct builder *b, struct ff_triangle_project_args *a,
                                    const struct ff_op_case *w)
 {
-    operand(b, &a->out, w->flags & FF_CASE_APART ? INOUT : OUT, FF_FILL_NORMAL, PLAIN, ACTIVATION,
-            FF_SHAPE(w->n, w->i, w->k));
+    operand(b, &a->out, OUT, FF_FILL_NORMAL, PLAIN, ACTIVATION, FF_SHAPE(w->n - n_apart(w), w->i, w->k));
     apart_of(b, &a->apart, OUT, w, w->k);
     ACT(z, IN, NORMAL, w->i, w->k, w->c);
     F32(mask, IN, MASK, ANY, w->i, w->k);
@@ -261,7 +265,7 @@ static void build_triangle_output(const struct builder *b, struct ff_triangle_ou
                                   const struct ff_op_case *w)
 {
     ACT(out, INOUT, NORMAL, w->i, w->j, w->c);
-    operand(b, &a->x, IN, FF_FILL_NORMAL, PLAIN, ACTIVATION, FF_SHAPE(w->n, w->i, w->j));
+    operand(b, &a->x, IN, FF_FILL_NORMAL, PLAIN, ACTIVATION, FF_SHAPE(w->n - n_apart(w), w->i, w->j));
     apart_of(b, &a->apart, IN, w, w->j);
     norm_of(b, &a->center_norm, w->n);
     TRUNK(o_w, w->n, w->c);

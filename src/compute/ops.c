@@ -9,23 +9,28 @@ const char *const ff_op_name[FF_OP_COUNT] = {
 #undef X
 };
 
-int ff_planes_of(const struct ff_tensor *whole, const struct ff_planes *apart, struct ff_planes *ret)
+int64_t ff_planes_count(const struct ff_tensor *others, const struct ff_planes *apart)
+{
+    return others->shape[0] + (ff_tensor_present(&apart->t) ? apart->t.shape[0] : 0);
+}
+
+int ff_planes_of(const struct ff_tensor *others, const struct ff_planes *apart, struct ff_planes *ret)
 {
     if (!ff_tensor_present(&apart->t)) {
-        ret[0] = (struct ff_planes){.t = *whole};
+        ret[0] = (struct ff_planes){.t = *others};
         return 1;
     }
-    int64_t from = apart->from, to = from + apart->t.shape[0], n_channel = whole->shape[0];
-    FF_ASSERT(whole->ndim == 3 && apart->t.ndim == 3 && from >= 0 && to <= n_channel);
-    FF_ASSERT(apart->t.shape[1] == whole->shape[1] && apart->t.shape[2] == whole->shape[2]);
-    FF_ASSERT(apart->t.dtype == whole->dtype);
+    int64_t from = apart->from, count = apart->t.shape[0], after = others->shape[0] - from;
+    FF_ASSERT(others->ndim == 3 && apart->t.ndim == 3 && from >= 0 && after >= 0);
+    FF_ASSERT(apart->t.shape[1] == others->shape[1] && apart->t.shape[2] == others->shape[2]);
+    FF_ASSERT(apart->t.dtype == others->dtype);
     int n = 0;
     if (from > 0)
-        ret[n++] = (struct ff_planes){ff_tensor_slice(*whole, 0, 0, from), 0};
-    if (to > from)
+        ret[n++] = (struct ff_planes){ff_tensor_slice(*others, 0, 0, from), 0};
+    if (count > 0)
         ret[n++] = (struct ff_planes){apart->t, from};
-    if (to < n_channel)
-        ret[n++] = (struct ff_planes){ff_tensor_slice(*whole, 0, to, n_channel - to), to};
+    if (after > 0)
+        ret[n++] = (struct ff_planes){ff_tensor_slice(*others, 0, from, after), from + count};
     return n;
 }
 

@@ -58,14 +58,17 @@ struct ff_norm {
     struct ff_tensor offset;     /* [c] */
 };
 
-/* Some planes of a channel-first tensor [c, I, J], which may lie elsewhere: channel from + n is t[n]. */
+/* Some planes of a channel-first tensor [c, I, J] that lie elsewhere: channel from + n is t[n]. The tensor itself then
+ * has the other c - n channels, one behind the other. */
 struct ff_planes {
     struct ff_tensor t;          /* [n, I, J] */
     int64_t from;
 };
 enum { FF_PLANES_MOST = 3 };
-/* All channels of whole as runs of which each has one place; apart may be absent. Returns how many they are. */
-int ff_planes_of(const struct ff_tensor *whole, const struct ff_planes *apart, struct ff_planes *ret);
+/* All channels as runs of which each has one place; apart may be absent. Returns how many they are. */
+int ff_planes_of(const struct ff_tensor *others, const struct ff_planes *apart, struct ff_planes *ret);
+/* How many channels there are in both. */
+int64_t ff_planes_count(const struct ff_tensor *others, const struct ff_planes *apart);
 
 /* --- general ---------------------------------------------------------------------------------------------------- */
 
@@ -178,8 +181,8 @@ struct ff_transition_args {
 
 /* out[:, i, k] = mask * (LN(z) W + b) * sigmoid(LN(z) Wg + bg), channel first (Alg. 11, 12 lines 1-2). */
 struct ff_triangle_project_args {
-    struct ff_tensor out;        /* [c_i, I, K] */
-    struct ff_planes apart;      /* channels that go elsewhere: out is left as it is there; may be absent */
+    struct ff_tensor out;        /* [c_i, I, K], less the channels of apart */
+    struct ff_planes apart;      /* channels that go elsewhere; may be absent */
     struct ff_tensor z;          /* [I, K, c_z] */
     struct ff_tensor mask;       /* [I, K] float32, any strides */
     struct ff_norm norm;
@@ -199,7 +202,7 @@ struct ff_triangle_contract_args {
 /* z += (LN(x) Wo + bo) * sigmoid(LN(z) Wg + bg), x channel first (Alg. 11, 12 lines 3-4). */
 struct ff_triangle_output_args {
     struct ff_tensor out;        /* z [I, J, c_z] += */
-    struct ff_tensor x;          /* [c_i, I, J] */
+    struct ff_tensor x;          /* [c_i, I, J], less the channels of apart */
     struct ff_planes apart;      /* channels that are read from elsewhere; may be absent */
     struct ff_norm center_norm;  /* of c_i */
     struct ff_tensor o_w;        /* [c_i, c_z] */

@@ -217,13 +217,14 @@ static int longest_that_fits(const struct sizes *z, const struct ff_plan *plan)
 }
 
 /* Chunks of triangle multiplication large enough that products, and not reading their operands, take the time. Several
- * ranks work on two in turn, and want six or more, so that sending is hidden. */
+ * ranks work on two in turn, and want four or more, so that sending is hidden; each has rows of an operand and what the
+ * others have of as many. */
 static int64_t most_chunk(const struct sizes *z, const struct ff_plan *p)
 {
-    bool several = n_rank(p) > 1;
-    int64_t rows = several ? (p->shape.n_res + 5) / 6 : p->shape.n_res;
+    int64_t n = n_rank(p), rows = n > 1 ? (p->shape.n_res + 3) / 4 : p->shape.n_res;
     rows = (rows + FF_TRIANGLE_ROWS - 1) / FF_TRIANGLE_ROWS * FF_TRIANGLE_ROWS;
-    int64_t bytes = (several ? 4 : 2) * (rows < MOST_ROWS ? rows : MOST_ROWS) / n_rank(p) * operand_row_bytes(z, p);
+    int64_t parts = n > 1 ? 2 * (2 * n - 1) : 2; /* nths of what the rows have */
+    int64_t bytes = parts * (rows < MOST_ROWS ? rows : MOST_ROWS) / n * operand_row_bytes(z, p) / n;
     return bytes > FF_CHUNK_MOST ? bytes : FF_CHUNK_MOST;
 }
 

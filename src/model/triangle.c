@@ -23,14 +23,19 @@
 #include "model/triangle_part.h"
 #include "model/triangle_stream.h"
 
-/* Rows of the view, from at on. Left rows leave from the first memory and come together by channel in the second; their
- * products leave from the first by channel and come to the second by rows. Of what lies by rows own channels are not
- * there, but in the other memory, by channel. */
+/* Rows of the view, from at on. A chunk has one piece of memory, whose places are used again as soon as they can be:
+ *
+ *     0         lead      far
+ *     | others  | left              |     the left operand is made, and comes together by channel
+ *     | product           | ..      |     contracted `first` channels, for which there is room, before the others,
+ *     |         |         | others  |     whose place were left channels of the first; then products come by rows
+ *
+ * Where it lies by rows a tensor has the others' channels alone: own ones are in left and product, by channel. */
 struct chunk {
     int64_t at;
-    void *memory[2];
+    char *memory;
     struct ff_tensor left, product;  /* [own channels, rows of all ranks, N] */
-    int64_t ticket[2];               /* of what comes to or leaves each memory; below 0: nothing yet */
+    int64_t ticket[2];               /* of what leaves or comes to the places 0 and far; below 0: nothing yet */
 };
 
 struct work {
@@ -38,6 +43,7 @@ struct work {
     bool transposed;
     struct ff_tensor right;          /* [own channels, N, N] */
     int64_t rows;                    /* of a chunk that each rank contributes */
+    int64_t first, lead, far;        /* see above: channels, bytes from the memory's beginning */
     struct ff_tensor *by_rank[2];    /* [rank]: blocks as they leave and come */
     struct chunk chunks[2];
     int n_chunk;
@@ -96,21 +102,42 @@ static struct ff_tensor block_of(const struct work *k, struct ff_tensor t, int64
     return ff_tensor_slice(t, 1, n > 0 ? from : 0, n);
 }
 
-/* Blocks of rows with all channels, and of all rows by channel, where this rank's own is in both lists. */
+/* Channels of rank r of a tensor that has those of all ranks but this one. */
+static struct ff_tensor others_of(const struct work *k, struct ff_tensor by_row, int r)
+{
+    const struct ff_dap *d = k->t.ctx->dap;
+    int64_t own = ff_context_part(k->t.ctx, k->t.c_i), from = ff_dap_from(d, k->t.c_i, r);
+    return ff_tensor_slice(by_row, 0, r < ff_dap_rank(d) ? from : from - own, ff_dap_count(d, k->t.c_i, r));
+}
+
+/* Blocks of rows with the others' channels, and of all rows by channel, where this rank's own is in both lists. */
 static struct ff_tensor set_blocks(struct work *k, struct ff_tensor by_row, struct ff_tensor by_channel, int64_t at,
                                    bool whole)
 {
     int rank = ff_dap_rank(k->t.ctx->dap);
     for (int r = 0; r < size_of(k); r++) {
-        k->by_rank[0][r] = ff_triangle_channels(&k->t, by_row, r);
         k->by_rank[1][r] = block_of(k, by_channel, at, r, whole);
+        if (r != rank)
+            k->by_rank[0][r] = others_of(k, by_row, r);
     }
     return k->by_rank[0][rank] = k->by_rank[1][rank];
 }
 
-static struct ff_tensor own_in(const struct work *k, void *memory, int64_t at)
+/* While planning there is no memory. */
+static void *in_memory(const struct chunk *u, int64_t bytes)
 {
-    return ff_triangle_in(&k->t, memory, k->t.c_i, own_rows(k, at), k->t.z.shape[1]);
+    return u->memory != NULL ? u->memory + bytes : NULL;
+}
+
+static void *place(const struct work *k, const struct chunk *u, int far)
+{
+    return in_memory(u, far ? k->far : 0);
+}
+
+static struct ff_tensor others_in(const struct work *k, void *memory, int64_t at)
+{
+    int64_t others = k->t.c_i - ff_context_part(k->t.ctx, k->t.c_i);
+    return ff_triangle_in(&k->t, memory, others, own_rows(k, at), k->t.z.shape[1]);
 }
 
 static struct ff_tensor all_in(const struct work *k, void *memory, int64_t at)
@@ -120,25 +147,25 @@ static struct ff_tensor all_in(const struct work *k, void *memory, int64_t at)
 
 /* Makes rows of an operand and sends them; they come together in by_channel when the ticket is waited for: soon, when
  * they are of the right operand, all of which the first products need. */
-static int64_t project(struct work *k, struct chunk *u, int half, const struct ff_linear_weights *value,
+static int64_t project(struct work *k, struct chunk *u, int far, const struct ff_linear_weights *value,
                        const struct ff_linear_weights *gate, struct ff_tensor by_channel, int64_t at, bool whole)
 {
-    struct ff_tensor rows = own_in(k, u->memory[half], at), own = set_blocks(k, rows, by_channel, at, whole);
+    struct ff_tensor rows = others_in(k, place(k, u, far), at), own = set_blocks(k, rows, by_channel, at, whole);
     ff_triangle_project(&k->t, rows, &own, value, gate, k->t.z, k->t.mask, at);
     return ff_dap_swap_beside(k->t.ctx->dap, !whole, k->by_rank[0], k->by_rank[1]);
 }
 
-/* All of the right operand. Its pieces leave from the memories of the chunks in turn, the last one from the last: left
+/* All of the right operand. Its pieces leave from the places of the chunks in turn, the last one from the last: left
  * rows of the first chunk need not wait until all are sent. */
 static void make_right(struct work *k)
 {
-    int64_t n_memory = 2 * k->n_chunk, n = (end(k) + step(k) - 1) / step(k);
-    for (int64_t i = n_memory - n % n_memory, at = 0; at < end(k); i++, at += step(k)) {
+    int64_t n_place = 2 * k->n_chunk, n = (end(k) + step(k) - 1) / step(k);
+    for (int64_t i = n_place - n % n_place, at = 0; at < end(k); i++, at += step(k)) {
         struct chunk *u = &k->chunks[i / 2 % k->n_chunk];
-        int half = (int)(i % 2);
-        ff_dap_wait(k->t.ctx->dap, u->ticket[half]);
-        u->ticket[half] =
-            project(k, u, half, &k->t.w->right_projection, &k->t.w->right_gate, k->right, at, true);
+        int far = (int)(i % 2);
+        ff_dap_wait(k->t.ctx->dap, u->ticket[far]);
+        u->ticket[far] =
+            project(k, u, far, &k->t.w->right_projection, &k->t.w->right_gate, k->right, at, true);
     }
 }
 
@@ -149,9 +176,17 @@ static void prepare_left(struct work *k, struct chunk *u, int64_t at)
         return;
     for (int i = 0; i < 2; i++)
         ff_dap_wait(k->t.ctx->dap, u->ticket[i]);
-    u->left = all_in(k, u->memory[1], at);
+    u->left = all_in(k, in_memory(u, k->lead), at);
     u->ticket[0] = u->ticket[1] =
         project(k, u, 0, &k->t.w->left_projection, &k->t.w->left_gate, u->left, at, false);
+}
+
+static void contract_channels(struct work *k, struct chunk *u, int64_t from, int64_t count)
+{
+    struct ff_tensor product = ff_tensor_slice(u->product, 0, from, count);
+    if (ff_tensor_count(&product) > 0)
+        FF_OP(k->t.ctx->be, triangle_contract, .out = product, .a = ff_tensor_slice(u->left, 0, from, count),
+              .b = ff_tensor_slice(k->right, 0, from, count));
 }
 
 /* Products of this rank's channels, sent to the ranks of the rows. */
@@ -160,10 +195,10 @@ static void contract(struct work *k, struct chunk *u)
     if (u->at >= end(k))
         return;
     ff_dap_wait(k->t.ctx->dap, u->ticket[1]);
-    u->product = all_in(k, u->memory[0], u->at);
-    if (ff_tensor_count(&u->product) > 0)
-        FF_OP(k->t.ctx->be, triangle_contract, .out = u->product, .a = u->left, .b = k->right);
-    set_blocks(k, own_in(k, u->memory[1], u->at), u->product, u->at, false);
+    u->product = all_in(k, u->memory, u->at);
+    contract_channels(k, u, 0, k->first);
+    contract_channels(k, u, k->first, u->product.shape[0] - k->first);
+    set_blocks(k, others_in(k, place(k, u, 1), u->at), u->product, u->at, false);
     u->ticket[0] = u->ticket[1] =
         ff_dap_swap_beside(k->t.ctx->dap, true, k->by_rank[1], k->by_rank[0]);
 }
@@ -172,7 +207,7 @@ static void finish(struct work *k, struct chunk *u)
 {
     if (u->at >= end(k))
         return;
-    struct ff_tensor rows = own_in(k, u->memory[1], u->at);
+    struct ff_tensor rows = others_in(k, place(k, u, 1), u->at);
     struct ff_tensor own = block_of(k, u->product, u->at, ff_dap_rank(k->t.ctx->dap), false);
     ff_dap_wait(k->t.ctx->dap, u->ticket[1]);
     ff_triangle_output(&k->t, ff_tensor_slice(k->t.z, 0, u->at, rows.shape[1]), rows, &own);
@@ -193,32 +228,48 @@ static void all_chunks(struct work *k)
     }
 }
 
-/* Bytes of one of a chunk's memories for one row of every rank. */
-static int64_t row_bytes(const struct work *k)
-{
-    int64_t size = size_of(k), by_channel = size * ff_context_part(k->t.ctx, k->t.c_i) * ff_pair_padded(k->t.n_res);
-    int64_t by_row = k->t.c_i * ff_pair_padded(k->t.z.shape[1]) * (k->transposed ? size : 1);
-    return (by_row > by_channel ? by_row : by_channel) * (int64_t)ff_dtype_size(k->t.z.dtype);
-}
-
-/* Every rank must come to the same rows, so all reckon with rank 0, which has the largest part. The products of a chunk
- * are made FF_TRIANGLE_ROWS rows at a time: of all ranks' rows together it has a multiple, where there are several. Of
- * bf16 the library has products of any number of rows, and chunks of the same size are better than a small last one. */
-static int64_t chunk_rows(const struct work *k)
+/* Numbers of a chunk's memory for one row of every rank, of which lead and far are for rows alone. Of all ranks the
+ * largest: they must come to the same rows. */
+static int64_t row_numbers(const struct work *k, int64_t *ret_lead, int64_t *ret_far)
 {
     const struct ff_dap *d = k->t.ctx->dap;
-    int64_t size = size_of(k), columns = k->transposed ? size * ff_pair_padded(ff_dap_count(d, k->t.n_res, 0)) : 0;
-    int64_t by_channel = size * ff_dap_count(d, k->t.c_i, 0) * ff_pair_padded(k->t.n_res), by_row = k->t.c_i * columns;
-    int64_t bytes = (by_row > by_channel ? by_row : by_channel) * (int64_t)ff_dtype_size(k->t.z.dtype);
+    int64_t size = size_of(k), own = ff_dap_count(d, k->t.c_i, 0), plane = size * ff_pair_padded(k->t.n_res);
+    int64_t row = k->transposed ? size * ff_pair_padded(ff_dap_count(d, k->t.n_res, 0)) : ff_pair_padded(k->t.n_res);
+    int64_t others = (k->t.c_i - ff_dap_count(d, k->t.c_i, (int)size - 1)) * row;
+    int64_t first = (size > 1 ? (own + 1) / 2 : own) * plane;
+    *ret_lead = first > others ? first : others;
+    *ret_far = own * plane > *ret_lead ? own * plane : *ret_lead;
+    return *ret_lead + *ret_far;
+}
+
+/* The products of a chunk are made FF_TRIANGLE_ROWS rows at a time: of all ranks' rows together it has a multiple,
+ * where there are several. Of bf16 the library has products of any number of rows, and chunks of the same size are
+ * better than a small last one. */
+static int64_t chunk_rows(const struct work *k, int64_t row_bytes)
+{
+    int64_t size = size_of(k), most = ff_dap_count(k->t.ctx->dap, k->t.n_res, 0);
     struct ff_context wide = *k->t.ctx;
     wide.chunk_bytes = k->t.ctx->triangle_bytes > wide.chunk_bytes ? k->t.ctx->triangle_bytes : wide.chunk_bytes;
-    int64_t most = ff_dap_count(d, k->t.n_res, 0), rows = ff_context_rows(&wide, most, 2 * k->n_chunk * bytes);
+    int64_t rows = ff_context_rows(&wide, most, k->n_chunk * row_bytes);
     int64_t wanted = (rows * size + FF_TRIANGLE_ROWS - 1) / FF_TRIANGLE_ROWS * FF_TRIANGLE_ROWS / size;
-    int64_t limit = wide.chunk_bytes / (2 * k->n_chunk * bytes) * size / FF_TRIANGLE_ROWS * FF_TRIANGLE_ROWS / size;
+    int64_t limit = wide.chunk_bytes / (k->n_chunk * row_bytes) * size / FF_TRIANGLE_ROWS * FF_TRIANGLE_ROWS / size;
     if (rows < most && limit > 0)
         rows = wanted < limit ? wanted : limit;
     int64_t n = (most + rows - 1) / rows;
     return k->t.z.dtype == FF_BF16 ? (most + n - 1) / n : rows;
+}
+
+static void push_chunks(struct work *k)
+{
+    int64_t item = (int64_t)ff_dtype_size(k->t.z.dtype), lead, far, all = row_numbers(k, &lead, &far);
+    int64_t plane = size_of(k) * ff_pair_padded(k->t.n_res), own = ff_context_part(k->t.ctx, k->t.c_i);
+    k->rows = chunk_rows(k, all * item);
+    k->first = lead / plane < own ? lead / plane : own;
+    k->lead = k->rows * lead * item;
+    k->far = k->rows * far * item;
+    for (int i = 0; i < k->n_chunk; i++)
+        k->chunks[i] = (struct chunk){.memory = FF_PUSH(k->t.ctx, FF_U8, k->rows * all * item).data,
+                                      .ticket = {-1, -1}};
 }
 
 /* z += triangle multiplication with outgoing edges of the view. */
@@ -231,12 +282,7 @@ static void multiply(const struct ff_context *ctx, const struct ff_triangle_weig
     k.by_rank[0] = k.t.by_channel;
     k.by_rank[1] = FF_NEW_ARRAY(struct ff_tensor, (size_t)size);
     k.right = ff_pair_push(ctx, k.t.z.dtype, ff_context_part(ctx, k.t.c_i), k.t.n_res, k.t.n_res);
-    k.rows = chunk_rows(&k);
-    for (int i = 0; i < 2; i++)
-        for (int j = 0; j < k.n_chunk; j++) {
-            k.chunks[j].memory[i] = FF_PUSH(ctx, FF_U8, k.rows * row_bytes(&k)).data;
-            k.chunks[j].ticket[i] = -1;
-        }
+    push_chunks(&k);
     make_right(&k);
     all_chunks(&k);
     for (int i = 0; i < 2; i++)

@@ -41,10 +41,15 @@ void ff_triangle_copy(const struct ff_triangle *k, struct ff_tensor out, struct 
         FF_OP(k->ctx->be, copy, .out = out, .x = x);
 }
 
-static struct ff_planes own_planes(const struct ff_triangle *k, const struct ff_tensor *own)
+/* Own channels as those of an op's tensor that lie apart, or as all of it where there are no others. */
+static struct ff_planes own_planes(const struct ff_triangle *k, const struct ff_tensor *own, struct ff_tensor *others)
 {
     const struct ff_planes none = {0};
-    return own != NULL ? (struct ff_planes){*own, ff_dap_from(k->ctx->dap, k->c_i, ff_dap_rank(k->ctx->dap))} : none;
+    if (own != NULL && others->shape[0] > 0)
+        return (struct ff_planes){*own, ff_dap_from(k->ctx->dap, k->c_i, ff_dap_rank(k->ctx->dap))};
+    if (own != NULL)
+        *others = *own;
+    return none;
 }
 
 void ff_triangle_project(const struct ff_triangle *k, struct ff_tensor out, const struct ff_tensor *own,
@@ -52,8 +57,9 @@ void ff_triangle_project(const struct ff_triangle *k, struct ff_tensor out, cons
                          struct ff_tensor z, struct ff_tensor mask, int64_t at)
 {
     int64_t n = out.shape[1];
-    if (ff_tensor_count(&out) > 0)
-        FF_OP(k->ctx->be, triangle_project, .out = out, .apart = own_planes(k, own), .z = ff_tensor_slice(z, 0, at, n),
+    struct ff_planes apart = own_planes(k, own, &out);
+    if (n * out.shape[2] > 0)
+        FF_OP(k->ctx->be, triangle_project, .out = out, .apart = apart, .z = ff_tensor_slice(z, 0, at, n),
               .mask = ff_tensor_slice(mask, 0, at, n), .norm = k->w->layer_norm_input, .w = value->w, .b = value->b,
               .gate_w = gate->w, .gate_b = gate->b);
 }
@@ -70,8 +76,9 @@ void ff_triangle_output(const struct ff_triangle *k, struct ff_tensor out, struc
                         const struct ff_tensor *own)
 {
     const struct ff_triangle_weights *w = k->w;
+    struct ff_planes apart = own_planes(k, own, &x);
     if (ff_tensor_count(&out) > 0)
-        FF_OP(k->ctx->be, triangle_output, .out = out, .x = x, .apart = own_planes(k, own),
+        FF_OP(k->ctx->be, triangle_output, .out = out, .x = x, .apart = apart,
               .center_norm = w->center_layer_norm, .o_w = w->output_projection.w, .o_b = w->output_projection.b,
               .norm = w->layer_norm_input, .gate_w = w->gating_linear.w, .gate_b = w->gating_linear.b);
 }

@@ -48,7 +48,7 @@ struct ff_tensor ff_triangle_in(const struct ff_triangle *k, void *memory, int64
 void ff_triangle_copy(const struct ff_triangle *k, struct ff_tensor out, struct ff_tensor x);
 
 /* out [c_i, .., ..] = rows from at on of an operand, of z [.., .., c_z] or a view of it. own: where this rank's
- * channels go instead; may be NULL. */
+ * channels go, which out then has not; may be NULL. */
 void ff_triangle_project(const struct ff_triangle *k, struct ff_tensor out, const struct ff_tensor *own,
                          const struct ff_linear_weights *value, const struct ff_linear_weights *gate,
                          struct ff_tensor z, struct ff_tensor mask, int64_t at);
@@ -57,8 +57,8 @@ void ff_triangle_project(const struct ff_triangle *k, struct ff_tensor out, cons
 void ff_triangle_project_columns(const struct ff_triangle *k, struct ff_tensor out,
                                  const struct ff_linear_weights *value, const struct ff_linear_weights *gate,
                                  int64_t at);
-/* out [.., .., c_z], of the pair, += the gated projection of x [c_i, .., ..]. own: where this rank's channels are
- * instead; may be NULL. */
+/* out [.., .., c_z], of the pair, += the gated projection of x [c_i, .., ..]. own: where this rank's channels are,
+ * which x then has not; may be NULL. */
 void ff_triangle_output(const struct ff_triangle *k, struct ff_tensor out, struct ff_tensor x,
                         const struct ff_tensor *own);
 

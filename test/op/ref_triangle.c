@@ -36,11 +36,13 @@ void ref_transition(const struct ff_transition_args *a)
     free(hidden);
 }
 
-/* t[c, i, j], which may lie apart. */
+/* Number [i, j] of channel c, which may lie apart; t has the channels that do not. */
 static float *of_channel(const struct ff_tensor *t, const struct ff_planes *apart, int64_t c, int64_t i, int64_t j)
 {
-    bool away = apart->t.ndim > 0 && c >= apart->from && c < apart->from + apart->t.shape[0];
-    return away ? &REF(apart->t, c - apart->from, i, j) : &REF(*t, c, i, j);
+    int64_t n = apart->t.ndim > 0 ? apart->t.shape[0] : 0, at = c - apart->from;
+    if (n > 0 && at >= 0 && at < n)
+        return &REF(apart->t, at, i, j);
+    return &REF(*t, n > 0 && at >= n ? c - n : c, i, j);
 }
 
 void ref_triangle_project(const struct ff_triangle_project_args *a)
