@@ -12,8 +12,8 @@
  * `copied`, the block is there, from a kernel or from the engines, which know nothing of each other. An exchange is
  *
  *   stream           behind the operands: room = n at every sender; this rank's own block
- *   copies           behind the operands: until room >= n of all that get theirs from the engines; for each of them its
- *                    copy, copied = n (of what a kernel writes to a single receiver, a part)
+ *   copies           behind the operands: until room >= n of all that get theirs from the engines; their copies, then
+ *                    copied = n at each of them (of what a kernel writes to a single receiver, a part)
  *   to[r], one for   behind the operands: until room >= n; kernel; come = n at r
  *   each other rank
  *   coming           until come or copied >= n from every sender, and behind the others: the end of the exchange
@@ -264,8 +264,12 @@ struct peer_comm : ff_cuda_comm {
             struct peer *p = &peers[(size_t)r];
             (void)ff_cuda_copy_away(&p->there, &to[r], 0, copies);
             set(r, COPIED, p->n_sent);
-            put_or_fail(copies);
-            FF_CUDA(cudaEventRecord(p->sent, copies));
+        }
+        put_or_fail(copies);             /* none sooner: each would hold up the next copy */
+        for (int k = 1; k < size; k++) {
+            const int r = (rank + k) % size;
+            if (engines_alone(how, k) && sends(to, r))
+                FF_CUDA(cudaEventRecord(peers[(size_t)r].sent, copies));
         }
     }
 
