@@ -203,20 +203,37 @@ static const struct ff_cuda_pinned *take_slot(struct ff_cuda_device *d)
     return slot;
 }
 
+/* n bytes of rows that lie pitch bytes apart, from byte at on of what they are together. */
+static void gather_rows(void *to, const void *rows, size_t row, size_t pitch, size_t at, size_t n)
+{
+    for (size_t done = 0, part; done < n; done += part) {
+        size_t i = (at + done) / row, from = (at + done) % row;
+        part = std::min(row - from, n - done);
+        memcpy((char *)to + done, (const char *)rows + i * pitch + from, part);
+    }
+}
+
 /* The source may be used again on return: what the GPU has not fetched yet lies in the pinned slots. */
-static void cuda_upload(struct ff_backend *be, const struct ff_tensor *dst, const void *src)
+static void cuda_upload_rows(struct ff_backend *be, const struct ff_tensor *dst, const void *src, size_t pitch)
 {
     FF_ASSERT(ff_tensor_contiguous(dst));
     struct ff_cuda_device *d = ff_cuda_device_of(be);
-    size_t bytes = ff_tensor_bytes(dst);
-    for (size_t done = 0; done < bytes;) {
-        size_t n = std::min<size_t>(bytes - done, FF_CUDA_SLOT_BYTES);
+    size_t bytes = ff_tensor_bytes(dst), row = bytes > 0 ? bytes / (size_t)dst->shape[0] : 0;
+    if (row == pitch)
+        row = pitch = bytes;
+    for (size_t done = 0, n; done < bytes; done += n) {
+        n = std::min<size_t>(bytes - done, FF_CUDA_SLOT_BYTES);
         const struct ff_cuda_pinned *slot = take_slot(d);
-        memcpy(slot->memory, (const char *)src + done, n);
+        gather_rows(slot->memory, src, row, pitch, done, n);
         FF_CUDA(cudaMemcpyAsync((char *)dst->data + done, slot->memory, n, cudaMemcpyHostToDevice, d->stream));
         FF_CUDA(cudaEventRecord(slot->free, d->stream));
-        done += n;
     }
+}
+
+static void cuda_upload(struct ff_backend *be, const struct ff_tensor *dst, const void *src)
+{
+    const size_t bytes = ff_tensor_bytes(dst);
+    cuda_upload_rows(be, dst, src, bytes > 0 ? bytes / (size_t)dst->shape[0] : 0);
 }
 
 /* Copies of one slot while the GPU fills the next. */
@@ -526,6 +543,7 @@ ff_status ff_backend_cuda_create(enum ff_precision precision, int index, int cou
     be->free_memory = cuda_free_memory;
     be->used_memory = cuda_used_memory;
     be->upload = cuda_upload;
+    be->upload_rows = cuda_upload_rows;
     be->download = cuda_download;
     be->sync = cuda_sync;
     be->alloc_host = cuda_alloc_host;

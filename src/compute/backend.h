@@ -50,6 +50,8 @@ struct ff_backend {
     /* Host <-> backend copies of contiguous tensors; complete on return. The plan backend copies nothing and takes
      * NULL. */
     void (*upload)(struct ff_backend *be, const struct ff_tensor *dst, const void *src);
+    /* The same from a part of a larger array, whose indices of axis 0 lie pitch bytes apart. */
+    void (*upload_rows)(struct ff_backend *be, const struct ff_tensor *dst, const void *src, size_t pitch);
     void (*download)(struct ff_backend *be, void *dst, const struct ff_tensor *src);
     void (*sync)(struct ff_backend *be);                /* waits for all ops issued so far */
 

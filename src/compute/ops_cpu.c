@@ -72,6 +72,15 @@ static void cpu_upload(struct ff_backend *be, const struct ff_tensor *dst, const
     ff_cpu_for(be, (int64_t)ff_tensor_bytes(dst), COPY_STEP, copy_part, &(struct copy_bytes){dst->data, src});
 }
 
+static void cpu_upload_rows(struct ff_backend *be, const struct ff_tensor *dst, const void *src, size_t pitch)
+{
+    (void)be;
+    FF_ASSERT(ff_tensor_contiguous(dst));
+    size_t n = (size_t)dst->shape[0], row = n > 0 ? ff_tensor_bytes(dst) / n : 0;
+    for (size_t i = 0; i < n; i++)
+        memcpy((char *)dst->data + i * row, (const char *)src + i * pitch, row);
+}
+
 static void cpu_download(struct ff_backend *be, void *dst, const struct ff_tensor *src)
 {
     (void)be;
@@ -401,6 +410,7 @@ ff_status ff_cpu_create(enum ff_precision precision, int threads, struct ff_back
         .release = cpu_release,
         .free_memory = cpu_free_memory,
         .upload = cpu_upload,
+        .upload_rows = cpu_upload_rows,
         .download = cpu_download,
         .sync = cpu_sync,
         .alloc_host = cpu_alloc,

@@ -59,6 +59,12 @@ static void plan_upload(struct ff_backend *be, const struct ff_tensor *dst, cons
     (void)src;
 }
 
+static void plan_upload_rows(struct ff_backend *be, const struct ff_tensor *dst, const void *src, size_t pitch)
+{
+    (void)pitch;
+    plan_upload(be, dst, src);
+}
+
 static void plan_download(struct ff_backend *be, void *dst, const struct ff_tensor *src)
 {
     (void)be;
@@ -110,6 +116,7 @@ struct ff_backend *ff_backend_plan_create(enum ff_precision precision, enum ff_d
         .release = plan_release,
         .free_memory = plan_free_memory,
         .upload = plan_upload,
+        .upload_rows = plan_upload_rows,
         .download = plan_download,
         .sync = plan_sync,
         .alloc_host = plan_alloc_host,

@@ -38,6 +38,12 @@ static void wrap_upload(struct ff_backend *be, const struct ff_tensor *dst, cons
     inner->upload(inner, dst, src);
 }
 
+static void wrap_upload_rows(struct ff_backend *be, const struct ff_tensor *dst, const void *src, size_t pitch)
+{
+    struct ff_backend *inner = ff_wrap_inner(be);
+    inner->upload_rows(inner, dst, src, pitch);
+}
+
 static void wrap_download(struct ff_backend *be, void *dst, const struct ff_tensor *src)
 {
     struct ff_backend *inner = ff_wrap_inner(be);
@@ -123,6 +129,7 @@ struct ff_backend *ff_wrap_create(struct ff_backend *inner, const struct ff_ops 
     be->free_memory = wrap_free_memory;
     be->used_memory = inner->used_memory != NULL ? wrap_used_memory : NULL;
     be->upload = wrap_upload;
+    be->upload_rows = wrap_upload_rows;
     be->download = wrap_download;
     be->sync = wrap_sync;
     be->alloc_host = wrap_alloc_host;

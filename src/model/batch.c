@@ -8,8 +8,6 @@
 
 #include "base/alloc.h"
 
-enum { PACKED_BYTES = 8 << 20 };
-
 void ff_batch_from_shape(const struct ff_input_shape *shape, bool multimer, struct ff_batch *ret)
 {
     static const int32_t planned = 0;
@@ -109,27 +107,16 @@ struct ff_tensor ff_batch_upload(const struct ff_context *ctx, enum ff_dtype dty
     return t;
 }
 
-/* The columns are packed a piece of rows at a time: small enough for caches, large enough for how a backend uploads. */
 struct ff_tensor ff_batch_upload_columns(const struct ff_context *ctx, const struct ff_batch *b, enum ff_dtype dtype,
                                          const void *host, int64_t from, int64_t count, int64_t depth,
                                          int64_t from_column, int64_t n_column)
 {
     const int64_t shape[3] = {count, n_column, depth}, item = depth * (int64_t)ff_dtype_size(dtype);
-    const int64_t row = b->n_res * item, part = n_column * item;
-    const char *rows = host != NULL ? (const char *)host + from * row : NULL;
-    if (host == NULL || n_column == b->n_res)
-        return ff_batch_upload(ctx, dtype, rows, 3, shape);
+    const int64_t row = b->n_res * item;
     struct ff_tensor t = ff_arena_push(ctx->arena, dtype, 3, shape);
-    int64_t most = part > 0 && part < PACKED_BYTES ? PACKED_BYTES / part : 1, n;
-    char *packed = ff_xmalloc((size_t)(most * part));
-    for (int64_t at = 0; at < count && part > 0; at += n) {
-        n = count - at < most ? count - at : most;
-        for (int64_t r = 0; r < n; r++)
-            memcpy(packed + r * part, rows + (at + r) * row + from_column * item, (size_t)part);
-        struct ff_tensor piece = ff_tensor_slice(t, 0, at, n);
-        ctx->be->upload(ctx->be, &piece, packed);
-    }
-    free(packed);
+    if (host != NULL)
+        host = (const char *)host + from * row + from_column * item;
+    ctx->be->upload_rows(ctx->be, &t, host, (size_t)row);
     return t;
 }
 

@@ -26,6 +26,29 @@ static int hot(const float *x, int n)
     return at;
 }
 
+/* Rows of a larger array go up in pieces of 8 MB on a GPU, which end within a row and at the end of one. */
+static void test_upload_rows(void **state)
+{
+    (void)state;
+    enum { ROWS = 5, ROW = 4 << 20, MORE = 3 };  /* bytes */
+    for (int64_t row = ROW - MORE; row <= ROW + MORE; row += MORE) {
+        const size_t pitch = ROW + 2 * MORE;
+        unsigned char *host = ff_xmalloc(ROWS * pitch), *back = ff_xmalloc((size_t)(ROWS * row));
+        for (size_t i = 0; i < ROWS * pitch; i++)
+            host[i] = (unsigned char)(i * 2654435761u >> 13);
+        void *p;
+        assert_ok(backend->alloc(backend, (size_t)(ROWS * row), &p));
+        struct ff_tensor t = ff_tensor_make(p, FF_U8, FF_SHAPE(ROWS, row));
+        backend->upload_rows(backend, &t, host + MORE, pitch);
+        backend->download(backend, back, &t);
+        for (int64_t i = 0; i < ROWS; i++)
+            assert_memory_equal(back + i * row, host + MORE + (size_t)i * pitch, (size_t)row);
+        backend->release(backend, p);
+        free(host);
+        free(back);
+    }
+}
+
 /* Bins of 2 to 10 by 2, squared: all exact. A border belongs to no bin, nor what is below the first or beyond 1e4. */
 static const float distances[] = {0.0f, 1.999f, 2.0f, 2.001f, 3.999f, 4.0f, 4.001f, 8.0f, 9.999f, 10.0f, 10.001f,
                                   9999.0f, 10000.0f, 20000.0f, NAN};
@@ -342,6 +365,7 @@ static void test_angles_of_length_zero(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_upload_rows, drop),
         cmocka_unit_test_teardown(test_distance_borders, drop),
         cmocka_unit_test_teardown(test_template_borders, drop),
         cmocka_unit_test_teardown(test_unit_vector, drop),
