@@ -94,43 +94,94 @@ void ff_tm_scores_begin(int n_res, const int32_t *asym_id, struct ff_tm_scores *
     ret->sum = FF_NEW_ARRAY(double, n);
 }
 
-/* The mean over j of row i; with asym_id over other chains than i's. */
-static double row_mean(int n_res, int64_t i, const float *row, const int32_t *asym_id)
+/* The sum of a row. One number after the other would wait for the sum before. */
+static double row_sum(int n, const float *row)
 {
-    double sum = 0.0;
-    int64_t count = 0;
-    for (int j = 0; j < n_res; j++) {
-        if (asym_id != NULL && asym_id[i] == asym_id[j])
-            continue;
-        sum += (double)row[j];
-        count++;
-    }
+    double sum[4] = {0};
+    int j = 0;
+    for (; j + 4 <= n; j += 4)
+        for (int k = 0; k < 4; k++)
+            sum[k] += (double)row[j + k];
+    for (; j < n; j++)
+        sum[0] += (double)row[j];
+    return sum[0] + sum[1] + (sum[2] + sum[3]);
+}
+
+static double mean(double sum, int64_t count)
+{
     return sum / (1e-8 + (double)count);
 }
 
 /* A number that is none stays. */
-static double best_of(const struct ff_tm_scores *s, double best, double mean)
+static double best_of(const struct ff_tm_scores *s, double best, double next)
 {
-    return s->n_row > 0 && (isnan(best) || mean <= best) ? best : mean;
+    return s->n_row > 0 && (isnan(best) || next <= best) ? best : next;
 }
 
 void ff_tm_scores_add(struct ff_tm_scores *s, int64_t from, int64_t n, const float *rows)
 {
     struct ff_chain_scores *c = &s->chains;
     for (int64_t i = from; i < from + n; i++, rows += s->n_res) {
-        s->ptm = best_of(s, s->ptm, row_mean(s->n_res, i, rows, NULL));
+        s->ptm = best_of(s, s->ptm, mean(row_sum(s->n_res, rows), s->n_res));
         if (s->asym_id != NULL) {
-            s->iptm = best_of(s, s->iptm, row_mean(s->n_res, i, rows, s->asym_id));
+            int own = s->chain[i];
+            double others = 0;
             for (int k = 0; k < c->n_chain; k++)
                 s->sum[k] = 0;
             for (int j = 0; j < s->n_res; j++)
                 s->sum[s->chain[j]] += (double)rows[j];
-            add_residue(s->sum, s->chain[i], c);
+            for (int k = 0; k < c->n_chain; k++)
+                others += k != own ? s->sum[k] : 0;
+            s->iptm = best_of(s, s->iptm, mean(others, s->n_res - c->n_res[own]));
+            add_residue(s->sum, own, c);
         }
         s->n_row++;
     }
     for (int k = 0; k < c->n_chain; k++)
         c->pair_ptm[k * c->n_chain + k] = c->ptm[k];
+}
+
+/* n_row, ptm, iptm; then of chains and pairs. */
+enum { N_WHOLE = 3 };
+
+size_t ff_tm_scores_count(const struct ff_tm_scores *s)
+{
+    size_t n = (size_t)s->chains.n_chain;
+    return N_WHOLE + n + 2 * n * n;
+}
+
+void ff_tm_scores_pack(const struct ff_tm_scores *s, double *ret)
+{
+    const struct ff_chain_scores *c = &s->chains;
+    size_t n = (size_t)c->n_chain;
+    ret[0] = (double)s->n_row;
+    ret[1] = s->ptm;
+    ret[2] = s->iptm;
+    ret += N_WHOLE;
+    for (size_t k = 0; k < n; k++)
+        *ret++ = c->ptm[k];
+    for (size_t k = 0; k < n * n; k++) {
+        *ret++ = c->pair_ptm[k];
+        *ret++ = c->pair_iptm[k];
+    }
+}
+
+void ff_tm_scores_merge(struct ff_tm_scores *s, const double *packed)
+{
+    struct ff_chain_scores *c = &s->chains;
+    size_t n = (size_t)c->n_chain;
+    if (packed[0] <= 0)
+        return;
+    s->ptm = best_of(s, s->ptm, packed[1]);
+    s->iptm = best_of(s, s->iptm, packed[2]);
+    s->n_row += (int64_t)packed[0];
+    packed += N_WHOLE;
+    for (size_t k = 0; k < n; k++)
+        c->ptm[k] = larger(c->ptm[k], *packed++);
+    for (size_t k = 0; k < n * n; k++) {
+        c->pair_ptm[k] = larger(c->pair_ptm[k], *packed++);
+        c->pair_iptm[k] = larger(c->pair_iptm[k], *packed++);
+    }
 }
 
 void ff_tm_scores_free(struct ff_tm_scores *s)

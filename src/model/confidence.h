@@ -6,6 +6,7 @@
 #define FF_MODEL_CONFIDENCE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Per-residue pLDDT, 0..100: expectation over equal bins of [0, 1]. Returns the mean. */
@@ -43,6 +44,10 @@ struct ff_tm_scores {
 
 void ff_tm_scores_begin(int n_res, const int32_t *asym_id /* [n_res] or NULL */, struct ff_tm_scores *ret);
 void ff_tm_scores_add(struct ff_tm_scores *s, int64_t from, int64_t n, const float *rows /* [n, n_res] */);
+/* What rows taken elsewhere gave, as numbers, and as much taken from there. */
+size_t ff_tm_scores_count(const struct ff_tm_scores *s);
+void ff_tm_scores_pack(const struct ff_tm_scores *s, double *ret /* [count] */);
+void ff_tm_scores_merge(struct ff_tm_scores *s, const double *packed /* [count] */);
 void ff_tm_scores_free(struct ff_tm_scores *s);
 
 /* The chains and their pLDDT; with scores (or NULL) all that these have found of them, which moves to ret. */

@@ -82,6 +82,12 @@ static void deliver(const struct ff_context *ctx, const struct ff_tensor *t, int
     float *own = ff_xmalloc((size_t)(t->shape[0] * row) * sizeof(float)), *piece = own;
     if (t->shape[0] > 0)
         ctx->be->download(ctx->be, own, t);
+    if (to->own) {
+        if (t->shape[0] > 0)
+            to->take(to->user, ff_dap_from(d, n_res, ff_dap_rank(d)) + at, t->shape[0], own);
+        free(own);
+        return;
+    }
     if (size > 1)
         piece = root && packed ? ff_xmalloc((size_t)(all * row) * sizeof(float)) : NULL;
     ff_dap_collect_rows(d, own, packed ? piece : to->whole, n_res, at, most, packed, (size_t)row * sizeof(float));

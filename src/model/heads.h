@@ -10,11 +10,12 @@
 #include "model/weights.h"
 
 /* Where the rows of a pair-shaped result go: to an array, or to a function that takes them as they come, each once, in
- * no promised order; it is named on all ranks, and called on rank 0. */
+ * no promised order; it is named on all ranks, and called on rank 0, or on every rank with its own rows. */
 struct ff_head_rows {
     float *whole;                    /* [N, ..] */
     void (*take)(void *user, int64_t from, int64_t n, const float *rows);
     void *user;
+    bool own;                        /* every rank takes its own */
 };
 
 void ff_heads_predicted_lddt(const struct ff_context *ctx, const struct ff_heads_weights *w,

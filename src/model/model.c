@@ -257,7 +257,7 @@ struct run {
     int pass, n_pass;
     int32_t *aatype, *asym_id;           /* copies of the first batch; asym_id NULL for single chains */
     float *plddt_logits, *plddt;         /* host, one pass */
-    bool has_pae;                        /* rank 0, with the head */
+    bool has_pae;                        /* rank 0, with the head; TM scores are made by all ranks */
     float *pae;                          /* [N, N] of the last pass; NULL: its rows are taken */
     struct ff_tm_scores tm;              /* of the last pass */
 };
@@ -308,13 +308,36 @@ static void take_tm(void *user, int64_t from, int64_t n, const float *rows)
     ff_tm_scores_add(&r->tm, from, n, rows);
 }
 
+/* Of rows that other ranks have taken, on rank 0. */
+static void merge_tm(struct run *r)
+{
+    size_t size = (size_t)ff_dap_size(&r->dap), n = ff_tm_scores_count(&r->tm);
+    if (size == 1)
+        return;
+    size_t *bytes = FF_NEW_ARRAY(size_t, size), *offset = FF_NEW_ARRAY(size_t, size);
+    for (size_t k = 0; k < size; k++) {
+        bytes[k] = n * sizeof(double);
+        offset[k] = k * bytes[k];
+    }
+    double *own = FF_NEW_ARRAY(double, n), *all = is_root(r) ? FF_NEW_ARRAY(double, size * n) : NULL;
+    ff_tm_scores_pack(&r->tm, own);
+    r->dap.comm->gather_host(r->dap.comm, own, all, bytes, offset);
+    for (size_t k = 1; k < size && all != NULL; k++)
+        ff_tm_scores_merge(&r->tm, all + k * n);
+    free(own);
+    free(all);
+    free(bytes);
+    free(offset);
+}
+
 /* Host memory for the outputs of one pass. PAE and logits, if wanted, are those of the last pass. */
 static struct ff_forward_out outputs(struct run *r, bool last, float *distance_change)
 {
     const struct ff_heads_config *h = &r->m->config.heads;
     int64_t n = r->plan->shape.n_res;
     struct ff_forward_out out = {.logits = last && r->options->want_logits, .plddt_logits = r->plddt_logits,
-                                 .pae = {.take = last ? take_pae : NULL, .user = r}, .tm = {.take = take_tm, .user = r},
+                                 .pae = {.take = last ? take_pae : NULL, .user = r},
+                                 .tm = {.take = take_tm, .user = r, .own = true},
                                  .distance_change = distance_change};
     if (!out.logits || !is_root(r))
         return out;
@@ -380,9 +403,10 @@ static ff_status run_pass(struct run *r, struct ff_pass_report *report)
     struct ff_forward_out out = outputs(r, r->pass == r->n_pass - 1, &change);
     FF_TRY(run_trunk(r, &out));
     ff_tm_scores_free(&r->tm);
-    if (r->has_pae)
-        ff_tm_scores_begin(n, r->asym_id, &r->tm);
+    ff_tm_scores_begin(n, r->asym_id, &r->tm);
     ff_forward_structure(&r->ctx, &r->m->weights, &r->m->constants, &r->state, &out);
+    if (r->m->config.heads.predicted_aligned_error)
+        merge_tm(r);
     r->m->be->sync(r->m->be);
     if (ff_context_stopped(&r->ctx))
         return ff_fail(FF_EINTERRUPT, "stopped in pass %d", r->pass);

@@ -413,10 +413,24 @@ static void test_summary(void **state)
     static const float plddt[] = {50, 60, 70, 90};
     static const int32_t asym_id[] = {1, 1, 2, 2};
     struct ff_prediction p = {.ptm = 0.5f, .iptm = 0.4375f, .ranking_confidence = 0.45f};
-    struct ff_tm_scores s;
+    struct ff_tm_scores s, there, nothing;
     ff_tm_scores_begin(4, asym_id, &s);
-    ff_tm_scores_add(&s, 3, 1, tm + 12); /* rows as they come */
-    ff_tm_scores_add(&s, 0, 3, tm);
+    ff_tm_scores_begin(4, asym_id, &there);
+    ff_tm_scores_begin(4, asym_id, &nothing);
+    ff_tm_scores_add(&s, 3, 1, tm + 12); /* rows as they come, and some of them elsewhere */
+    ff_tm_scores_add(&s, 1, 1, tm + 4);
+    ff_tm_scores_add(&there, 2, 1, tm + 8);
+    ff_tm_scores_add(&there, 0, 1, tm);
+    double packed[16];
+    assert_int_equal(ff_tm_scores_count(&there), 3 + 2 + 2 * 4);
+    ff_tm_scores_pack(&there, packed);
+    ff_tm_scores_merge(&s, packed);
+    ff_tm_scores_pack(&nothing, packed);
+    ff_tm_scores_merge(&s, packed);
+    assert_int_equal(s.n_row, 4);
+    assert_true(fabs(s.ptm - (0.5 + 1 + 0.75 + 0.125) / 4) < 1e-8);
+    ff_tm_scores_free(&there);
+    ff_tm_scores_free(&nothing);
     double iptm = s.iptm;
     ff_confidence_chains(4, asym_id, plddt, &s, &p.chains);
     ff_tm_scores_free(&s);
