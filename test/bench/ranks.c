@@ -118,15 +118,18 @@ static int64_t no_exchange(struct ff_comm *c, const struct ff_exchange *how, con
 
 /* --- report ----------------------------------------------------------------------------------------------------- */
 
-/* The network's time: the random features above are slower than the ones of a real target. */
+/* The network's time, which begins on all ranks together: the random features above are slower than the ones of a real
+ * target, and not the same on every rank. */
 static void note_stage(void *user, int pass, const char *stage, double fraction)
 {
     (void)pass;
     (void)stage;
     (void)fraction;
     struct bench *b = user;
-    if (b->start == 0)
-        b->start = ff_clock_now();
+    if (b->start != 0)
+        return;
+    b->comm->barrier(b->comm);
+    b->start = ff_clock_now();
 }
 
 static void note_pass(void *user, const struct ff_pass_report *p)
