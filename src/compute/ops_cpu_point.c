@@ -3,9 +3,9 @@
  *
  * A piece is a block of query residues. It walks over the keys in tiles, with the running maximum and sum of a softmax
  * in one pass, so that neither the logits nor the normed pair rows are ever kept: scratch does not grow with the
- * sequence. Keys and values of a tile are laid out once per piece with the heads side by side (compute/point_tile.h),
- * points in the global frame. Distances are taken from differences of points, not from the expanded square, which
- * would cancel far from the origin.
+ * sequence. Keys and values are laid out with the heads side by side (compute/point_tile.h), points in the global
+ * frame: once for all pieces, or of one tile for one piece where all are too many. Distances are taken from differences
+ * of points, not from the expanded square, which would cancel far from the origin.
  *
  * Pair rows are multiplied where they lie, for writing normed ones takes as long as the sum over them. Of their layer
  * norm the scale is in the weights of the bias and in what is put out, the offset in what is put out alone (like b2d it
@@ -40,22 +40,32 @@ struct point {
     float penalty;                           /* of masked keys */
     float qk_scale[MAX_HEAD], distance_scale[MAX_HEAD];     /* the latter: root of the squared distance's weight */
     float zeros[FF_POINT_STEP * MAX_HEAD];
+    float *w2d;                              /* [width, lanes], packed */
+    float *of_mean;                          /* [lanes]: w2d summed over a row */
+    float *tiles;                            /* [keys / KEYS, tile_floats()] all keys; NULL: too many, pieces lay out
+                                              * theirs */
+};
+
+struct tile {
+    float *k, *v, *mask;                     /* as in struct ff_point_block; [KEYS] */
+};
+
+struct staging {                             /* of one residue */
+    float *row, *turned, *point;
 };
 
 struct state {                               /* of a piece */
-    float *k, *v, *mask;                     /* of a tile: as in struct ff_point_block; [KEYS] */
+    struct tile own;                         /* where its keys are laid out, if it does that itself */
+    struct staging staging;
     float *q;                                /* [queries, n_k, lanes] */
     float *p;                                /* [FF_POINT_QUERIES, KEYS, lanes] */
     float *top, *sum, *means;                /* [queries, lanes]: as in struct ff_point_softmax */
     float *value;                            /* [queries, n_value, lanes]: features, then all x, all y, all z */
     float *pair;                             /* [queries, H, width] */
-    float *w2d;                              /* [width, lanes], packed */
-    float *of_mean;                          /* [lanes]: w2d summed over a row */
     float *z;                                /* [KEYS, width] pair rows of one query, where their own place won't do */
     float *mean, *inverse;                   /* [KEYS] */
     float *bias;                             /* [KEYS, lanes], then the weights of the pair rows */
     float *fade;                             /* [lanes] */
-    float *row, *turned, *point;             /* staging of one residue */
 };
 
 static int64_t filled(int64_t n, int64_t to)
@@ -91,13 +101,24 @@ static void move(float *y, const float *x, int64_t n, int64_t part, const float 
     }
 }
 
-/* s->point [3, n rounded up, lanes]: points of a residue in the global frame. Returns the floats of one coordinate. */
-static int64_t turn_points(const struct point *t, const struct state *s, const float *x, int64_t n, const float *frame)
+/* Row j of x, parts of n for each head, where to_lanes() can read past its end: in place but for the last. */
+static const float *row_to_read(const struct point *t, const struct staging *s, const struct ff_tensor *x, int64_t j,
+                                int64_t n)
 {
+    const float *row = FF_AT(float, x, j);
+    if (j + 1 < x->shape[0] && row_floats(t, n) - t->H * n <= x->stride[0])
+        return row;
+    return memcpy(s->row, row, (size_t)x->shape[1] * sizeof *row);
+}
+
+/* s->point [3, n rounded up, lanes]: points of residue j in the global frame. Returns the floats of one coordinate. */
+static int64_t turn_points(const struct point *t, const struct staging *s, const struct ff_tensor *x, int64_t j,
+                           int64_t n, const float *frame)
+{
+    const float *row = row_to_read(t, s, x, j, n);
     int64_t part = filled(n, LANES) * t->lanes;
-    memcpy(s->row, x, (size_t)(3 * t->H * n) * sizeof *x);
     for (int d = 0; d < 3; d++)
-        to_lanes(t, s->turned + d * part, s->row + d * t->H * n, n);
+        to_lanes(t, s->turned + d * part, row + d * t->H * n, n);
     move(s->point, s->turned, n * t->lanes, part, frame);
     return part;
 }
@@ -135,42 +156,52 @@ static void put_value(float *v, int64_t from, const float *x, int64_t n, int64_t
         lanes_copied(v + (e / FF_POINT_STEP * KEYS * FF_POINT_STEP + e % FF_POINT_STEP) * lanes, x, lanes);
 }
 
-static void load_key(const struct point *t, const struct state *s, int64_t j, int64_t at)
+static int64_t tile_floats(const struct point *t)
+{
+    return KEYS * ((t->n_k + t->n_value) * t->lanes + 1);
+}
+
+static struct tile tile_at(const struct point *t, float *at)
+{
+    float *v = at + KEYS * t->n_k * t->lanes;
+    return (struct tile){at, v, v + KEYS * t->n_value * t->lanes};
+}
+
+static void load_key(const struct point *t, const struct tile *tile, const struct staging *s, int64_t j)
 {
     const struct ff_point_attention_args *a = t->a;
-    const int64_t n = t->c + t->c_v, lanes = t->lanes;
-    float *k = s->k + at * t->n_k * lanes, *v = s->v + at * FF_POINT_STEP * lanes;
-    memcpy(s->row, FF_AT(float, &a->kv, j), (size_t)(t->H * n) * sizeof(float));
-    to_lanes(t, s->turned, s->row, n);
+    const int64_t n = t->c + t->c_v, lanes = t->lanes, at = j % KEYS;
+    float *k = tile->k + at * t->n_k * lanes, *v = tile->v + at * FF_POINT_STEP * lanes;
+    to_lanes(t, s->turned, row_to_read(t, s, &a->kv, j, n), n);
     memcpy(k, s->turned, (size_t)(t->c * lanes) * sizeof(float));
     put_value(v, 0, s->turned + t->c * lanes, t->c_v, lanes);
 
-    int64_t part = turn_points(t, s, FF_AT(float, &a->kv_point, j), t->P + t->P_v, FF_AT(float, &a->frame_j, j));
+    int64_t part = turn_points(t, s, &a->kv_point, j, t->P + t->P_v, FF_AT(float, &a->frame_j, j));
     put_points(k + t->c * lanes, s->point, part, t->distance_scale, t->P, lanes);
     for (int d = 0; d < 3; d++)
         put_value(v, t->c_v + d * t->P_v, s->point + d * part + t->P * lanes, t->P_v, lanes);
     int64_t end = t->c_v + 3 * t->P_v;
     put_value(v, end, t->zeros, t->n_value - end, lanes);
+    tile->mask[at] = *FF_AT(float, &a->mask_j, j);
 }
 
-static void load_tile(const struct point *t, const struct state *s, int64_t j0, int64_t n)
+/* Keys [j, j + n) of one tile. */
+static void load_keys(const struct point *t, const struct tile *tile, const struct staging *s, int64_t j, int64_t n)
 {
-    const int64_t row = t->n_k * t->lanes;
-    for (int64_t j = 0; j < n; j++) {
-        load_key(t, s, j0 + j, j);
-        s->mask[j] = *FF_AT(float, &t->a->mask_j, j0 + j);
-    }
-    memset(s->k + n * row, 0, (size_t)((filled(n, FF_POINT_STEP) - n) * row) * sizeof(float));
+    const int64_t row = t->n_k * t->lanes, end = (j + n - 1) % KEYS + 1;
+    for (int64_t i = j; i < j + n; i++)
+        load_key(t, tile, s, i);
+    if (j + n == t->a->kv.shape[0])
+        memset(tile->k + end * row, 0, (size_t)((filled(end, FF_POINT_STEP) - end) * row) * sizeof(float));
 }
 
-static void load_query(const struct point *t, const struct state *s, float *q, int64_t i)
+static void load_query(const struct point *t, const struct staging *s, float *q, int64_t i)
 {
     const struct ff_point_attention_args *a = t->a;
-    memcpy(s->row, FF_AT(float, &a->q, i), (size_t)(t->H * t->c) * sizeof(float));
-    to_lanes(t, s->turned, s->row, t->c);
+    to_lanes(t, s->turned, row_to_read(t, s, &a->q, i, t->c), t->c);
     for (int64_t e = 0; e < t->c; e++)
         lanes_scaled(q + e * t->lanes, s->turned + e * t->lanes, t->qk_scale, t->lanes);
-    int64_t part = turn_points(t, s, FF_AT(float, &a->q_point, i), t->P, FF_AT(float, &a->frame_i, i));
+    int64_t part = turn_points(t, s, &a->q_point, i, t->P, FF_AT(float, &a->frame_i, i));
     put_points(q + t->c * t->lanes, s->point, part, t->distance_scale, t->P, t->lanes);
 }
 
@@ -182,7 +213,7 @@ struct fetch {
     int64_t from, count;                     /* queries of the piece */
     int64_t query, j0;                       /* whose rows are being fetched: [n, c_z] */
     const float *end;                        /* of them */
-    int64_t left;                            /* floats of them not yet fetched; 0 in the end */
+    int64_t size, left;                      /* floats of them, and not yet fetched; 0 in the end */
     int64_t ahead;                           /* floats fetched that were not yet used */
 };
 
@@ -195,7 +226,13 @@ static int64_t keys_of_tile(int64_t n_j, int64_t j0)
     return n_j - j0 < KEYS ? n_j - j0 : KEYS;
 }
 
-/* To the rows of the next query, or of the first one against the next keys. */
+/* Those of the first query were fetched by the piece before. */
+static struct fetch fetch_begin(const struct point *t, int64_t from, int64_t count)
+{
+    return (struct fetch){.from = from, .count = count, .ahead = keys_of_tile(t->a->kv.shape[0], 0) * t->c_z};
+}
+
+/* To the rows of the next query, or of the first one against the next keys, or of the next piece. */
 static void fetch_next(const struct point *t, struct fetch *f)
 {
     const int64_t n_j = t->a->kv.shape[0];
@@ -206,12 +243,14 @@ static void fetch_next(const struct point *t, struct fetch *f)
         f->query = 0;
         f->j0 += KEYS;
     }
-    if (f->j0 >= n_j || t->width != t->c_z)
+    const bool here = f->j0 < n_j;
+    const int64_t query = f->from + (here ? f->query : f->count), j0 = here ? f->j0 : 0;
+    if (query >= t->a->z.shape[0] || t->width != t->c_z)
         return;
-    const int64_t n = keys_of_tile(n_j, f->j0);
-    const float *x = ff_tile_ahead(&t->a->z, (f->from + f->query) * n_j + f->j0, n);
+    const int64_t n = keys_of_tile(n_j, j0);
+    const float *x = ff_tile_ahead(&t->a->z, query * n_j + j0, n);
     if (x) {
-        f->left = n * t->c_z;
+        f->left = f->size = n * t->c_z;
         f->end = x + f->left;
     }
 }
@@ -224,7 +263,7 @@ static const float *fetch(const struct point *t, struct fetch *f, int64_t lines,
         return NULL;
     if (f->left == 0)
         fetch_next(t, f);
-    if (f->left == 0 || n > keys_of_tile(t->a->kv.shape[0], f->j0) * t->c_z)
+    if (f->left == 0 || n > f->size)
         return NULL;
     int64_t new = f->left < n ? f->left : n;     /* some once more at the end */
     const float *x = f->end - f->left + new - n;
@@ -251,7 +290,7 @@ static void fetch_used(const struct point *t, struct fetch *f, int64_t query, in
 /* s->bias of n rows x, and their sums and sums of squares. */
 static void make_bias(const struct point *t, const struct state *s, struct fetch *f, const float *x, int64_t n)
 {
-    struct ff_point_bias how = {.width = t->width, .lanes = t->lanes, .n_head = t->H, .w = s->w2d};
+    struct ff_point_bias how = {.width = t->width, .lanes = t->lanes, .n_head = t->H, .w = t->w2d};
     for (int64_t r = 0; r < n; r += ROWS) {
         how.n = n - r < ROWS ? n - r : ROWS;
         how.x = x + r * t->width;
@@ -318,15 +357,15 @@ static void fade_values(float *x, const float *factor, int64_t n, int64_t lanes)
 
 /* The weights p of query number `query` of the piece, residue i, and the sum over its pair rows. */
 static void attend(const struct point *t, const struct state *s, struct fetch *f, int64_t query, int64_t i, int64_t j0,
-                   int64_t n, float *p)
+                   int64_t n, const float *mask, float *p)
 {
     fetch_used(t, f, query, j0);
     const float *z = load_pair(t, s, f, i * t->a->kv.shape[0] + j0, n);
     const float penalty = t->penalty * *FF_AT(float, &t->a->mask_i, i);
     const struct ff_point_softmax softmax = {
         .n_key = n, .lanes = t->lanes, .p = p, .bias = s->bias, .mean = s->mean, .inverse = s->inverse,
-        .of_mean = s->of_mean, .means = s->means + query * t->lanes,
-        .mask = penalty != 0.0f ? s->mask : NULL, .penalty = penalty,
+        .of_mean = t->of_mean, .means = s->means + query * t->lanes,
+        .mask = penalty != 0.0f ? mask : NULL, .penalty = penalty,
         .top = s->top + query * t->lanes, .sum = s->sum + query * t->lanes, .fade = s->fade,
     };
     float *pair = s->pair + query * t->H * t->width;
@@ -390,7 +429,7 @@ static void finish_pair(float *y, const float *x, const float *sum, const float 
 }
 
 /* y [H, n] = x [n, lanes]^T */
-static void from_lanes(const struct point *t, const struct state *s, float *y, const float *x, int64_t n)
+static void from_lanes(const struct point *t, const struct staging *s, float *y, const float *x, int64_t n)
 {
     ff_tile_transpose(s->turned, n, x, t->lanes, n, t->lanes);
     memcpy(y, s->turned, (size_t)(t->H * n) * sizeof *y);
@@ -399,31 +438,40 @@ static void from_lanes(const struct point *t, const struct state *s, float *y, c
 static void put(const struct point *t, const struct state *s, int64_t query, int64_t i)
 {
     const int64_t points = t->H * t->P_v, lanes = t->lanes;
-    float *out = FF_AT(float, &t->a->out, i), *y = s->point;
+    float *out = FF_AT(float, &t->a->out, i), *y = s->staging.point;
     const float *sum = s->sum + query * lanes;
     finish_values(y, s->value + query * t->n_value * lanes, sum, lanes, t->c_v, t->P_v,
                   FF_AT(float, &t->a->frame_i, i));
-    from_lanes(t, s, out, y, t->c_v);
+    from_lanes(t, &s->staging, out, y, t->c_v);
     out += t->H * t->c_v;
     for (int k = 0; k < 4; k++, out += points)
-        from_lanes(t, s, out, y + (t->c_v + k * t->P_v) * lanes, t->P_v);
+        from_lanes(t, &s->staging, out, y + (t->c_v + k * t->P_v) * lanes, t->P_v);
     finish_pair(out, s->pair + query * t->H * t->width, sum, s->means + query * lanes, t->H, t->c_z, t->width,
                 ff_weights(&t->a->norm.scale), ff_weights(&t->a->norm.offset));
 }
 
 /* --- a piece --- */
 
+static struct staging make_staging(const struct point *t, struct ff_scratch *s)
+{
+    int64_t features = filled(t->c + t->c_v, LANES), turned = 3 * filled(t->P + t->P_v, LANES), widest = t->c + t->c_v;
+    turned = (turned > features ? turned : features) * t->lanes;
+    widest = widest > 3 * (t->P + t->P_v) ? widest : 3 * (t->P + t->P_v);
+    int64_t point = turned > (t->c_v + 4 * t->P_v) * t->lanes ? turned : (t->c_v + 4 * t->P_v) * t->lanes;
+    struct staging staging = {
+        .row = ff_scratch_floats(s, row_floats(t, widest)),
+        .turned = ff_scratch_floats(s, turned),
+        .point = ff_scratch_floats(s, point),
+    };
+    memset(staging.row, 0, (size_t)row_floats(t, widest) * sizeof(float));
+    return staging;
+}
+
 static struct state make_state(const struct point *t, struct ff_scratch *s, int64_t count)
 {
-    const int64_t lanes = t->lanes, queries = filled(count, FF_POINT_QUERIES), features = filled(t->c + t->c_v, LANES);
-    int64_t turned = 3 * filled(t->P + t->P_v, LANES), widest = t->c + t->c_v;
-    turned = (turned > features ? turned : features) * lanes;
-    widest = widest > 3 * (t->P + t->P_v) ? widest : 3 * (t->P + t->P_v);
-    int64_t point = turned > (t->c_v + 4 * t->P_v) * lanes ? turned : (t->c_v + 4 * t->P_v) * lanes;
+    const int64_t lanes = t->lanes, queries = filled(count, FF_POINT_QUERIES);
     struct state state = {
-        .k = ff_scratch_floats(s, KEYS * t->n_k * lanes),
-        .v = ff_scratch_floats(s, KEYS * t->n_value * lanes),
-        .mask = ff_scratch_floats(s, KEYS),
+        .staging = make_staging(t, s),
         .q = ff_scratch_floats(s, queries * t->n_k * lanes),
         .p = ff_scratch_floats(s, FF_POINT_QUERIES * t->p_ld),
         .top = ff_scratch_floats(s, count * lanes),
@@ -431,35 +479,21 @@ static struct state make_state(const struct point *t, struct ff_scratch *s, int6
         .means = ff_scratch_floats(s, count * lanes),
         .value = ff_scratch_floats(s, queries * t->n_value * lanes),
         .pair = ff_scratch_floats(s, count * t->H * t->width),
-        .w2d = ff_scratch_floats(s, t->width * lanes),
-        .of_mean = ff_scratch_floats(s, lanes),
         .z = ff_scratch_floats(s, KEYS * t->width),
         .mean = ff_scratch_floats(s, KEYS),
         .inverse = ff_scratch_floats(s, KEYS),
         .bias = ff_scratch_floats(s, KEYS * lanes),
         .fade = ff_scratch_floats(s, lanes),
-        .row = ff_scratch_floats(s, row_floats(t, widest)),
-        .turned = ff_scratch_floats(s, turned),
-        .point = ff_scratch_floats(s, point),
     };
-    memset(state.row, 0, (size_t)row_floats(t, widest) * sizeof(float));
+    if (!t->tiles)
+        state.own = tile_at(t, ff_scratch_floats(s, tile_floats(t)));
     memset(state.sum, 0, (size_t)(count * lanes) * sizeof(float));
     memset(state.means, 0, (size_t)(count * lanes) * sizeof(float));
     for (int64_t k = 0; k < count * lanes; k++)
         state.top[k] = -FLT_MAX;
-
     /* Numbers of a row past the end are 0, and so are their weights. */
-    memset(state.z, 0, (size_t)(KEYS * t->width) * sizeof(float));
-    const float *scale = ff_weights(&t->a->norm.scale);
-    float *w = ff_scratch_floats(s, t->width * t->H);
-    memset(w, 0, (size_t)(t->width * t->H) * sizeof(float));
-    memset(state.of_mean, 0, (size_t)lanes * sizeof(float));
-    for (int64_t e = 0; e < t->c_z; e++)
-        for (int64_t h = 0; h < t->H; h++) {
-            w[e * t->H + h] = *FF_AT(float, &t->a->w2d, e, h) * t->pair_scale * (scale ? scale[e] : 1.0f);
-            state.of_mean[h] += w[e * t->H + h];
-        }
-    t->tile->pack(state.w2d, w, t->width, t->H);
+    if (t->width != t->c_z)
+        memset(state.z, 0, (size_t)(KEYS * t->width) * sizeof(float));
     return state;
 }
 
@@ -469,18 +503,20 @@ static void piece(void *user, struct ff_scratch *scratch, int64_t from, int64_t 
     const int64_t n_j = t->a->kv.shape[0], row = t->n_k * t->lanes;
     const struct state s = make_state(t, scratch, count);
     for (int64_t r = 0; r < count; r++)
-        load_query(t, &s, s.q + r * row, from + r);
+        load_query(t, &s.staging, s.q + r * row, from + r);
     memset(s.q + count * row, 0, (size_t)((filled(count, FF_POINT_QUERIES) - count) * row) * sizeof(float));
 
-    struct fetch f = {.from = from, .count = count, .query = -1};
+    struct fetch f = fetch_begin(t, from, count);
     for (int64_t j0 = 0; j0 < n_j; j0 += KEYS) {
         int64_t n = keys_of_tile(n_j, j0);
-        load_tile(t, &s, j0, n);
+        const struct tile tile = t->tiles ? tile_at(t, t->tiles + j0 / KEYS * tile_floats(t)) : s.own;
+        if (!t->tiles)
+            load_keys(t, &tile, &s.staging, j0, n);
         for (int64_t q0 = 0; q0 < count; q0 += FF_POINT_QUERIES) {
             int64_t end = count - q0 < FF_POINT_QUERIES ? count : q0 + FF_POINT_QUERIES;
             const struct ff_point_block block = {
                 .n_query = filled(end - q0, t->tile->queries), .lanes = t->lanes, .n_feature = t->c,
-                .n_coordinate = 3 * t->P, .n_value = t->n_value, .q = s.q + q0 * row, .k = s.k, .v = s.v,
+                .n_coordinate = 3 * t->P, .n_value = t->n_value, .q = s.q + q0 * row, .k = tile.k, .v = tile.v,
                 .p = s.p, .ld = t->p_ld, .value = s.value + q0 * t->n_value * t->lanes,
             };
             for (int64_t j = 0; j < n; j += ROWS) {
@@ -488,7 +524,7 @@ static void piece(void *user, struct ff_scratch *scratch, int64_t from, int64_t 
                 t->tile->logits(&block, j, keys, fetch(t, &f, ff_point_logit_steps(t->tile, &block, keys), FAR_AHEAD));
             }
             for (int64_t r = q0; r < end; r++)
-                attend(t, &s, &f, r, from + r, j0, n, s.p + (r - q0) * t->p_ld);
+                attend(t, &s, &f, r, from + r, j0, n, tile.mask, s.p + (r - q0) * t->p_ld);
             /* Half of the keys at a time: the weights of some queries stay in the first-level cache meanwhile. At last
              * the place of the results is fetched. */
             const float *out = FF_AT(float, &t->a->out, from + q0);
@@ -501,6 +537,47 @@ static void piece(void *user, struct ff_scratch *scratch, int64_t from, int64_t 
             for (int64_t r = q0; j0 + n == n_j && r < end; r++)
                 put(t, &s, r, from + r);
         }
+    }
+}
+
+/* --- for all pieces --- */
+
+static void lay_out_keys(void *user, struct ff_scratch *scratch, int64_t from, int64_t count)
+{
+    const struct point *t = user;
+    const struct staging staging = make_staging(t, scratch);
+    const struct tile tile = tile_at(t, t->tiles + from / KEYS * tile_floats(t));
+    load_keys(t, &tile, &staging, from, count);
+}
+
+/* w [width, H] is scratch. */
+static void lay_out_weights(struct point *t, float *w)
+{
+    const float *scale = ff_weights(&t->a->norm.scale);
+    memset(w, 0, (size_t)(t->width * t->H) * sizeof(float));
+    memset(t->of_mean, 0, (size_t)t->lanes * sizeof(float));
+    for (int64_t e = 0; e < t->c_z; e++)
+        for (int64_t h = 0; h < t->H; h++) {
+            w[e * t->H + h] = *FF_AT(float, &t->a->w2d, e, h) * t->pair_scale * (scale ? scale[e] : 1.0f);
+            t->of_mean[h] += w[e * t->H + h];
+        }
+    t->tile->pack(t->w2d, w, t->width, t->H);
+}
+
+/* What all pieces share: the weights, and the keys as far as there is room for all of them. */
+static void lay_out(struct ff_backend *be, struct point *t)
+{
+    const int64_t n_j = t->a->kv.shape[0], room = FF_CPU_SHARED / (int64_t)sizeof(float);
+    const int64_t weights = t->lanes + t->width * (t->lanes + filled(t->H, LANES));
+    const int64_t tiles = (n_j + KEYS - 1) / KEYS * tile_floats(t);
+    const bool whole = tiles <= room - weights;
+    t->of_mean = ff_cpu_shared(be, weights + (whole ? tiles : 0));
+    t->w2d = t->of_mean + t->lanes;
+    float *w = t->w2d + t->width * t->lanes;
+    lay_out_weights(t, w);
+    if (whole) {
+        t->tiles = w + t->width * filled(t->H, LANES);
+        ff_cpu_for(be, n_j, ROWS, lay_out_keys, t);
     }
 }
 
@@ -552,8 +629,13 @@ void ff_cpu_point_attention(struct ff_backend *be, const struct ff_point_attenti
         if (*FF_AT(float, &a->mask_j, j) != 0.0f)
             t.penalty = 1e5f;
 
-    /* As many pieces for one thread as for the others: keys are laid out anew for each. */
+    lay_out(be, &t);
+    /* As many pieces for one thread as for the others where keys are laid out anew for each; else small ones, so that
+     * no thread waits for another, but the larger, the less of all keys a second-level cache holds. */
     int64_t threads = ff_cpu_threads(be), most = threads * most_queries(&t);
     int64_t pieces = threads * ((n_i + most - 1) / most), step = (n_i + pieces - 1) / pieces;
+    int64_t few = (n_j + 2 * KEYS - 1) / (2 * KEYS) * FF_POINT_QUERIES;
+    if (t.tiles && step > few)
+        step = few;
     ff_cpu_for(be, n_i, step < 1 ? 1 : step, piece, &t);
 }

@@ -228,6 +228,7 @@ const struct ff_op_case op_cases[] = {
     CASE(point_attention, .i = 21, .j = 140, .c = 128, .h = 12, .d = 16, .v = 16, .p = 4, .flags = EMPTY | GAPS),
     CASE(point_attention, .i = 5, .j = 131, .c = 48, .h = 7, .d = 3, .v = 5, .p = 2),
     CASE(point_attention, .i = 801, .j = 65, .c = 128, .h = 12, .d = 16, .v = 16, .p = 4),
+    CASE(point_attention, .i = 14, .j = 1000, .c = 16, .h = 12, .d = 16, .v = 16, .p = 4),
 
     CASE(rigid_update, .i = 37),
     CASE(rigid_update, .i = 1),
