@@ -43,7 +43,7 @@ static void load_rows(const struct columns *w, int64_t s, int64_t count, bool ag
     for (int64_t row = s; row < s + count; row++) {
         how.moments = row < w->n_known ? w->moments + row * w->n_col * 2 : NULL;
         how.again = again && how.moments;
-        how.ahead = row + AHEAD < w->n_row ? FF_AT(float, &w->m, row + AHEAD) : NULL;
+        how.ahead = !again && row + AHEAD < w->n_row ? FF_AT(float, &w->m, row + AHEAD) : NULL;
         ff_tile_norm(w->x + (row - s) * w->n_col * w->c, w->c, FF_AT(float, &w->m, row), w->m.stride[1], w->n_col, w->c,
                      &how);
     }
@@ -258,7 +258,7 @@ static void attend_rows(const struct columns *w, struct ff_scratch s)
 static void add_output(const struct columns *w)
 {
     int64_t hd = w->n_head * w->d;
-    const struct ff_tile_affine how = {.b = ff_weights(&w->a->o_b), .accumulate = true};
+    struct ff_tile_affine how = {.b = ff_weights(&w->a->o_b), .accumulate = true};
     for (int64_t row = 0; row < w->n_row; row += STEP) {
         int64_t n = w->n_row - row < STEP ? w->n_row - row : STEP;
         load_rows(w, row, n, true);
@@ -266,6 +266,7 @@ static void add_output(const struct columns *w)
         for (int64_t k = 0; k < n; k++) {
             float *x = w->wide + k * w->n_col * hd;
             ff_tile_gate(x, hd, w->result, hd, x, hd, w->n_col, hd, NULL, w->a->gate_b.data);
+            how.ahead = row + STEP + k < w->n_row ? FF_AT(float, &w->m, row + STEP + k) : NULL;
             ff_tile_affine(FF_AT(float, &w->m, row + k), w->m.stride[1], x, hd, w->n_col, &w->a->o_w, &how);
         }
     }
