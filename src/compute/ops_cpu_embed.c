@@ -6,9 +6,11 @@
  * modules_multimer.py (relative encoding, dgram_from_positions, SingleTemplateEmbedding).
  */
 #include <math.h>
+#include <string.h>
 
 #include "base/status.h"
 #include "compute/ops_cpu.h"
+#include "compute/template_tile.h"
 
 enum { PAIRS = 512, MAX_BIN = 128 };                 /* pairs per piece; distance bins */
 
@@ -140,8 +142,15 @@ static void bins_init(struct bins *b, float min_bin, float max_bin, int64_t n)
     b->upper[n] = 1e8f;
 }
 
-/* The bin of |x - y|^2, or -1 where no bin has it: below all, on a border, beyond the last, not a number. Without a
- * branch, which could not be guessed. */
+/* The bin of d2, which is above `below` lower borders, or -1 where no bin has it: below all, on a border, beyond the
+ * last, not a number. Without a branch, which could not be guessed. */
+FF_INLINE int64_t bin_among(const struct bins *b, float d2, int32_t below)
+{
+    int32_t inside = (below > 0) & (d2 < b->upper[below]);
+    return (below & -inside) - 1;
+}
+
+/* The bin of |x - y|^2. */
 FF_INLINE int64_t bin_of(const struct bins *b, const float *x, const float *y)
 {
     float dx = x[0] - y[0], dy = x[1] - y[1], dz = x[2] - y[2];
@@ -150,8 +159,7 @@ FF_INLINE int64_t bin_of(const struct bins *b, const float *x, const float *y)
 #pragma omp simd reduction(+ : below)
     for (int64_t k = 0; k < b->n; k++)
         below += d2 > b->lower[k];
-    int32_t inside = (below > 0) & (d2 < b->upper[below]);
-    return (below & -inside) - 1;
+    return bin_among(b, d2, below);
 }
 
 struct distance {
@@ -257,16 +265,16 @@ FF_INLINE float minus_origin(const float *f, int k)
     return fmaf(f[6 + k], -f[11], fmaf(f[3 + k], -f[10], f[k] * -f[9]));
 }
 
-/* Direction of the origin of frame y seen from frame x, as ops.h defines it. The program for complexes applies the
+/* Direction of the origin y of a frame seen from frame x, as ops.h defines it. The program for complexes applies the
  * inverse frame, R^T t_y + R^T (-t_x), and clamps the length at 1e-6 only. For a residue with itself the two products
  * cancel but for their rounding, and what is left, a few 1e-7, passes for a direction. So that the published numbers
  * come out, the products are rounded as they are there. */
-FF_INLINE void unit_vector(float u[3], const float *x, const float *y, bool clamp_norm)
+FF_INLINE void unit_vector(float u[3], const float *x, const float *y, const bool clamp_norm)
 {
-    float d0 = y[9] - x[9], d1 = y[10] - x[10], d2 = y[11] - x[11];
+    float d0 = y[0] - x[9], d1 = y[1] - x[10], d2 = y[2] - x[11];
     float length2 = 0.0f;
     for (int k = 0; k < 3; k++) {
-        u[k] = clamp_norm ? to_local(x, y + 9, k) + minus_origin(x, k) : x[k] * d0 + x[3 + k] * d1 + x[6 + k] * d2;
+        u[k] = clamp_norm ? to_local(x, y, k) + minus_origin(x, k) : x[k] * d0 + x[3 + k] * d1 + x[6 + k] * d2;
         length2 += u[k] * u[k];
     }
     float inverse = 1.0f / sqrtf(clamp_norm ? (length2 > 1e-12f ? length2 : 1e-12f) : length2 + 1e-6f);
@@ -274,44 +282,113 @@ FF_INLINE void unit_vector(float u[3], const float *x, const float *y, bool clam
         u[k] *= inverse;
 }
 
-/* Every pair is one weighted sum of rows; a row that does not count has the weight 0. */
+/* Pairs side by side, so that what is found out about each fills whole vectors. */
+enum { AT_ONCE = 64, LANES = 16 };
+typedef float lanes __attribute__((vector_size(4 * LANES)));
+typedef int32_t counts __attribute__((vector_size(4 * LANES)));
+
+struct some_pairs {                          /* (i, j) to (i, j + AT_ONCE - 1) */
+    _Alignas(64) float beta[3][AT_ONCE], origin[3][AT_ONCE];     /* pseudo-beta atoms and frames of j */
+    _Alignas(64) float square[AT_ONCE], unit[3][AT_ONCE];
+    _Alignas(64) int32_t below[AT_ONCE];     /* borders of bins that are smaller than the squared distance */
+};
+
+static void gather(struct some_pairs *s, const struct ff_template_pair_embed_args *a, int64_t j, int64_t n)
+{
+    for (int64_t p = 0; p < n; p++) {
+        const float *beta = FF_AT(float, &a->pseudo_beta_j, j + p), *frame = FF_AT(float, &a->frame_j, j + p);
+        for (int d = 0; d < 3; d++) {
+            s->beta[d][p] = beta[d];
+            s->origin[d][p] = frame[9 + d];
+        }
+    }
+}
+
+FF_INLINE void directions(struct some_pairs *s, const float *frame, int64_t n, const bool clamp_norm)
+{
+#pragma omp simd
+    for (int64_t p = 0; p < n; p++) {
+        const float origin[3] = {s->origin[0][p], s->origin[1][p], s->origin[2][p]};
+        float u[3];
+        unit_vector(u, frame, origin, clamp_norm);
+        s->unit[0][p] = u[0];
+        s->unit[1][p] = u[1];
+        s->unit[2][p] = u[2];
+    }
+}
+
 FF_CLONES
+static void measure(struct some_pairs *s, const struct bins *b, const float *beta, const float *frame, int64_t n,
+                    bool clamp_norm)
+{
+#pragma omp simd
+    for (int64_t p = 0; p < n; p++) {
+        float dx = beta[0] - s->beta[0][p], dy = beta[1] - s->beta[1][p], dz = beta[2] - s->beta[2][p];
+        s->square[p] = dx * dx + dy * dy + dz * dz;
+    }
+    for (int64_t p = 0; p < n; p += LANES) {
+        const lanes square = *(const lanes *)(s->square + p);
+        counts below = {0};
+        for (int64_t k = 0; k < b->n; k++)
+            below -= square > b->lower[k];
+        *(counts *)(s->below + p) = below;
+    }
+    if (clamp_norm)
+        directions(s, frame, n, true);
+    else
+        directions(s, frame, n, false);
+}
+
+/* Every pair is one weighted sum of rows; a row that does not count has the weight 0. */
+static void weigh_pairs(const struct template_pair *t, const struct some_pairs *s, struct ff_template_pair *ret,
+                        int64_t i, int64_t j, int64_t n)
+{
+    const struct ff_template_pair_embed_args *a = t->a;
+    int64_t c = a->out.shape[2];
+    const float *w_dgram = a->w_dgram.data, *w_aatype_j = a->w_aatype_j.data;
+    const float pb_i = *FF_AT(float, &a->pseudo_beta_mask_i, i), bb_i = *FF_AT(float, &a->backbone_mask_i, i);
+    for (int64_t p = 0; p < n; p++) {
+        int64_t q = j + p;
+        float same = a->asym_i.ndim == 0 || *FF_AT(int32_t, &a->asym_i, i) == *FF_AT(int32_t, &a->asym_j, q);
+        float pb = pb_i * *FF_AT(float, &a->pseudo_beta_mask_j, q) * same;
+        float bb = bb_i * *FF_AT(float, &a->backbone_mask_j, q) * same;
+        int64_t bin = bin_among(&t->bins, s->square[p], s->below[p]);
+        float is_bin = (a->mask_all ? 1.0f : pb) * (float)(bin >= 0);
+        int32_t aatype_j = *FF_AT(int32_t, &a->aatype_j, q);
+        bool known_j = aatype_j >= 0 && aatype_j < AATYPES;
+        float all = a->mask_all ? bb : 1.0f, seen = all * bb;
+        ret[p] = (struct ff_template_pair){
+            .row = {w_aatype_j + (known_j ? aatype_j : 0) * c, w_dgram + (bin + (bin < 0)) * c},
+            .weight = {known_j ? all : 0.0f, all * is_bin},
+            .shared = {all, all * pb, seen},
+        };
+        for (int d = 0; d < 3; d++)
+            ret[p].shared[3 + d] = bb != 0.0f ? seen * s->unit[d][p] : 0.0f;
+    }
+}
+
 static void template_segment(const void *user, struct ff_scratch *s, int64_t i, int64_t j, int64_t n)
 {
     const struct template_pair *t = user;
     const struct ff_template_pair_embed_args *a = t->a;
     int64_t c = a->out.shape[2];
-    const float *b = a->b.data, *w_pb = a->w_pb_mask.data, *w_bb = a->w_bb_mask.data;
-    const float *w_dgram = a->w_dgram.data, *w_aatype_j = a->w_aatype_j.data, *w_aatype_i = a->w_aatype_i.data;
+    const float *w_aatype_i = a->w_aatype_i.data;
+    float *none = memset(ff_scratch_floats(s, c), 0, (size_t)c * sizeof *none);
     const float *w_unit = a->w_unit.ndim > 0 ? a->w_unit.data : NULL;
-    const float *w_x = w_unit ? w_unit : w_bb, *w_y = w_unit ? w_unit + c : w_bb, *w_z = w_unit ? w_unit + 2 * c : w_bb;
-    float *base = ff_scratch_floats(s, c);               /* what all pairs of row i share */
     int32_t aatype_i = *FF_AT(int32_t, &a->aatype_i, i);
-    bool known_i = aatype_i >= 0 && aatype_i < AATYPES;
-    for (int64_t k = 0; k < c; k++)
-        base[k] = known_i ? w_aatype_i[aatype_i * c + k] : 0.0f;
-
-    for (int64_t p = 0; p < n; p++) {
-        int64_t q = j + p;
-        float same = a->asym_i.ndim == 0 || *FF_AT(int32_t, &a->asym_i, i) == *FF_AT(int32_t, &a->asym_j, q);
-        float pb = *FF_AT(float, &a->pseudo_beta_mask_i, i) * *FF_AT(float, &a->pseudo_beta_mask_j, q) * same;
-        float bb = *FF_AT(float, &a->backbone_mask_i, i) * *FF_AT(float, &a->backbone_mask_j, q) * same;
-        float u[3] = {0.0f, 0.0f, 0.0f};
-        if (bb != 0.0f && w_unit)
-            unit_vector(u, FF_AT(float, &a->frame_i, i), FF_AT(float, &a->frame_j, q), a->clamp_norm);
-        float ux = u[0] * bb, uy = u[1] * bb, uz = u[2] * bb;
-        int64_t bin = bin_of(&t->bins, FF_AT(float, &a->pseudo_beta_i, i), FF_AT(float, &a->pseudo_beta_j, q));
-        float is_bin = (a->mask_all ? 1.0f : pb) * (float)(bin >= 0);
-        int32_t aatype_j = *FF_AT(int32_t, &a->aatype_j, q);
-        float known_j = aatype_j >= 0 && aatype_j < AATYPES;
-        float all = a->mask_all ? bb : 1.0f;
-        const float *dgram = w_dgram + (bin + (bin < 0)) * c;
-        const float *letter = w_aatype_j + (known_j > 0.0f ? aatype_j : 0) * c;
-        float *o = FF_AT(float, &a->out, i, q);
-#pragma omp simd
-        for (int64_t k = 0; k < c; k++)
-            o[k] = b[k] + all * (base[k] + known_j * letter[k] + is_bin * dgram[k] + pb * w_pb[k] + ux * w_x[k] +
-                                 uy * w_y[k] + uz * w_z[k] + bb * w_bb[k]);
+    const float *const shared[FF_TEMPLATE_SHARED] = {
+        aatype_i >= 0 && aatype_i < AATYPES ? w_aatype_i + aatype_i * c : none, a->w_pb_mask.data, a->w_bb_mask.data,
+        w_unit ? w_unit : none, w_unit ? w_unit + c : none, w_unit ? w_unit + 2 * c : none,
+    };
+    struct some_pairs about = {0};
+    struct ff_template_pair pairs[AT_ONCE];
+    for (int64_t p = 0; p < n; p += AT_ONCE) {
+        int64_t some = n - p < AT_ONCE ? n - p : AT_ONCE;
+        gather(&about, a, j + p, some);
+        measure(&about, &t->bins, FF_AT(float, &a->pseudo_beta_i, i), FF_AT(float, &a->frame_i, i), some,
+                a->clamp_norm);
+        weigh_pairs(t, &about, pairs, i, j + p, some);
+        ff_template_tile(FF_AT(float, &a->out, i, j + p), a->out.stride[1], c, pairs, some, shared, a->b.data);
     }
 }
 
