@@ -66,18 +66,27 @@ static float *make_kv(const struct columns *w, int64_t s, int64_t count)
 
 /* --- queries --- */
 
+/* part [n_col, c] = sum over `count` rows of alive [count, n_col] x [count, n_col, c]. Sums stay in registers while rows
+ * pass by, as many channels of them as a vector of lines has. */
+typedef float many __attribute__((vector_size(128), aligned(4)));
+
 FF_CLONES static void add_masked(float *restrict part, const float *x, const float *alive, int64_t count,
                                  int64_t n_col, int64_t c)
 {
-    for (int64_t i = 0; i < n_col * c; i++)
-        part[i] = 0.0f;
-    for (int64_t s = 0; s < count; s++) {
-        for (int64_t r = 0; r < n_col; r++) {
-            const float *restrict row = x + (s * n_col + r) * c;
-            float *restrict to = part + r * c;
-            float f = alive[s * n_col + r];
-            for (int64_t i = 0; i < c; i++)
-                to[i] += f * row[i];
+    enum { MANY = sizeof(many) / sizeof(float) };
+    const int64_t row = n_col * c;
+    for (int64_t r = 0; r < n_col; r++, x += c, part += c) {
+        int64_t i = 0;
+        for (; i + MANY <= c; i += MANY) {
+            many sum = {0};
+            for (int64_t s = 0; s < count; s++)
+                sum += alive[s * n_col + r] * *(const many *)(x + s * row + i);
+            *(many *)(part + i) = sum;
+        }
+        for (; i < c; i++) {
+            part[i] = 0.0f;
+            for (int64_t s = 0; s < count; s++)
+                part[i] += alive[s * n_col + r] * x[s * row + i];
         }
     }
 }
