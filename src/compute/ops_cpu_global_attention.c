@@ -11,7 +11,7 @@
 
 /* Tiles of STEP rows whatever the number of columns, so that sums do not depend on how the columns are shared out. At
  * most KEPT floats of keys and values, and KNOWN of moments. */
-enum { COLUMNS = 16, STEP = 12, KEPT = 1 << 19, KNOWN = 1 << 17 };
+enum { COLUMNS = 12, STEP = 12, KEPT = 1 << 19, KNOWN = 1 << 17 };
 
 struct columns {
     const struct ff_global_attention_args *a;
