@@ -118,8 +118,10 @@ FF_CLONES static void hand_out(float *to, int64_t head_ld, const float *from, in
         const float *x = from;
         for (int64_t h = 0; h < heads; h++, at += head_ld) {
             int64_t c = 0;
-            for (; c + 16 <= d; c += 16, x += 16)
+            for (; c + 16 <= d; c += 16, x += 16) {
+                __builtin_prefetch(x + 8 * ld);
                 *(part16 *)(at + c) = *(const part16 *)x;
+            }
             for (; c + 8 <= d; c += 8, x += 8)
                 *(part8 *)(at + c) = *(const part8 *)x;
             for (; c < d; c++, x++)
