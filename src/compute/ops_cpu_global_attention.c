@@ -66,8 +66,8 @@ static float *make_kv(const struct columns *w, int64_t s, int64_t count)
 
 /* --- queries --- */
 
-/* part [n_col, c] = sum over `count` rows of alive [count, n_col] x [count, n_col, c]. Sums stay in registers while rows
- * pass by, as many channels of them as a vector of lines has. */
+/* part [n_col, c] = sum over `count` rows of alive [count, n_col] x [count, n_col, c]. Sums stay in registers while
+ * rows pass by, as many channels of them as a vector of lines has. */
 typedef float many __attribute__((vector_size(128), aligned(4)));
 
 FF_CLONES static void add_masked(float *restrict part, const float *x, const float *alive, int64_t count,
