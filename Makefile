@@ -30,8 +30,8 @@ compute_src := tensor arena ops backend cost tile tile_kernels attention_tile po
 parallel_src = block comm dap agree schedule team $(if $(have_mpi),comm_mpi mail_mpi)
 
 feature_src := feature_check raw_features msa_pool jax_random jax_sampling msa_cluster msa_features residue_features \
-  monomer_features pairing assembly multimer_features source feature_file template_set template_hits template_match \
-  template_features own_template
+  monomer_features pairing assembly multimer_features source source_ahead feature_file template_set template_hits \
+  template_match template_features own_template
 
 model_src := config weights weights_view params batch pair embed attention triangle triangle_part triangle_stream \
   offload outer_product evoformer template structure heads confidence forward plan model

@@ -21,6 +21,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "feature/source_ahead.h"
 #include "parallel/agree.h"
 
 struct network {
@@ -225,7 +226,7 @@ ff_status ff_predictor_plan(struct ff_predictor *p, int model, const struct ff_i
 
 /* --- 3. features and progress ----------------------------------------------------------------------------------- */
 
-/* A source that forwards another one, keeps what names the residues, and measures the time that features take. */
+/* A source that forwards another one, keeps what names the residues, and measures the time that is waited for it. */
 struct tap {
     struct ff_source base;
     struct ff_source *inner;
@@ -265,9 +266,9 @@ static ff_status tap_next(struct ff_source *self, int pass, int member, struct f
     return st;
 }
 
-static void tap_init(struct tap *t, const struct ff_predictor *p, const struct ff_predictor_job *job)
+static void tap_init(struct tap *t, const struct ff_predictor *p, const struct ff_predictor_job *job,
+                     struct ff_source *inner)
 {
-    struct ff_source *inner = job->source;
     *t = (struct tap){.inner = inner, .n_chain = job->n_chain,
                       .input_chain = p->config->output.published_chain_ids ? NULL : job->input_chain};
     t->base = (struct ff_source){.shape = inner->shape, .next = tap_next, .impl = t};
@@ -452,8 +453,12 @@ ff_status ff_predictor_run(struct ff_predictor *p, const struct ff_predictor_job
     struct ff_output_rows *rows = NULL;
     FF_TRY(ff_agree(p->comm, large && writes && config->model.heads.predicted_aligned_error ? open_rows(job, &rows)
                                                                                             : FF_OK));
+    /* A GPU leaves the processors to the features of the next pass. */
+    struct ff_source *ahead = NULL;
+    if (p->device->context > 0)
+        ahead = ff_source_ahead(source, n_recycle + 1, config->model.num_ensemble);
     struct tap tap;
-    tap_init(&tap, p, job);
+    tap_init(&tap, p, job, ahead != NULL ? ahead : source);
     struct watch watch = {.n_pass = n_recycle + 1, .tap = &tap, .rows = rows};
     struct ff_model_run_options options = {
         .num_recycle = n_recycle,
@@ -478,6 +483,7 @@ ff_status ff_predictor_run(struct ff_predictor *p, const struct ff_predictor_job
         add_to_record(job, config->model.name, &plan, &loss, &tap, &prediction, record);
     ff_prediction_free(&prediction);
     ff_output_rows_close(rows);
+    ff_source_destroy(ahead);
     tap_free(&tap);
     return st;
 }

@@ -3,6 +3,7 @@
 
 #include "feature/feature_file.h"
 #include "feature/source.h"
+#include "feature/source_ahead.h"
 
 enum { SETS = 4, N = 5, S = 3, E = 2, T = 1 };
 
@@ -259,6 +260,73 @@ static void kinds_are_told_by_names(void **state)
     free(path);
 }
 
+/* A source whose sets tell what they were asked for, and which counts. */
+struct told {
+    struct ff_source base;
+    int calls, fails_at;
+};
+
+static ff_status tell(struct ff_source *self, int pass, int member, struct ff_arrays *ret)
+{
+    struct told *t = self->impl;
+    t->calls++;
+    if (pass == t->fails_at)
+        return ff_fail(FF_EINPUT, "pass %d cannot be had", pass);
+    *ret = (struct ff_arrays){0};
+    int32_t *x = ff_arrays_add(ret, "what", FF_I32, 1, (int64_t[]){3})->data;
+    x[0] = pass;
+    x[1] = member;
+    x[2] = self->last_pass;
+    return FF_OK;
+}
+
+static void expect_told(struct ff_source *s, int pass, int member, bool last)
+{
+    struct ff_arrays got;
+    s->last_pass = last;
+    assert_ok(s->next(s, pass, member, &got));
+    const int32_t *x = ff_arrays_find(&got, "what")->data;
+    assert_true(x[0] == pass && x[1] == member && x[2] == last);
+    ff_arrays_free(&got);
+}
+
+static void sets_made_ahead_are_those_asked_for(void **state)
+{
+    (void)state;
+    struct told t = {.fails_at = -1};
+    t.base = (struct ff_source){.shape = {.n_res = N}, .next = tell, .impl = &t};
+    struct ff_source *s = ff_source_ahead(&t.base, 3, 2);
+    assert_int_equal(s->shape.n_res, N);
+    for (int pass = 0; pass < 3; pass++)
+        for (int member = 0; member < 2; member++)
+            expect_told(s, pass, member, pass == 2);
+    ff_source_destroy(s);
+    assert_int_equal(t.calls, 6);                            /* none in vain */
+
+    /* The second pass turns out to be the last: its first set is made anew. */
+    t.calls = 0;
+    s = ff_source_ahead(&t.base, 4, 2);
+    expect_told(s, 0, 0, false);
+    expect_told(s, 0, 1, false);
+    expect_told(s, 1, 0, true);
+    expect_told(s, 1, 1, true);
+    ff_source_destroy(s);
+    assert_int_equal(t.calls, 5);
+
+    /* Failures are told by whoever asks; what is not asked for any more goes. */
+    struct ff_arrays got;
+    t.fails_at = 1;
+    s = ff_source_ahead(&t.base, 3, 1);
+    expect_told(s, 0, 0, false);
+    s->last_pass = false;
+    assert_fails(s->next(s, 1, 0, &got), FF_EINPUT, "pass 1 cannot be had");
+    expect_told(s, 2, 0, true);
+    ff_source_destroy(s);
+    s = ff_source_ahead(&t.base, 3, 1);
+    expect_told(s, 0, 0, false);
+    ff_source_destroy(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,6 +336,7 @@ int main(void)
         cmocka_unit_test(damaged_files_are_refused),
         cmocka_unit_test(golden_files_open),
         cmocka_unit_test(kinds_are_told_by_names),
+        cmocka_unit_test(sets_made_ahead_are_those_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
