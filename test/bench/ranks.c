@@ -83,6 +83,14 @@ static ff_status next(struct ff_source *self, int pass, int member, struct ff_ar
     add(ret, "extra_has_deletion", FF_SHAPE(e, n));
     add(ret, "extra_deletion_value", FF_SHAPE(e, n));
     ones(add(ret, "extra_msa_mask", FF_SHAPE(e, n)), e * n);
+    if (!c->multimer)
+        return FF_OK;
+    int32_t *asym = add_int(ret, "asym_id", FF_SHAPE(n)), *sym = add_int(ret, "sym_id", FF_SHAPE(n));
+    int32_t *entity = add_int(ret, "entity_id", FF_SHAPE(n));
+    for (int64_t i = 0; i < n; i++) {    /* two copies of a chain */
+        asym[i] = sym[i] = i < n / 2 ? 1 : 2;
+        entity[i] = 1;
+    }
     return FF_OK;
 }
 
