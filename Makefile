@@ -25,7 +25,7 @@ bio_src := residue msa lines identifiers fasta fasta_stream a3m stockholm stockh
 compute_src := tensor arena ops backend cost tile tile_kernels attention_tile point_tile error_tile template_tile \
   blas ops_cpu ops_cpu_general ops_cpu_attention ops_cpu_global_attention ops_cpu_template_attention \
   ops_cpu_transition ops_cpu_triangle ops_cpu_opm ops_cpu_embed ops_cpu_geometry ops_cpu_point ops_cpu_heads \
-  ops_plan wrap moment ops_dump ops_profile op_call op_case op_fill
+  ops_plan wrap moment host_rows ops_dump ops_profile op_call op_case op_fill
 
 parallel_src = block comm dap agree schedule team $(if $(have_mpi),comm_mpi mail_mpi)
 

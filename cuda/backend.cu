@@ -20,6 +20,7 @@
 
 extern "C" {
 #include "base/log.h"
+#include "compute/host_rows.h"
 }
 
 enum { MIN_MAJOR = 8 };                              /* first GPUs with bf16 matrix units */
@@ -203,16 +204,6 @@ static const struct ff_cuda_pinned *take_slot(struct ff_cuda_device *d)
     return slot;
 }
 
-/* n bytes of rows that lie pitch bytes apart, from byte at on of what they are together. */
-static void gather_rows(void *to, const void *rows, size_t row, size_t pitch, size_t at, size_t n)
-{
-    for (size_t done = 0, part; done < n; done += part) {
-        size_t i = (at + done) / row, from = (at + done) % row;
-        part = std::min(row - from, n - done);
-        memcpy((char *)to + done, (const char *)rows + i * pitch + from, part);
-    }
-}
-
 /* The source may be used again on return: what the GPU has not fetched yet lies in the pinned slots. */
 static void cuda_upload_rows(struct ff_backend *be, const struct ff_tensor *dst, const void *src, size_t pitch)
 {
@@ -224,7 +215,7 @@ static void cuda_upload_rows(struct ff_backend *be, const struct ff_tensor *dst,
     for (size_t done = 0, n; done < bytes; done += n) {
         n = std::min<size_t>(bytes - done, FF_CUDA_SLOT_BYTES);
         const struct ff_cuda_pinned *slot = take_slot(d);
-        gather_rows(slot->memory, src, row, pitch, done, n);
+        ff_host_rows_gather(slot->memory, src, row, pitch, done, n);
         FF_CUDA(cudaMemcpyAsync((char *)dst->data + done, slot->memory, n, cudaMemcpyHostToDevice, d->stream));
         FF_CUDA(cudaEventRecord(slot->free, d->stream));
     }
