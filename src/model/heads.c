@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
-#include "model/confidence.h"
 
 /* Of a piece of the PAE, which is all that the host holds of it. */
 enum { HOST_BYTES = 16 << 20 };
@@ -162,4 +161,25 @@ void ff_heads_aligned_error(const struct ff_context *ctx, const struct ff_heads_
             deliver(ctx, &all, n, at, rows, &logits);
         ff_arena_release(ctx->arena, mark);
     }
+}
+
+void ff_heads_merge_tm(const struct ff_dap *d, struct ff_tm_scores *s)
+{
+    size_t size = (size_t)ff_dap_size(d), n = ff_tm_scores_count(s);
+    if (size == 1)
+        return;
+    size_t *bytes = FF_NEW_ARRAY(size_t, size), *offset = FF_NEW_ARRAY(size_t, size);
+    for (size_t k = 0; k < size; k++) {
+        bytes[k] = n * sizeof(double);
+        offset[k] = k * bytes[k];
+    }
+    double *own = FF_NEW_ARRAY(double, n), *all = ff_dap_rank(d) == 0 ? FF_NEW_ARRAY(double, size * n) : NULL;
+    ff_tm_scores_pack(s, own);
+    d->comm->gather_host(d->comm, own, all, bytes, offset);
+    for (size_t k = 1; k < size && all != NULL; k++)
+        ff_tm_scores_merge(s, all + k * n);
+    free(own);
+    free(all);
+    free(bytes);
+    free(offset);
 }

@@ -6,6 +6,7 @@
 #ifndef FF_MODEL_HEADS_H
 #define FF_MODEL_HEADS_H
 
+#include "model/confidence.h"
 #include "model/context.h"
 #include "model/weights.h"
 
@@ -31,5 +32,7 @@ void ff_heads_distogram(const struct ff_context *ctx, const struct ff_heads_weig
 void ff_heads_aligned_error(const struct ff_context *ctx, const struct ff_heads_weights *w, struct ff_tensor z,
                             bool want_logits, struct ff_head_rows pae /* [N, N] */,
                             struct ff_head_rows tm /* [N, N] */, struct ff_head_rows logits /* [N, N, bins] */);
+/* What every rank has read off its own rows of tm, together on rank 0. */
+void ff_heads_merge_tm(const struct ff_dap *d, struct ff_tm_scores *s);
 
 #endif

@@ -308,28 +308,6 @@ static void take_tm(void *user, int64_t from, int64_t n, const float *rows)
     ff_tm_scores_add(&r->tm, from, n, rows);
 }
 
-/* Of rows that other ranks have taken, on rank 0. */
-static void merge_tm(struct run *r)
-{
-    size_t size = (size_t)ff_dap_size(&r->dap), n = ff_tm_scores_count(&r->tm);
-    if (size == 1)
-        return;
-    size_t *bytes = FF_NEW_ARRAY(size_t, size), *offset = FF_NEW_ARRAY(size_t, size);
-    for (size_t k = 0; k < size; k++) {
-        bytes[k] = n * sizeof(double);
-        offset[k] = k * bytes[k];
-    }
-    double *own = FF_NEW_ARRAY(double, n), *all = is_root(r) ? FF_NEW_ARRAY(double, size * n) : NULL;
-    ff_tm_scores_pack(&r->tm, own);
-    r->dap.comm->gather_host(r->dap.comm, own, all, bytes, offset);
-    for (size_t k = 1; k < size && all != NULL; k++)
-        ff_tm_scores_merge(&r->tm, all + k * n);
-    free(own);
-    free(all);
-    free(bytes);
-    free(offset);
-}
-
 /* Host memory for the outputs of one pass. PAE and logits, if wanted, are those of the last pass. */
 static struct ff_forward_out outputs(struct run *r, bool last, float *distance_change)
 {
@@ -406,7 +384,7 @@ static ff_status run_pass(struct run *r, struct ff_pass_report *report)
     ff_tm_scores_begin(n, r->asym_id, &r->tm);
     ff_forward_structure(&r->ctx, &r->m->weights, &r->m->constants, &r->state, &out);
     if (r->m->config.heads.predicted_aligned_error)
-        merge_tm(r);
+        ff_heads_merge_tm(&r->dap, &r->tm);
     r->m->be->sync(r->m->be);
     if (ff_context_stopped(&r->ctx))
         return ff_fail(FF_EINTERRUPT, "stopped in pass %d", r->pass);
