@@ -72,15 +72,6 @@ static void cpu_upload(struct ff_backend *be, const struct ff_tensor *dst, const
     ff_cpu_for(be, (int64_t)ff_tensor_bytes(dst), COPY_STEP, copy_part, &(struct copy_bytes){dst->data, src});
 }
 
-static void cpu_upload_rows(struct ff_backend *be, const struct ff_tensor *dst, const void *src, size_t pitch)
-{
-    (void)be;
-    FF_ASSERT(ff_tensor_contiguous(dst));
-    size_t n = (size_t)dst->shape[0], row = n > 0 ? ff_tensor_bytes(dst) / n : 0;
-    for (size_t i = 0; i < n; i++)
-        memcpy((char *)dst->data + i * row, (const char *)src + i * pitch, row);
-}
-
 static void cpu_download(struct ff_backend *be, void *dst, const struct ff_tensor *src)
 {
     (void)be;
@@ -104,6 +95,12 @@ static void cpu_fetch(struct ff_backend *be, const struct ff_tensor *dst, const 
     size_t row = ff_tensor_bytes(dst) / (size_t)dst->shape[0];
     for (size_t i = 0; i < (size_t)dst->shape[0]; i++)
         memcpy((char *)dst->data + i * row, (const char *)host + i * (pitch > 0 ? pitch : row), row);
+}
+
+static void cpu_upload_rows(struct ff_backend *be, const struct ff_tensor *dst, const void *src, size_t pitch)
+{
+    if (dst->shape[0] > 0)
+        cpu_fetch(be, dst, src, pitch);
 }
 
 static void cpu_sync(struct ff_backend *be)

@@ -108,8 +108,8 @@ static const float *part_of_row(const struct piece *p, int64_t b, int64_t i, int
 typedef float part8 __attribute__((vector_size(32), aligned(4)));
 typedef float part16 __attribute__((vector_size(64), aligned(4)));
 
-/* Keys or values of n rows at a distance of ld: to[h, i] = from[i, h] for heads of d
- * channels, head_ld apart in `to`. */
+/* Keys or values of n rows at a distance of ld: to[h, i] = from[i, h] for heads of d channels, which are head_ld apart
+ * in `to`. */
 FF_CLONES static void hand_out(float *to, int64_t head_ld, const float *from, int64_t ld, int64_t n, int64_t heads,
                                int64_t d)
 {
