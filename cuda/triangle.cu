@@ -20,7 +20,7 @@ constexpr int lines = 8;
 /* out[c, i, k] = mask[i, k] (p[r, c] + b[c]) sigmoid(g[r, c] + bg[c]), r = row + (pairs i * K + k) of this tile; p
  * and g [rows, n_c]. A block turns a square of 32 pairs times 32 channels, 33 floats per line in shared memory. */
 template <class T>
-__global__ void gate_transpose_kernel(const __grid_constant__ triangle_planes<T> out, unsigned n_k, const float *p,
+__global__ void gate_transpose_kernel(const __grid_constant__ triangle_places<T> out, unsigned n_k, const float *p,
                                       const float *g, const float *mask, ff_cuda_rows mask_rows, const float *b,
                                       const float *bg, unsigned row, unsigned rows, int n_c)
 {
@@ -39,9 +39,8 @@ __global__ void gate_transpose_kernel(const __grid_constant__ triangle_planes<T>
     if (r >= rows)
         return;
     unsigned i = (row + r) / n_k, k = (row + r) - i * n_k;
-    const auto at = out.of(i, k);
     for (int line = (int)threadIdx.y; line < side && c0 + line < n_c; line += lines)
-        *out.channel(at, c0 + line) = from_float<T>(square[threadIdx.x][line]);
+        *out.channel(c0 + line).at(i, k) = from_float<T>(square[threadIdx.x][line]);
 }
 
 struct ff_cuda_gemm_args rows_times(const void *x, enum ff_dtype type, int64_t k, const void *w, int64_t n, float *y)
@@ -108,12 +107,15 @@ __global__ void add_gated_kernel(T *out, ff_cuda_rows out_rows, const float *o, 
     *to = from_float<T>(to_float(*to) + (o[at] + b[c]) * sigmoid(g[at] + bg[c]));
 }
 
-bool planes_fit(const struct ff_tensor *all, const struct ff_planes *apart)
+/* Rows of contiguous pairs; c channels in all. */
+bool planes_fit(const struct ff_tensor *others, const struct ff_planes *apart, int n_apart, int64_t c)
 {
     struct ff_planes runs[FF_PLANES_MOST];
-    if (ff_tensor_present(&apart->t) && apart->t.stride[2] != 1)
-        return false;
-    return ff_planes_of(all, apart, runs) > 0 || all->shape[0] == 0;     /* which looks at the shapes */
+    const int n = ff_planes_of(others, apart, n_apart, runs);    /* which looks at the shapes */
+    for (int r = 0; r < n; r++)
+        if (runs[r].t.stride[2] != 1)
+            return false;
+    return ff_planes_count(others, apart, n_apart) == c;
 }
 
 /* --- contraction --- */
@@ -130,11 +132,10 @@ extern "C" void ff_cuda_triangle_project(struct ff_backend *be, const struct ff_
 {
     int64_t c_z = a->w.shape[0], c_i = a->w.shape[1];
     FF_ASSERT(a->out.ndim == 3 && a->z.ndim == 3 && a->mask.ndim == 2 && a->out.dtype == a->z.dtype);
-    FF_ASSERT(ff_planes_count(&a->out, &a->apart) == c_i);
     FF_ASSERT(a->out.shape[1] == a->z.shape[0] && a->out.shape[2] == a->z.shape[1]);
     FF_ASSERT(a->mask.shape[0] == a->z.shape[0] && a->mask.shape[1] == a->z.shape[1]);
     FF_ASSERT(a->z.shape[2] == c_z && a->gate_w.shape[0] == c_z && a->gate_w.shape[1] == c_i);
-    FF_ASSERT(a->b.shape[0] == c_i && a->gate_b.shape[0] == c_i && planes_fit(&a->out, &a->apart));
+    FF_ASSERT(a->b.shape[0] == c_i && a->gate_b.shape[0] == c_i && planes_fit(&a->out, a->apart, FF_PLANES_APART, c_i));
     if (ff_cuda_triangle_project_fused(be, a) || ff_cuda_triangle_project_float32(be, a))
         return;
     ff_cuda_mark mark(be);
@@ -158,7 +159,7 @@ extern "C" void ff_cuda_triangle_project(struct ff_backend *be, const struct ff_
         ff_cuda_with_type(type, [&](auto t) {
             using T = decltype(t);
             gate_transpose_kernel<T><<<grid, dim3(side, lines), 0, ff_cuda_stream(be)>>>(
-                triangle_planes_of<T>(&a->out, &a->apart), (unsigned)a->out.shape[2], p, g,
+                triangle_places_of<T>(a), (unsigned)a->out.shape[2], p, g,
                 (const float *)a->mask.data, mask_rows, (const float *)a->b.data, (const float *)a->gate_b.data,
                 (unsigned)row, (unsigned)rows, (int)c_i);
         });
@@ -226,12 +227,11 @@ extern "C" void ff_cuda_triangle_output(struct ff_backend *be, const struct ff_t
 {
     int64_t c_i = a->o_w.shape[0], c_z = a->o_w.shape[1];
     FF_ASSERT(a->out.ndim == 3 && a->x.ndim == 3 && a->out.shape[2] == c_z);
-    FF_ASSERT(ff_planes_count(&a->x, &a->apart) == c_i);
     FF_ASSERT(a->x.shape[1] == a->out.shape[0] && a->x.shape[2] == a->out.shape[1] && a->x.dtype == a->out.dtype);
     FF_ASSERT(a->gate_w.shape[0] == c_z && a->gate_w.shape[1] == c_z);
     FF_ASSERT(a->o_b.shape[0] == c_z && a->gate_b.shape[0] == c_z);
     FF_ASSERT(ff_tensor_present(&a->center_norm.scale) && a->center_norm.scale.shape[0] == c_i && c_i <= 320);
-    FF_ASSERT(planes_fit(&a->x, &a->apart));
+    FF_ASSERT(planes_fit(&a->x, &a->apart, 1, c_i));
     if (ff_cuda_triangle_output_fused(be, a) || ff_cuda_triangle_output_float32(be, a))
         return;
     ff_cuda_mark mark(be);

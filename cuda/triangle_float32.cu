@@ -149,12 +149,11 @@ __global__ void __launch_bounds__(threads, 1) project_kernel(const __grid_consta
         /* channel first: sixteen threads write 64 pairs of one channel */
         int row = (int)threadIdx.x % 16 * 4, i = i0 + a.t.i_of(row), k = k0 + a.t.j_of(row);
         if (i < a.t.n_i && k < a.t.n_j) {
-            const auto at_pair = a.out.of(i, k);
             int left = a.t.n_j - k;
 #pragma unroll
             for (int c = (int)threadIdx.x / 16; c < CI; c += threads / 16) {
                 float4 v = load4(s.out + c * S::out_pitch + row);
-                float *at = a.out.channel(at_pair, c);
+                float *at = a.out.channel(c).at(i, k);
                 if (a.out.wide && left >= 4) {
                     store4(at, v);
                     continue;

@@ -169,12 +169,11 @@ __global__ void __launch_bounds__(threads, 2) triangle_project_kernel(const __gr
         /* channel first: sixteen threads write 128 pairs of one channel */
         int row = (int)threadIdx.x % 16 * 8, i = i0 + a.t.i_of(row), k = k0 + a.t.j_of(row);
         if (i < a.t.n_i && k < a.t.n_j) {
-            const auto at_pair = a.out.of(i, k);
             bool whole = a.out.wide && k + 8 <= a.t.n_j;
             int left = a.t.n_j - k < 8 ? a.t.n_j - k : 8;
             for (int c = (int)threadIdx.x / 16; c < CI; c += threads / 16) {
                 const bf16 *from = s.tile_data + c * S::out_pitch + row;
-                bf16 *to = a.out.channel(at_pair, c);
+                bf16 *to = a.out.channel(c).at(i, k);
                 if (whole) {
                     *(uint4 *)to = *(const uint4 *)from;
                 } else {

@@ -42,8 +42,32 @@ template <class T> struct triangle_planes {
     }
 };
 
+/* A channel-first tensor that is written, whose channels lie in any places. */
+template <class T> struct triangle_places {
+    struct run {
+        T *at;                           /* the first channel's first pair */
+        int64_t c, i;
+        int from;
+    } runs[FF_PLANES_MOST];
+    int n;
+    bool wide;
+    /* A channel. */
+    struct place {
+        T *first;
+        int64_t i;
+        __device__ __forceinline__ T *at(int64_t row, int64_t column) const { return first + row * i + column; }
+    };
+    __device__ __forceinline__ place channel(int c) const
+    {
+        int r = n - 1;
+        while (r > 0 && c < runs[r].from)
+            r--;
+        return {runs[r].at + (c - runs[r].from) * runs[r].c, runs[r].i};
+    }
+};
+
 template <class T> struct triangle_project_of {
-    triangle_planes<T> out;
+    triangle_places<T> out;
     const T *z;
     int64_t z_i, z_k;
     const float *mask;
@@ -72,22 +96,38 @@ static inline bool triangle_fits(const struct ff_tensor *z)
     return z->shape[0] > 0 && z->shape[1] > 0 && z->shape[0] < 1 << 20 && z->shape[1] < 1 << 20;
 }
 
-template <class T> triangle_planes<T> triangle_planes_of(const struct ff_tensor *t, const struct ff_planes *apart)
+template <class T> bool triangle_wide(const struct ff_tensor *p)
 {
     const int n = 16 / (int)sizeof(T);
-    auto wide = [](const struct ff_tensor *p) {
-        return ((uintptr_t)p->data & 15) == 0 && p->stride[0] % n == 0 && p->stride[1] % n == 0;
-    };
-    triangle_planes<T> r = {(T *)t->data, (T *)t->data, t->stride[0], t->stride[1], 0, 0, 0, 0, wide(t)};
+    return ((uintptr_t)p->data & 15) == 0 && p->stride[0] % n == 0 && p->stride[1] % n == 0;
+}
+
+template <class T> triangle_planes<T> triangle_planes_of(const struct ff_tensor *t, const struct ff_planes *apart)
+{
+    triangle_planes<T> r = {(T *)t->data, (T *)t->data, t->stride[0], t->stride[1], 0, 0, 0, 0, triangle_wide<T>(t)};
     if (ff_tensor_present(&apart->t)) {
         r.apart = (T *)apart->t.data;
         r.apart_c = apart->t.stride[0];
         r.apart_i = apart->t.stride[1];
         r.from = (unsigned)apart->from;
         r.count = (unsigned)apart->t.shape[0];
-        r.wide = r.wide && wide(&apart->t);
+        r.wide = r.wide && triangle_wide<T>(&apart->t);
     }
     return r;
+}
+
+template <class T> triangle_places<T> triangle_places_of(const struct ff_triangle_project_args *a)
+{
+    struct ff_planes runs[FF_PLANES_MOST];
+    triangle_places<T> places = {};
+    places.n = ff_planes_of(&a->out, a->apart, FF_PLANES_APART, runs);
+    places.wide = true;
+    for (int r = 0; r < places.n; r++) {
+        const struct ff_tensor *t = &runs[r].t;
+        places.runs[r] = {(T *)t->data, t->stride[0], t->stride[1], (int)runs[r].from};
+        places.wide = places.wide && triangle_wide<T>(t);
+    }
+    return places;
 }
 
 template <class T>
@@ -95,7 +135,7 @@ triangle_project_of<T> triangle_project_in(const struct ff_triangle_project_args
                                            int rows)
 {
     return {
-        triangle_planes_of<T>(&a->out, &a->apart),
+        triangle_places_of<T>(a),
         (const T *)a->z.data, a->z.stride[0], a->z.stride[1],
         (const float *)a->mask.data, a->mask.stride[0], a->mask.stride[1],
         w, gate_w,

@@ -204,14 +204,15 @@ __global__ void __launch_bounds__(threads, 1) project_kernel(const __grid_consta
         split_rows<CZ, TF32> normed;
         float mask[2];
         bool there[2];
-        triangle_planes<float>::pair to[2];
+        int i[2], k[2];
 #pragma unroll
         for (int r = 0; r < 2; r++) {
             normed.norm(r, x[r], s.scale, s.offset);
             const pair_at at(a.t, tile, row + 8 * r);
             mask[r] = at.there ? a.mask[at.i * a.mask_i + at.j * a.mask_k] : 0.0f;
             there[r] = at.there;
-            to[r] = a.out.of(at.i, at.j);
+            i[r] = at.i;
+            k[r] = at.j;
         }
         load_pairs<CZ>(x, a.t, tile + step, row, a.z, a.z_i, a.z_k);
 #pragma unroll 1
@@ -229,6 +230,7 @@ __global__ void __launch_bounds__(threads, 1) project_kernel(const __grid_consta
             for (int j = 0; j < 8; j++) {
                 const int c = h * 64 + 8 * j + 2 * t;
                 const float2 b = *(const float2 *)(s.b + c), gate_b = *(const float2 *)(s.gate_b + c);
+                const auto to = a.out.channel(c), to_next = a.out.channel(c + 1);
 #pragma unroll
                 for (int r = 0; r < 2; r++) {
                     const int at = 4 * j + 2 * r;
@@ -236,8 +238,8 @@ __global__ void __launch_bounds__(threads, 1) project_kernel(const __grid_consta
                     const float y1 =
                         mask[r] * (value[at + 1] * factor + b.y) * sigmoid(gate[at + 1] * gate_factor + gate_b.y);
                     if (there[r]) {
-                        *a.out.channel(to[r], c) = y0;
-                        *a.out.channel(to[r], c + 1) = y1;
+                        *to.at(i[r], k[r]) = y0;
+                        *to_next.at(i[r], k[r]) = y1;
                     }
                 }
             }

@@ -85,6 +85,12 @@ __global__ void __launch_bounds__(threads, 2) project_kernel(const __grid_consta
             mask[e] = there ? a.mask[i * a.mask_i + k * a.mask_k] : 0.0f;
         }
     };
+    typename triangle_places<bf16>::place to_channel[halves][2];
+#pragma unroll
+    for (int h = 0; h < halves; h++)
+#pragma unroll
+        for (int e = 0; e < 2; e++)
+            to_channel[h][e] = a.out.channel(h * 64 + warp * 16 + e * 8 + g);
     load(blockIdx.x);
     copy_wait<0>();
     __syncthreads();
@@ -143,7 +149,6 @@ __global__ void __launch_bounds__(threads, 2) project_kernel(const __grid_consta
                 const int pair = q * 32 + t * 8, i = i0 + a.t.i_of(pair), k = k0 + a.t.j_of(pair);
                 const int left = i < a.t.n_i ? a.t.n_j - k : 0;
                 float4 m0 = load4(s.mask[turn] + pair), m1 = load4(s.mask[turn] + pair + 4);
-                const auto at_pair = a.out.of(i, k);
                 const float m[8] = {m0.x, m0.y, m0.z, m0.w, m1.x, m1.y, m1.z, m1.w};
 #pragma unroll
                 for (int e = 0; e < 2; e++) {
@@ -155,7 +160,7 @@ __global__ void __launch_bounds__(threads, 2) project_kernel(const __grid_consta
                         const int at = 16 * q + n / 2 * 4 + e * 2 + n % 2;
                         y[n] = m[n] * (value[h][at] + b) * fast_sigmoid(gate[h][at] + gate_b);
                     }
-                    bf16 *to = a.out.channel(at_pair, c);
+                    bf16 *to = to_channel[h][e].at(i, k);
                     if (a.out.wide && left >= 8) {
                         *(uint4 *)to = pack8(y);
                     } else {

@@ -123,9 +123,9 @@ struct ff_cost ff_cost_template_attention(const struct ff_template_attention_arg
 /* --- transitions, triangles, outer product --- */
 
 /* Numbers of all channels. */
-static double planes(const struct ff_tensor *others, const struct ff_planes *apart)
+static double planes(const struct ff_tensor *others, const struct ff_planes *apart, int n_apart)
 {
-    return (double)(ff_planes_count(others, apart) * others->shape[1] * others->shape[2]);
+    return (double)(ff_planes_count(others, apart, n_apart) * others->shape[1] * others->shape[2]);
 }
 
 struct ff_cost ff_cost_transition(const struct ff_transition_args *a)
@@ -136,10 +136,11 @@ struct ff_cost ff_cost_transition(const struct ff_transition_args *a)
 
 struct ff_cost ff_cost_triangle_project(const struct ff_triangle_project_args *a)
 {
+    double written = planes(&a->out, a->apart, FF_PLANES_APART);
     return cost(2 * rows(&a->z) * (count(&a->w) + count(&a->gate_w)),
-                count(&a->z) + SIGMOID * planes(&a->out, &a->apart),
-                BYTES(&a->out, &a->apart.t, &a->z, &a->mask, &a->norm.scale, &a->norm.offset, &a->w, &a->b, &a->gate_w,
-                      &a->gate_b));
+                count(&a->z) + SIGMOID * written,
+                written * (double)ff_dtype_size(a->out.dtype) + BYTES(&a->z, &a->mask, &a->norm.scale, &a->norm.offset,
+                                                                      &a->w, &a->b, &a->gate_w, &a->gate_b));
 }
 
 struct ff_cost ff_cost_triangle_contract(const struct ff_triangle_contract_args *a)
@@ -150,7 +151,7 @@ struct ff_cost ff_cost_triangle_contract(const struct ff_triangle_contract_args 
 struct ff_cost ff_cost_triangle_output(const struct ff_triangle_output_args *a)
 {
     return cost(2 * rows(&a->out) * (count(&a->o_w) + count(&a->gate_w)),
-                planes(&a->x, &a->apart) + (1 + SIGMOID) * count(&a->out),
+                planes(&a->x, &a->apart, 1) + (1 + SIGMOID) * count(&a->out),
                 BYTES(&a->out, &a->out, &a->x, &a->apart.t, &a->center_norm.scale, &a->center_norm.offset, &a->o_w,
                       &a->o_b, &a->norm.scale, &a->norm.offset, &a->gate_w, &a->gate_b));
 }

@@ -49,7 +49,8 @@ enum ff_op_case_flags {
     FF_CASE_APART = 1 << 22,         /* triangles: some channels lie elsewhere */
     FF_CASE_TO_ATTENTION = 1 << 23,  /* linear: out, x is in the type that attention takes */
     FF_CASE_OF_ATTENTION = 1 << 24,
-    FF_CASE_PLACES = 1 << 25,        /* linear: rows in three places */
+    FF_CASE_PLACES = 1 << 25,        /* linear: rows in three places; triangle_project, with FF_CASE_APART: channels in
+                                      * four */
 };
 
 /* Sizes by the letters of ops.h; an op uses those that occur in its shapes. B, R and N of ops.h are i, L is j. */

@@ -241,8 +241,18 @@ static void apart_of(const struct builder *b, struct ff_planes *apart, enum kind
 static void build_triangle_project(const struct builder *b, struct ff_triangle_project_args *a,
                                    const struct ff_op_case *w)
 {
-    operand(b, &a->out, OUT, FF_FILL_NORMAL, PLAIN, ACTIVATION, FF_SHAPE(w->n - n_apart(w), w->i, w->k));
-    apart_of(b, &a->apart, OUT, w, w->k);
+    /* The first behind the others' first, the second behind that, and the last channels. */
+    const bool places = w->flags & FF_CASE_PLACES;
+    const int64_t second = places ? w->n / 5 : 0, last = places ? w->n / 8 : 0;
+    operand(b, &a->out, OUT, FF_FILL_NORMAL, PLAIN, ACTIVATION,
+            FF_SHAPE(w->n - n_apart(w) - second - last, w->i, w->k));
+    apart_of(b, &a->apart[0], OUT, w, w->k);
+    if (places) {
+        a->apart[1].from = a->apart[0].from + n_apart(w);
+        a->apart[2].from = w->n - last;
+        operand(b, &a->apart[1].t, OUT, FF_FILL_NORMAL, ROWS, ACTIVATION, FF_SHAPE(second, w->i, w->k));
+        operand(b, &a->apart[2].t, OUT, FF_FILL_NORMAL, ROWS, ACTIVATION, FF_SHAPE(last, w->i, w->k));
+    }
     ACT(z, IN, NORMAL, w->i, w->k, w->c);
     F32(mask, IN, MASK, ANY, w->i, w->k);
     norm_of(b, &a->norm, w->c);

@@ -9,28 +9,34 @@ const char *const ff_op_name[FF_OP_COUNT] = {
 #undef X
 };
 
-int64_t ff_planes_count(const struct ff_tensor *others, const struct ff_planes *apart)
+int64_t ff_planes_count(const struct ff_tensor *others, const struct ff_planes *apart, int n_apart)
 {
-    return others->shape[0] + (ff_tensor_present(&apart->t) ? apart->t.shape[0] : 0);
+    int64_t n = others->shape[0];
+    for (int i = 0; i < n_apart && ff_tensor_present(&apart[i].t); i++)
+        n += apart[i].t.shape[0];
+    return n;
 }
 
-int ff_planes_of(const struct ff_tensor *others, const struct ff_planes *apart, struct ff_planes *ret)
+int ff_planes_of(const struct ff_tensor *others, const struct ff_planes *apart, int n_apart, struct ff_planes *ret)
 {
-    if (!ff_tensor_present(&apart->t)) {
-        ret[0] = (struct ff_planes){.t = *others};
-        return 1;
-    }
-    int64_t from = apart->from, count = apart->t.shape[0], after = others->shape[0] - from;
-    FF_ASSERT(others->ndim == 3 && apart->t.ndim == 3 && from >= 0 && after >= 0);
-    FF_ASSERT(apart->t.shape[1] == others->shape[1] && apart->t.shape[2] == others->shape[2]);
-    FF_ASSERT(apart->t.dtype == others->dtype);
+    FF_ASSERT(others->ndim == 3 && n_apart <= FF_PLANES_APART);
     int n = 0;
-    if (from > 0)
-        ret[n++] = (struct ff_planes){ff_tensor_slice(*others, 0, 0, from), 0};
-    if (count > 0)
-        ret[n++] = (struct ff_planes){apart->t, from};
-    if (after > 0)
-        ret[n++] = (struct ff_planes){ff_tensor_slice(*others, 0, from, after), from + count};
+    int64_t channel = 0, used = 0;       /* of all; of the others */
+    for (int i = 0; i < n_apart && ff_tensor_present(&apart[i].t); i++) {
+        const struct ff_planes *p = &apart[i];
+        int64_t before = p->from - channel;
+        FF_ASSERT(p->t.ndim == 3 && before >= 0 && used + before <= others->shape[0]);
+        FF_ASSERT(p->t.shape[1] == others->shape[1] && p->t.shape[2] == others->shape[2]);
+        FF_ASSERT(p->t.dtype == others->dtype);
+        if (before > 0)
+            ret[n++] = (struct ff_planes){ff_tensor_slice(*others, 0, used, before), channel};
+        if (p->t.shape[0] > 0)
+            ret[n++] = *p;
+        used += before;
+        channel = p->from + p->t.shape[0];
+    }
+    if (used < others->shape[0])
+        ret[n++] = (struct ff_planes){ff_tensor_slice(*others, 0, used, others->shape[0] - used), channel};
     return n;
 }
 

@@ -59,16 +59,17 @@ struct ff_norm {
 };
 
 /* Some planes of a channel-first tensor [c, I, J] that lie elsewhere: channel from + n is t[n]. The tensor itself then
- * has the other c - n channels, one behind the other. */
+ * has the other channels, one behind the other. */
 struct ff_planes {
-    struct ff_tensor t;          /* [n, I, J] */
+    struct ff_tensor t;          /* [n, I, J]; absent: there are none */
     int64_t from;
 };
-enum { FF_PLANES_MOST = 3 };
-/* All channels as runs of which each has one place; apart may be absent. Returns how many they are. */
-int ff_planes_of(const struct ff_tensor *others, const struct ff_planes *apart, struct ff_planes *ret);
-/* How many channels there are in both. */
-int64_t ff_planes_count(const struct ff_tensor *others, const struct ff_planes *apart);
+/* A list of planes is in the order of channels and ends with one that is absent, or here. */
+enum { FF_PLANES_APART = 8, FF_PLANES_MOST = 2 * FF_PLANES_APART + 1 };
+/* All channels as runs of which each has one place. Returns how many they are, FF_PLANES_MOST at most. */
+int ff_planes_of(const struct ff_tensor *others, const struct ff_planes *apart, int n_apart, struct ff_planes *ret);
+/* How many channels there are in all. */
+int64_t ff_planes_count(const struct ff_tensor *others, const struct ff_planes *apart, int n_apart);
 
 /* --- general ---------------------------------------------------------------------------------------------------- */
 
@@ -182,7 +183,7 @@ struct ff_transition_args {
 /* out[:, i, k] = mask * (LN(z) W + b) * sigmoid(LN(z) Wg + bg), channel first (Alg. 11, 12 lines 1-2). */
 struct ff_triangle_project_args {
     struct ff_tensor out;        /* [c_i, I, K], less the channels of apart */
-    struct ff_planes apart;      /* channels that go elsewhere; may be absent */
+    struct ff_planes apart[FF_PLANES_APART];    /* channels that go elsewhere, to memory of other GPUs too */
     struct ff_tensor z;          /* [I, K, c_z] */
     struct ff_tensor mask;       /* [I, K] float32, any strides */
     struct ff_norm norm;

@@ -64,14 +64,14 @@ void ff_cpu_triangle_project(struct ff_backend *be, const struct ff_triangle_pro
 {
     int64_t c_z = a->w.shape[0], c_i = a->w.shape[1];
     FF_ASSERT(a->out.ndim == 3 && a->z.ndim == 3 && a->mask.ndim == 2);
-    FF_ASSERT(ff_planes_count(&a->out, &a->apart) == c_i);
+    FF_ASSERT(ff_planes_count(&a->out, a->apart, FF_PLANES_APART) == c_i);
     FF_ASSERT(a->out.shape[1] == a->z.shape[0] && a->out.shape[2] == a->z.shape[1]);
     FF_ASSERT(a->mask.shape[0] == a->z.shape[0] && a->mask.shape[1] == a->z.shape[1]);
     FF_ASSERT(a->z.shape[2] == c_z && a->gate_w.shape[0] == c_z && a->gate_w.shape[1] == c_i);
     FF_ASSERT(a->b.shape[0] == c_i && a->gate_b.shape[0] == c_i);
     /* One product for both, with the weights in the order in which BLAS packs them fastest. */
     struct project t = {.a = a, .w = ff_cpu_shared(be, 2 * c_i * c_z)};
-    t.n_planes = ff_planes_of(&a->out, &a->apart, t.planes);
+    t.n_planes = ff_planes_of(&a->out, a->apart, FF_PLANES_APART, t.planes);
     ff_tile_transpose(t.w, c_z, a->w.data, c_i, c_z, c_i);
     ff_tile_transpose(t.w + c_i * c_z, c_z, a->gate_w.data, c_i, c_z, c_i);
     ff_cpu_rows(be, a->z.shape[0] * a->z.shape[1], c_z + 2 * c_i + 1, 64, project_piece, &t);
@@ -169,12 +169,12 @@ void ff_cpu_triangle_output(struct ff_backend *be, const struct ff_triangle_outp
 {
     int64_t c_i = a->o_w.shape[0], c_z = a->o_w.shape[1];
     FF_ASSERT(a->out.ndim == 3 && a->x.ndim == 3 && a->out.shape[2] == c_z);
-    FF_ASSERT(ff_planes_count(&a->x, &a->apart) == c_i);
+    FF_ASSERT(ff_planes_count(&a->x, &a->apart, 1) == c_i);
     FF_ASSERT(a->x.shape[1] == a->out.shape[0] && a->x.shape[2] == a->out.shape[1]);
     FF_ASSERT(a->gate_w.shape[0] == c_z && a->gate_w.shape[1] == c_z);
     FF_ASSERT(a->o_b.shape[0] == c_z && a->gate_b.shape[0] == c_z);
     FF_ASSERT(ff_tensor_present(&a->center_norm.scale) && a->center_norm.scale.shape[0] == c_i);
     struct output t = {.a = a};
-    t.n_planes = ff_planes_of(&a->x, &a->apart, t.planes);
+    t.n_planes = ff_planes_of(&a->x, &a->apart, 1, t.planes);
     ff_cpu_rows(be, a->out.shape[0] * a->out.shape[1], c_i + 3 * c_z, 64, output_piece, &t);
 }

@@ -52,16 +52,40 @@ static struct ff_planes own_planes(const struct ff_triangle *k, const struct ff_
     return none;
 }
 
+/* The operation on as many rows of z as its out has, from at on. */
+static void make_rows(const struct ff_triangle *k, struct ff_triangle_project_args *a,
+                      const struct ff_linear_weights *value, const struct ff_linear_weights *gate, struct ff_tensor z,
+                      struct ff_tensor mask, int64_t at)
+{
+    int64_t n = a->out.shape[1];
+    if (n * a->out.shape[2] == 0)
+        return;
+    a->z = ff_tensor_slice(z, 0, at, n);
+    a->mask = ff_tensor_slice(mask, 0, at, n);
+    a->norm = k->w->layer_norm_input;
+    a->w = value->w;
+    a->b = value->b;
+    a->gate_w = gate->w;
+    a->gate_b = gate->b;
+    k->ctx->be->ops->triangle_project(k->ctx->be, a);
+}
+
 void ff_triangle_project(const struct ff_triangle *k, struct ff_tensor out, const struct ff_tensor *own,
                          const struct ff_linear_weights *value, const struct ff_linear_weights *gate,
                          struct ff_tensor z, struct ff_tensor mask, int64_t at)
 {
-    int64_t n = out.shape[1];
     struct ff_planes apart = own_planes(k, own, &out);
-    if (n * out.shape[2] > 0)
-        FF_OP(k->ctx->be, triangle_project, .out = out, .apart = apart, .z = ff_tensor_slice(z, 0, at, n),
-              .mask = ff_tensor_slice(mask, 0, at, n), .norm = k->w->layer_norm_input, .w = value->w, .b = value->b,
-              .gate_w = gate->w, .gate_b = gate->b);
+    struct ff_triangle_project_args a = {.out = out, .apart = {apart}};
+    make_rows(k, &a, value, gate, z, mask, at);
+}
+
+void ff_triangle_project_to(const struct ff_triangle *k, const struct ff_tensor *places,
+                            const struct ff_linear_weights *value, const struct ff_linear_weights *gate, int64_t at)
+{
+    struct ff_triangle_project_args a = {.out = places[0]};
+    for (int r = 1; r < ff_triangle_ranks(k); r++)
+        a.apart[r - 1] = (struct ff_planes){places[r], ff_dap_from(k->ctx->dap, k->c_i, r)};
+    make_rows(k, &a, value, gate, k->z, k->mask, at);
 }
 
 void ff_triangle_project_columns(const struct ff_triangle *k, struct ff_tensor out,

@@ -53,6 +53,11 @@ void ff_triangle_project(const struct ff_triangle *k, struct ff_tensor out, cons
                          const struct ff_linear_weights *value, const struct ff_linear_weights *gate,
                          struct ff_tensor z, struct ff_tensor mask, int64_t at);
 
+/* The same of k->z to places of each rank's channels, [rank], of at most FF_TRIANGLE_PLACES ranks. */
+enum { FF_TRIANGLE_PLACES = FF_PLANES_APART + 1 };
+void ff_triangle_project_to(const struct ff_triangle *k, const struct ff_tensor *places,
+                            const struct ff_linear_weights *value, const struct ff_linear_weights *gate, int64_t at);
+
 /* The same of columns: rows of the transposed pair. */
 void ff_triangle_project_columns(const struct ff_triangle *k, struct ff_tensor out,
                                  const struct ff_linear_weights *value, const struct ff_linear_weights *gate,

@@ -159,6 +159,9 @@ const struct ff_op_case op_cases[] = {
     CASE(triangle_project, .i = 9, .k = 72, .c = 64, .n = 64, .flags = FF_CASE_APART | TR | GAPS),
     CASE(triangle_project, .i = 7, .k = 13, .c = 33, .n = 21, .flags = FF_CASE_APART | TR),
     CASE(triangle_project, .i = 3, .k = 5, .c = 9, .n = 1, .flags = FF_CASE_APART),
+    CASE(triangle_project, .i = 11, .k = 37, .c = 128, .n = 128, .flags = FF_CASE_APART | FF_CASE_PLACES | GAPS),
+    CASE(triangle_project, .i = 9, .k = 72, .c = 64, .n = 64, .flags = FF_CASE_APART | FF_CASE_PLACES | TR),
+    CASE(triangle_project, .i = 7, .k = 13, .c = 33, .n = 21, .flags = FF_CASE_APART | FF_CASE_PLACES),
 
     CASE(triangle_contract, .n = 16, .i = 20, .j = 20, .k = 20),
     CASE(triangle_contract, .n = 1, .i = 1, .j = 1, .k = 1),

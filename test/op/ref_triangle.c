@@ -37,12 +37,17 @@ void ref_transition(const struct ff_transition_args *a)
 }
 
 /* Number [i, j] of channel c, which may lie apart; t has the channels that do not. */
-static float *of_channel(const struct ff_tensor *t, const struct ff_planes *apart, int64_t c, int64_t i, int64_t j)
+static float *of_channel(const struct ff_tensor *t, const struct ff_planes *apart, int n_apart, int64_t c, int64_t i,
+                         int64_t j)
 {
-    int64_t n = apart->t.ndim > 0 ? apart->t.shape[0] : 0, at = c - apart->from;
-    if (n > 0 && at >= 0 && at < n)
-        return &REF(apart->t, at, i, j);
-    return &REF(*t, n > 0 && at >= n ? c - n : c, i, j);
+    int64_t before = 0;
+    for (int p = 0; p < n_apart && apart[p].t.ndim > 0; p++) {
+        int64_t n = apart[p].t.shape[0], at = c - apart[p].from;
+        if (at >= 0 && at < n)
+            return &REF(apart[p].t, at, i, j);
+        before += at >= n ? n : 0;
+    }
+    return &REF(*t, c - before, i, j);
 }
 
 void ref_triangle_project(const struct ff_triangle_project_args *a)
@@ -53,7 +58,7 @@ void ref_triangle_project(const struct ff_triangle_project_args *a)
         for (int64_t k = 0; k < a->z.shape[1]; k++) {
             ref_norm(x, &REF(a->z, i, k, 0), c_z, &a->norm);
             for (int64_t c = 0; c < c_i; c++)
-                *of_channel(&a->out, &a->apart, c, i, k) =
+                *of_channel(&a->out, a->apart, FF_PLANES_APART, c, i, k) =
                     (float)(REF(a->mask, i, k) * project(x, &a->w, &a->b, c) *
                             ref_sigmoid(project(x, &a->gate_w, &a->gate_b, c)));
         }
@@ -83,7 +88,7 @@ void ref_triangle_output(const struct ff_triangle_output_args *a)
     for (int64_t i = 0; i < a->out.shape[0]; i++) {
         for (int64_t j = 0; j < a->out.shape[1]; j++) {
             for (int64_t c = 0; c < c_i; c++)
-                column[c] = *of_channel(&a->x, &a->apart, c, i, j);
+                column[c] = *of_channel(&a->x, &a->apart, 1, c, i, j);
             ref_norm(x, column, c_i, &a->center_norm);
             ref_norm(z, &REF(a->out, i, j, 0), c_z, &a->norm);
             for (int64_t c = 0; c < c_z; c++)
