@@ -85,28 +85,70 @@ void read_oldest(struct ff_comm *c)
     g->read++;
 }
 
-int64_t exchange(struct ff_comm *c, const struct ff_exchange *how, const struct ff_tensor *to,
-                 const struct ff_tensor *from)
+/* The slot of the next exchange, whose kind is as told. */
+struct ff_cuda_slot *next_slot(struct ff_comm *c, enum ff_collective kind)
 {
     ff_cuda_comm *g = impl(c);
     if (g->begun - g->read == SLOTS)
         read_oldest(c);
     struct ff_cuda_slot *s = &g->slots[g->begun % SLOTS];
-    s->kind = how->kind;
+    s->kind = kind;
     s->waited = false;
+    return s;
+}
+
+/* What is on the backend's stream is done before what will be on the communication's. */
+void stand_behind(ff_cuda_comm *g, struct ff_cuda_slot *s)
+{
     FF_CUDA(cudaEventRecord(s->ready, g->compute));
     FF_CUDA(cudaStreamWaitEvent(g->stream, s->ready, 0));
+}
+
+/* The exchange of the next slot is on its way and will be over at the end of the stream. */
+int64_t count(struct ff_comm *c, struct ff_cuda_slot *s, const struct ff_tensor *to, cudaStream_t at_end)
+{
+    ff_cuda_comm *g = impl(c);
+    FF_CUDA(cudaEventRecord(s->end, at_end));
+    c->stats.calls[s->kind]++;
+    c->stats.bytes[s->kind] += ff_comm_sent(c, to);
+    std::lock_guard<std::mutex> hold(g->lock);
+    return g->begun++;
+}
+
+int64_t exchange(struct ff_comm *c, const struct ff_exchange *how, const struct ff_tensor *to,
+                 const struct ff_tensor *from)
+{
+    ff_cuda_comm *g = impl(c);
+    struct ff_cuda_slot *s = next_slot(c, how->kind);
+    stand_behind(g, s);
     FF_CUDA(cudaEventRecord(s->start, g->stream));
     g->taken = 0;
-    FF_CUDA(cudaEventRecord(s->end, g->move(s, how, to, from)));
+    cudaStream_t at_end = g->move(s, how, to, from);
     if (g->taken > 0) {
         g->lender = g->begun;
         ff_cuda_lend(g->be, g->taken);
     }
-    c->stats.calls[how->kind]++;
-    c->stats.bytes[how->kind] += ff_comm_sent(c, to);
-    std::lock_guard<std::mutex> hold(g->lock);
-    return g->begun++;
+    return count(c, s, to, at_end);
+}
+
+bool reach(struct ff_comm *c, bool beside, struct ff_tensor *to, const struct ff_tensor *from)
+{
+    ff_cuda_comm *g = impl(c);
+    if (!g->reaches(beside))
+        return false;
+    struct ff_cuda_slot *s = next_slot(c, FF_ALL_TO_ALL);
+    stand_behind(g, s);
+    FF_CUDA(cudaEventRecord(s->start, g->stream));
+    g->reach(beside, to, from);
+    return true;
+}
+
+int64_t reached(struct ff_comm *c, const struct ff_tensor *to)
+{
+    ff_cuda_comm *g = impl(c);
+    struct ff_cuda_slot *s = &g->slots[g->begun % SLOTS];
+    stand_behind(g, s);
+    return count(c, s, to, g->reached(s, to));
 }
 
 void wait_for(struct ff_comm *c, int64_t ticket)
@@ -308,6 +350,8 @@ struct ff_comm *ff_cuda_comm_open(struct ff_cuda_comm *g, struct ff_backend *be,
     c->impl = g;
     c->exchange = exchange;
     c->wait = wait_for;
+    c->reach = reach;
+    c->reached = reached;
     c->attach = attach;
     c->detach = detach;
     c->gather_host = gather_host;

@@ -49,6 +49,18 @@ struct ff_cuda_comm {
      * this->stream stands behind. Returns the stream at whose end as of now it will be over. */
     virtual cudaStream_t move(const struct ff_cuda_slot *s, const struct ff_exchange *how, const struct ff_tensor *to,
                               const struct ff_tensor *from) = 0;
+    /* reach and reached of comm.h, for those whose operations write to other ranks' memory (beside: whether to any).
+     * this->stream stands behind what the backend was given before each, s->ready in the second too; the first lets the
+     * backend's stream wait for the receivers. reached returns as move does. */
+    virtual bool reaches(bool beside) const { return (void)beside, false; }
+    virtual void reach(bool beside, struct ff_tensor *to, const struct ff_tensor *from)
+    {
+        (void)beside, (void)to, (void)from;
+    }
+    virtual cudaStream_t reached(const struct ff_cuda_slot *s, const struct ff_tensor *to)
+    {
+        return (void)s, (void)to, stream;
+    }
     /* By the watch, now and then: ends the job when something has gone wrong. */
     virtual void look() {}
     /* By the watch, when an exchange takes too long: who keeps it from ending, " (...)", or "". */

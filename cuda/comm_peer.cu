@@ -3,13 +3,15 @@
  * place in the receiver's memory, strides and all: nothing is packed. Copy engines do that where there is enough to
  * compute meanwhile, and take no multiprocessor. What is waited for soon they write in part, and a kernel of few blocks
  * the rest at the same time. The kernel has its multiprocessors for itself: computation leaves them out (ff_cuda_lend).
+ * Or the operations that make a block write it there, and it is never in this rank's memory (reach).
  * All copies are on one stream, receiver after receiver: with a stream for each of three receivers the engines reached
  * 190 GB/s in place of 300.
  *
  * The process of a receiver tells that of the sender where the block is to lie, through a board in shared memory (a
- * ring of mails for every pair). The GPUs wait for each other by themselves. For every pair there are three flags in
- * the memory of the one that waits, which count blocks: `room`, the receiver's memory may be written to, and `come` and
- * `copied`, the block is there, from a kernel or from the engines, which know nothing of each other. An exchange is
+ * ring of mails for every pair). The GPUs wait for each other by themselves. For every pair there are four flags in the
+ * memory of the one that waits, which count blocks: `room`, the receiver's memory may be written to, and `come`,
+ * `copied` and `made`, the block is there, from a kernel, from the engines or from operations, which know nothing of
+ * each other. An exchange is
  *
  *   stream           behind the operands: room = n at every sender; this rank's own block
  *   copies           behind the operands: until room >= n of all that get theirs from the engines; their copies, then
@@ -17,6 +19,13 @@
  *   to[r], one for   behind the operands: until room >= n; kernel; come = n at r
  *   each other rank
  *   coming           until come or copied >= n from every sender, and behind the others: the end of the exchange
+ *
+ * Where operations write blocks there are no kernels, and
+ *
+ *   stream           behind what was before them: room = n at every sender
+ *   the backend's    until room >= n of all whose blocks they write; the operations
+ *   stream           behind them: made = n at each of these
+ *   copies, coming   as above, of the other blocks
  *
  * In the order in which this is put on the streams every wait is behind the writes that it waits for, of this rank and
  * of the others in their order: so exchanges end however few queues the GPU has for its streams.
@@ -122,6 +131,10 @@ struct peer_comm : ff_cuda_comm {
     char *flags = nullptr, *memory = nullptr;    /* this rank's */
     size_t memory_bytes = 0;
     std::vector<struct peer> peers;              /* [size] */
+    /* The exchange that is being put on the streams. */
+    struct ff_exchange how = {};
+    bool making = false;                         /* by operations, as far as they reach */
+    std::vector<bool> expected;                  /* [size] whether a block comes from there */
     std::vector<CUstreamBatchMemOpParams> ops;   /* being collected */
     cudaStream_t copies = nullptr, coming = nullptr;
     cudaEvent_t own_done = nullptr, part_done = nullptr;
@@ -130,7 +143,7 @@ struct peer_comm : ff_cuda_comm {
 
     /* --- flags --- */
 
-    enum flag { ROOM, COME, COPIED, FLAGS };
+    enum flag { ROOM, COME, COPIED, MADE, FLAGS };
     /* Of rank r, in the memory of the rank that waits. */
     static CUdeviceptr flag_at(char *base, enum flag which, int r)
     {
@@ -236,9 +249,22 @@ struct peer_comm : ff_cuda_comm {
     /* --- an exchange --- */
 
     bool sends(const struct ff_tensor *to, int r) const { return r != rank && ff_tensor_count(&to[r]) > 0; }
+    /* Whether rank r sends a block, to where from[r] is. */
+    bool comes(const struct ff_tensor *from, int r) const { return r != rank && ff_tensor_count(&from[r]) > 0; }
 
-    /* Whether the engines write all that the k-th rank after the sender gets. */
-    bool engines_alone(const struct ff_exchange *how, int k) const { return how->beside || (size > 2 && k == 1); }
+    /* To how many of the others operations write their blocks, which is slower than to write to memory here: beside
+     * other work to a third, so that they take no longer; of what is waited for to two thirds, while engines send what
+     * those before them have made for the rest. */
+    int n_made(bool beside) const { return beside ? (size - 1) / 3 : (2 * (size - 1) + 2) / 3; }
+
+    /* Who writes to the k-th rank after the sender, and so the flag that says that the block is there. */
+    enum flag writer(int k) const
+    {
+        if (making)
+            return k > n_made(how.beside) ? COPIED : MADE;
+        return how.beside || (size > 2 && k == 1) ? COPIED : COME;
+    }
+    int after(int k) const { return (rank + k) % size; }
 
     void put_or_fail(cudaStream_t on)
     {
@@ -246,31 +272,46 @@ struct peer_comm : ff_cuda_comm {
             fail("exchange", "the driver refuses operations on flags");
     }
 
-    void send_by_engines(const struct ff_cuda_slot *s, const struct ff_exchange *how, const struct ff_tensor *to)
+    /* Sender and receiver agree on where blocks are to lie; behind what is on the stream others may write there. */
+    void begin(const struct ff_exchange *as, bool by_operations, const struct ff_tensor *to,
+               const struct ff_tensor *from)
     {
-        for (int k = 1; k < size; k++) {
-            const int r = (rank + k) % size;
-            if (engines_alone(how, k) && sends(to, r))
-                until(r, ROOM, peers[(size_t)r].n_sent);
+        how = *as;
+        making = by_operations;
+        for (int r = 0; r < size; r++) {
+            expected[(size_t)r] = comes(from, r);
+            if (comes(from, r)) {
+                post(r, &from[r]);
+                set(r, ROOM, peers[(size_t)r].n_come);
+            }
         }
+        put_or_fail(stream);
+        for (int r = 0; r < size; r++)
+            if (sends(to, r))
+                peers[(size_t)r].there = take(r);
+    }
+
+    void send_by_engines(const struct ff_cuda_slot *s, const struct ff_tensor *to)
+    {
+        for (int k = 1; k < size; k++)
+            if (writer(k) == COPIED && sends(to, after(k)))
+                until(after(k), ROOM, peers[(size_t)after(k)].n_sent);
         if (ops.empty())
             return;
         FF_CUDA(cudaStreamWaitEvent(copies, s->ready, 0));
         put_or_fail(copies);
         for (int k = 1; k < size; k++) {
-            const int r = (rank + k) % size;
-            if (!engines_alone(how, k) || !sends(to, r))
+            const int r = after(k);
+            if (writer(k) != COPIED || !sends(to, r))
                 continue;
             struct peer *p = &peers[(size_t)r];
             (void)ff_cuda_copy_away(&p->there, &to[r], 0, copies);
             set(r, COPIED, p->n_sent);
         }
         put_or_fail(copies);             /* none sooner: each would hold up the next copy */
-        for (int k = 1; k < size; k++) {
-            const int r = (rank + k) % size;
-            if (engines_alone(how, k) && sends(to, r))
-                FF_CUDA(cudaEventRecord(peers[(size_t)r].sent, copies));
-        }
+        for (int k = 1; k < size; k++)
+            if (writer(k) == COPIED && sends(to, after(k)))
+                FF_CUDA(cudaEventRecord(peers[(size_t)after(k)].sent, copies));
     }
 
     /* Copy engines write the first part of a block, until part_done. Of both sides the rest is left. False where it is
@@ -312,34 +353,61 @@ struct peer_comm : ff_cuda_comm {
         FF_CUDA(cudaEventRecord(p->sent, p->to));
     }
 
-    cudaStream_t move(const struct ff_cuda_slot *s, const struct ff_exchange *how, const struct ff_tensor *to,
-                      const struct ff_tensor *from) override
+    /* The end: what this rank sends has left, and what comes is there. */
+    cudaStream_t end(const struct ff_tensor *to)
     {
-        for (int r = 0; r < size; r++)
-            if (r != rank && ff_tensor_count(&from[r]) > 0) {
-                post(r, &from[r]);
-                set(r, ROOM, peers[(size_t)r].n_come);
-            }
-        put_or_fail(stream);
-        ff_cuda_copy_here(be, &from[rank], &to[rank], stream);
         FF_CUDA(cudaEventRecord(own_done, stream));
-        for (int r = 0; r < size; r++)
-            if (sends(to, r))
-                peers[(size_t)r].there = take(r);
-        send_by_engines(s, how, to);
-        for (int k = 1; k < size; k++)
-            if (!engines_alone(how, k) && sends(to, (rank + k) % size))
-                send_by_kernel(s, (rank + k) % size, to[(rank + k) % size]);
-        for (int r = 0; r < size; r++) {
-            if (sends(to, r))
+        for (int k = 1; k < size; k++) {
+            const int r = after(k);
+            if (sends(to, r) && writer(k) != MADE)
                 FF_CUDA(cudaStreamWaitEvent(coming, peers[(size_t)r].sent, 0));
-            if (r != rank && ff_tensor_count(&from[r]) > 0)
-                until(r, engines_alone(how, (rank - r + size) % size) ? COPIED : COME, peers[(size_t)r].n_come);
+            if (expected[(size_t)r])
+                until(r, writer(size - k), peers[(size_t)r].n_come);
         }
         FF_CUDA(cudaStreamWaitEvent(coming, own_done, 0));
         put_or_fail(coming);
         __atomic_fetch_add(&board->members[rank].begun, 1, __ATOMIC_RELAXED);
         return coming;
+    }
+
+    cudaStream_t move(const struct ff_cuda_slot *s, const struct ff_exchange *as, const struct ff_tensor *to,
+                      const struct ff_tensor *from) override
+    {
+        begin(as, false, to, from);
+        ff_cuda_copy_here(be, &from[rank], &to[rank], stream);
+        send_by_engines(s, to);
+        for (int k = 1; k < size; k++)
+            if (writer(k) == COME && sends(to, after(k)))
+                send_by_kernel(s, after(k), to[after(k)]);
+        return end(to);
+    }
+
+    bool reaches(bool beside) const override { return n_made(beside) > 0; }
+
+    void reach(bool beside, struct ff_tensor *to, const struct ff_tensor *from) override
+    {
+        const struct ff_exchange as = {FF_ALL_TO_ALL, beside};
+        begin(&as, true, to, from);
+        for (int k = 1; k < size; k++) {
+            const int r = after(k);
+            if (writer(k) != MADE || !sends(to, r))
+                continue;
+            const struct peer *p = &peers[(size_t)r];
+            FF_ASSERT(ff_tensor_same_shape(&to[r], &p->there) && to[r].dtype == p->there.dtype);
+            to[r] = p->there;
+            until(r, ROOM, p->n_sent);
+        }
+        put_or_fail(compute);
+    }
+
+    cudaStream_t reached(const struct ff_cuda_slot *s, const struct ff_tensor *to) override
+    {
+        for (int k = 1; k < size; k++)
+            if (writer(k) == MADE && sends(to, after(k)))
+                set(after(k), MADE, peers[(size_t)after(k)].n_sent);
+        put_or_fail(stream);
+        send_by_engines(s, to);
+        return end(to);
     }
 
     /* --- begin and end --- */
@@ -435,6 +503,7 @@ struct peer_comm : ff_cuda_comm {
     {
         size_t bytes = (size_t)(FLAGS * size * FLAG_BYTES);
         peers.resize((size_t)size);
+        expected.resize((size_t)size);
         board->members[rank].world_rank = ff_comm_world_rank();
         FF_CUDA(cudaStreamCreateWithFlags(&coming, cudaStreamNonBlocking));
         FF_CUDA(cudaStreamCreateWithFlags(&copies, cudaStreamNonBlocking));

@@ -54,6 +54,15 @@ struct ff_comm {
                         const struct ff_tensor *from);
     void (*wait)(struct ff_comm *c, int64_t ticket);
 
+    /* An all-to-all some of whose blocks are made where they are to lie, by operations of this rank that write to the
+     * memory of others. to[r] is where rank r's block is to be made: it comes with a place of this rank, and may be
+     * given one of rank r, its from[this rank], instead. Between reach and reached, which gets the same list,
+     * operations that make the blocks are given to the backend, and no exchange is begun. All else, beside too, is as
+     * with exchange. NULL or false, on all ranks, where no other rank's memory is to be written to: nothing has
+     * happened then. */
+    bool (*reach)(struct ff_comm *c, bool beside, struct ff_tensor *to, const struct ff_tensor *from);
+    int64_t (*reached)(struct ff_comm *c, const struct ff_tensor *to);   /* returns the ticket */
+
     /* All exchanges until detach are in this memory of the backend. Collective; NULL where nothing needs to know. */
     void (*attach)(struct ff_comm *c, void *memory, size_t bytes);
     void (*detach)(struct ff_comm *c);

@@ -45,6 +45,16 @@ int64_t ff_dap_swap(const struct ff_dap *d, const struct ff_tensor *to, const st
     return ff_dap_swap_beside(d, false, to, from);
 }
 
+bool ff_dap_reach(const struct ff_dap *d, bool beside, struct ff_tensor *to, const struct ff_tensor *from)
+{
+    return ff_dap_size(d) > 1 && d->comm->reach != NULL && d->comm->reach(d->comm, beside, to, from);
+}
+
+int64_t ff_dap_reached(const struct ff_dap *d, const struct ff_tensor *to)
+{
+    return d->comm->reached(d->comm, to);
+}
+
 void ff_dap_wait(const struct ff_dap *d, int64_t ticket)
 {
     if (ff_dap_size(d) > 1 && ticket >= 0)

@@ -45,7 +45,11 @@ int64_t ff_dap_swap(const struct ff_dap *d, const struct ff_tensor *to, const st
 /* beside: as in struct ff_exchange of comm.h; false above. */
 int64_t ff_dap_swap_beside(const struct ff_dap *d, bool beside, const struct ff_tensor *to,
                            const struct ff_tensor *from);
-/* The same for a tensor of which each rank has made its part: all get the whole. */
+/* The same for blocks that operations between the two calls make, some of them in the receivers' memory: reach and
+ * reached of comm.h. */
+bool ff_dap_reach(const struct ff_dap *d, bool beside, struct ff_tensor *to, const struct ff_tensor *from);
+int64_t ff_dap_reached(const struct ff_dap *d, const struct ff_tensor *to);
+/* As ff_dap_swap for a tensor of which each rank has made its part: all get the whole. */
 int64_t ff_dap_share(const struct ff_dap *d, struct ff_tensor whole, int axis);
 void ff_dap_wait(const struct ff_dap *d, int64_t ticket);      /* below 0: for nothing */
 

@@ -207,6 +207,45 @@ static void test_swap(void **state)
     swap(700, 4);    /* and longer than what a warp copies at a time */
 }
 
+/* Blocks as in swap, made by an operation where they are to lie as far as that is in reach, in the same memory again
+ * and again. Nothing is tried where ranks do not reach each other's memory. */
+static void test_reach(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_fixture(&f);
+    enum { ROUNDS = 10 };
+    int size = f.comm->size, rank = f.comm->rank;
+    struct ff_tensor own = ff_arena_push(&f.arena, FF_F32, FF_SHAPE(10, 4, 4)), to[8], from[8];
+    struct ff_tensor made = ff_arena_push(&f.arena, FF_F32, FF_SHAPE(10, 4, 4));
+    for (int r = 0; r < size; r++)
+        from[r] = ff_tensor_transpose(
+            ff_arena_push(&f.arena, FF_F32, FF_SHAPE(4, rank == size - 1 ? 0 : rank + 1, 4)), 0, 1);
+    for (int k = 0; k < ROUNDS; k++) {
+        const bool beside = k % 2 == 1;
+        int n_there = 0;
+        for (int r = 0; r < size; r++)   /* blocks side by side: rows overlap in own */
+            to[r] = r == rank ? from[r] : ff_tensor_slice(made, 0, r * (r + 1) / 2, r == size - 1 ? 0 : r + 1);
+        const struct ff_tensor here = ff_tensor_slice(made, 0, 0, 10);
+        if (!ff_dap_reach(&f.dap, beside, to, from)) {
+            assert_true(size == 1 || strcmp(f.comm->name, "peer") != 0 || (beside && size < 4));
+            continue;
+        }
+        fill(&f, own, rank * 50 + k, 0);
+        for (int r = 0; r < size; r++) {
+            const char *data = to[r].data;
+            n_there += r != rank && (data < (char *)here.data || data >= (char *)here.data + ff_tensor_bytes(&here));
+            if (ff_tensor_count(&to[r]) > 0)
+                FF_OP(f.be, copy, .out = to[r], .x = ff_tensor_slice(own, 0, r, r + 1));
+        }
+        assert_in_range(n_there, beside || size == 2 ? 0 : 1, size - 1);  /* the last rank gets nothing */
+        ff_dap_wait(&f.dap, ff_dap_reached(&f.dap, to));
+        for (int r = 0; r < size; r++)
+            expect(&f, from[r], r * 50 + rank + k, 0);
+    }
+    close_fixture(&f);
+}
+
 /* Many exchanges that are begun before the first is waited for, again and again, in a ring: what comes is what was sent
  * in that round, and what follows finds room. */
 static void test_many(void **state)
@@ -280,6 +319,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_gathers_side_by_side),
         cmocka_unit_test(test_visit),
         cmocka_unit_test(test_swap),
+        cmocka_unit_test(test_reach),
         cmocka_unit_test(test_many),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
