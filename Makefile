@@ -108,7 +108,8 @@ emulated_tests := $(if $(and $(cuda_src),$(have_cxx)),$(if $(asan),,test_ops tes
   test_layers test_emulator))
 emulated_bins := $(addprefix $(O)/test/emulated/,$(emulated_tests))
 # Run by mpirun.
-emulated_parallel_bins = $(if $(have_mpi),$(addprefix $(O)/test/emulated/,$(if $(emulated_tests),test_exchange)))
+emulated_parallel_bins = $(if $(have_mpi),$(addprefix $(O)/test/emulated/,\
+  $(if $(emulated_tests),test_exchange test_dap)))
 configs := $(sort $(wildcard configs/*.yaml))
 
 unit_bins := $(addprefix $(O)/test/unit/,$(unit_tests))
@@ -326,6 +327,7 @@ $(O)/test/emulated/test_edges: $(O)/test/op/test_edges.o
 $(O)/test/emulated/test_magnitudes: $(O)/test/op/test_magnitudes.o
 $(O)/test/emulated/test_layers: $(O)/test/golden/test_layers.o
 $(O)/test/emulated/test_exchange: $(O)/test/parallel/test_exchange.o
+$(O)/test/emulated/test_dap: $(O)/test/parallel/test_dap.o
 $(O)/test/emulated/test_emulator: $(O)/emulated/test_emulator.o
 $(O)/test/emulated/%: $(emulated_objs) $(test_lib) $(lib)
 	@mkdir -p $(@D)

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Tests the CUDA backend on this machine's GPU: every operation in every precision against plain loops in double, the
 # golden layers and passes, and the memory and race checkers of compute-sanitizer on small operations, side by side.
-# Where two GPUs are visible, two ranks too: by the copy engines where these can, and with NCCL where the build has it.
+# Where two GPUs are visible, two ranks too: as GPUs reach each other's memory, and with NCCL where the build has it.
+# Where four are, four ranks as well, which share work among engines, kernels and operations in other ways.
 # usage: gpu_check.sh 'op tests' 'golden tests' 'parallel tests' 'op test for racecheck' (make check-gpu)
 # FF_SANITIZER_OPS chooses the operations for compute-sanitizer, FF_SANITIZER_LIMIT its seconds (180).
 set -u
@@ -23,22 +24,22 @@ run "${golden[@]}"
 
 gpus=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU')
 [ -n "${CUDA_VISIBLE_DEVICES:-}" ] && gpus=$(tr ',' '\n' <<<"$CUDA_VISIBLE_DEVICES" | grep -c .)
+on_ranks() { # ranks, transport, test
+    log=$(mktemp) || exit 1
+    if FF_TEST_TRANSPORT=$2 timeout 600 mpirun --allow-run-as-root --bind-to none -np "$1" "$3" >"$log" 2>&1; then
+        echo "ok    $3 on $1 GPUs ($2)"
+    else
+        tail -n 40 "$log"
+        echo "FAIL  $3 on $1 GPUs ($2)"
+        failed=1
+    fi
+    rm -f "$log"
+}
 if [ "$gpus" -ge 2 ] && command -v mpirun >/dev/null; then
     for t in "${parallel[@]}"; do
-        transports=auto
-        ldd "$t" | grep -q libnccl && transports+=' nccl'
-        for transport in $transports; do
-            log=$(mktemp) || exit 1
-            if FF_TEST_TRANSPORT=$transport timeout 600 mpirun --allow-run-as-root --bind-to none -np 2 "$t" \
-                >"$log" 2>&1; then
-                echo "ok    $t on two GPUs ($transport)"
-            else
-                tail -n 40 "$log"
-                echo "FAIL  $t on two GPUs ($transport)"
-                failed=1
-            fi
-            rm -f "$log"
-        done
+        on_ranks 2 auto "$t"
+        ldd "$t" | grep -q libnccl && on_ranks 2 nccl "$t"
+        [ "$gpus" -ge 4 ] && on_ranks 4 auto "$t"
     done
 else
     echo "several GPUs: left out, $gpus visible"

@@ -16,7 +16,8 @@
 enum { GOOD_CHUNK = 96 << 20 };
 /* Eight rows of triangle multiplication in float32, sixteen in bfloat16: with less, a run takes too long. */
 enum { CHUNK_LEAST_PER_RESIDUE = 8 << 10 };
-enum { MOST_ROWS = 512 };            /* of all pieces that are worked on: more win nothing */
+/* Rows of all pieces of triangle multiplication that are worked on, on so many ranks and on fewer: more win nothing. */
+enum { MANY_RANKS = 4, MOST_ROWS_OF_MANY = 1024, MOST_ROWS = 512 };
 enum { FEWEST_ROWS = 256 };          /* of both operands, where neither is there whole */
 
 /* A byte copied to or from the host takes as long as so many of the GPU's own traffic, half of them hidden, and one of
@@ -217,14 +218,16 @@ static int longest_that_fits(const struct sizes *z, const struct ff_plan *plan)
 }
 
 /* Chunks of triangle multiplication large enough that products, and not reading their operands, take the time. Several
- * ranks work on two in turn, and want four or more, so that sending is hidden; each has rows of an operand and what the
- * others have of as many. */
+ * ranks work on two in turn; each has rows of an operand and what the others have of as many. A few want four chunks or
+ * more, so that sending is hidden. Many have fewer channels each, so that products are over sooner: they want two, of
+ * twice as many rows. */
 static int64_t most_chunk(const struct sizes *z, const struct ff_plan *p)
 {
-    int64_t n = n_rank(p), rows = n > 1 ? (p->shape.n_res + 3) / 4 : p->shape.n_res;
+    int64_t n = n_rank(p), chunks = n >= MANY_RANKS ? 2 : n > 1 ? 4 : 1;
+    int64_t most = n >= MANY_RANKS ? MOST_ROWS_OF_MANY : MOST_ROWS, rows = (p->shape.n_res + chunks - 1) / chunks;
     rows = (rows + FF_TRIANGLE_ROWS - 1) / FF_TRIANGLE_ROWS * FF_TRIANGLE_ROWS;
     int64_t parts = n > 1 ? 2 * (2 * n - 1) : 2; /* nths of what the rows have */
-    int64_t bytes = parts * (rows < MOST_ROWS ? rows : MOST_ROWS) / n * operand_row_bytes(z, p) / n;
+    int64_t bytes = parts * (rows < most ? rows : most) / n * operand_row_bytes(z, p) / n;
     return bytes > FF_CHUNK_MOST ? bytes : FF_CHUNK_MOST;
 }
 

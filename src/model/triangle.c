@@ -7,8 +7,9 @@
  * at a time, in place.
  *
  * What stays on a rank is never copied: own channels of the operands are made where they are contracted, and those of
- * the products read from there. One rank has all channels and nothing to send. Several work on two chunks in turn, so
- * that one is under way while the other is computed.
+ * the products read from there. Others' channels of the operands are made in their ranks' memory, as far as that is in
+ * reach. One rank has all channels and nothing to send. Several work on two chunks in turn, so that one is under way
+ * while the other is computed.
  *
  * Incoming edges are outgoing edges of the transposed pair: with left and right named as in the parameters,
  * z[i, j] += sum_k left[k, j] right[k, i] reads, for t = z transposed, t[j, i] += sum_k left'[j, k] right'[i, k]. Of
@@ -42,7 +43,7 @@ struct work {
     struct ff_triangle t;            /* z is the view: [I, N, c_z], or [N, I, c_z] for incoming edges */
     bool transposed;
     struct ff_tensor right;          /* [own channels, N, N] */
-    int64_t rows;                    /* of a chunk that each rank contributes */
+    int64_t rows, right_rows;        /* that each rank contributes to a chunk, to a piece of the right operand */
     int64_t first, lead, far;        /* see above: channels, bytes from the memory's beginning */
     struct ff_tensor *by_rank[2];    /* [rank]: blocks as they leave and come */
     struct chunk chunks[2];
@@ -146,26 +147,33 @@ static struct ff_tensor all_in(const struct work *k, void *memory, int64_t at)
 }
 
 /* Makes rows of an operand and sends them; they come together in by_channel when the ticket is waited for: soon, when
- * they are of the right operand, all of which the first products need. */
-static int64_t project(struct work *k, struct chunk *u, int far, const struct ff_linear_weights *value,
+ * they are of the right operand, all of which the first products need, or the first left ones. */
+static int64_t project(struct work *k, struct chunk *u, const struct ff_linear_weights *value,
                        const struct ff_linear_weights *gate, struct ff_tensor by_channel, int64_t at, bool whole)
 {
-    struct ff_tensor rows = others_in(k, place(k, u, far), at), own = set_blocks(k, rows, by_channel, at, whole);
+    const struct ff_dap *d = k->t.ctx->dap;
+    const bool beside = !whole && at > 0;
+    struct ff_tensor rows = others_in(k, place(k, u, 0), at), own = set_blocks(k, rows, by_channel, at, whole);
+    if (size_of(k) <= FF_TRIANGLE_PLACES && ff_dap_reach(d, beside, k->by_rank[0], k->by_rank[1])) {
+        ff_triangle_project_to(&k->t, k->by_rank[0], value, gate, at);
+        return ff_dap_reached(d, k->by_rank[0]);
+    }
     ff_triangle_project(&k->t, rows, &own, value, gate, k->t.z, k->t.mask, at);
-    return ff_dap_swap_beside(k->t.ctx->dap, !whole, k->by_rank[0], k->by_rank[1]);
+    return ff_dap_swap_beside(d, beside, k->by_rank[0], k->by_rank[1]);
 }
 
-/* All of the right operand. Its pieces leave from the places of the chunks in turn, the last one from the last: left
- * rows of the first chunk need not wait until all are sent. */
+/* All of the right operand, in as few pieces as the memory of a chunk allows. They leave from the chunks in turn, the
+ * last one from the last: left rows of the first chunk need not wait until all are sent. */
 static void make_right(struct work *k)
 {
-    int64_t n_place = 2 * k->n_chunk, n = (end(k) + step(k) - 1) / step(k);
-    for (int64_t i = n_place - n % n_place, at = 0; at < end(k); i++, at += step(k)) {
-        struct chunk *u = &k->chunks[i / 2 % k->n_chunk];
-        int far = (int)(i % 2);
-        ff_dap_wait(k->t.ctx->dap, u->ticket[far]);
-        u->ticket[far] =
-            project(k, u, far, &k->t.w->right_projection, &k->t.w->right_gate, k->right, at, true);
+    struct work all = *k;
+    all.rows = k->right_rows;
+    int64_t n = (end(&all) + step(&all) - 1) / step(&all);
+    for (int64_t i = k->n_chunk - n % k->n_chunk, at = 0; at < end(&all); i++, at += step(&all)) {
+        struct chunk *u = &k->chunks[i % k->n_chunk];
+        ff_dap_wait(k->t.ctx->dap, u->ticket[0]);
+        u->ticket[0] = u->ticket[1] =
+            project(&all, u, &k->t.w->right_projection, &k->t.w->right_gate, k->right, at, true);
     }
 }
 
@@ -178,7 +186,7 @@ static void prepare_left(struct work *k, struct chunk *u, int64_t at)
         ff_dap_wait(k->t.ctx->dap, u->ticket[i]);
     u->left = all_in(k, in_memory(u, k->lead), at);
     u->ticket[0] = u->ticket[1] =
-        project(k, u, 0, &k->t.w->left_projection, &k->t.w->left_gate, u->left, at, false);
+        project(k, u, &k->t.w->left_projection, &k->t.w->left_gate, u->left, at, false);
 }
 
 static void contract_channels(struct work *k, struct chunk *u, int64_t from, int64_t count)
@@ -189,7 +197,7 @@ static void contract_channels(struct work *k, struct chunk *u, int64_t from, int
               .b = ff_tensor_slice(k->right, 0, from, count));
 }
 
-/* Products of this rank's channels, sent to the ranks of the rows. */
+/* Products of this rank's channels, sent to the ranks of the rows. Little is computed beside the last ones. */
 static void contract(struct work *k, struct chunk *u)
 {
     if (u->at >= end(k))
@@ -200,7 +208,7 @@ static void contract(struct work *k, struct chunk *u)
     contract_channels(k, u, k->first, u->product.shape[0] - k->first);
     set_blocks(k, others_in(k, place(k, u, 1), u->at), u->product, u->at, false);
     u->ticket[0] = u->ticket[1] =
-        ff_dap_swap_beside(k->t.ctx->dap, true, k->by_rank[1], k->by_rank[0]);
+        ff_dap_swap_beside(k->t.ctx->dap, u->at + step(k) < end(k), k->by_rank[1], k->by_rank[0]);
 }
 
 static void finish(struct work *k, struct chunk *u)
@@ -228,15 +236,20 @@ static void all_chunks(struct work *k)
     }
 }
 
-/* Numbers of a chunk's memory for one row of every rank, of which lead and far are for rows alone. Of all ranks the
- * largest: they must come to the same rows. */
-static int64_t row_numbers(const struct work *k, int64_t *ret_lead, int64_t *ret_far)
+/* Numbers of one row of every rank, of all ranks the most, for all must come to the same rows: of the others' channels,
+ * and of a chunk's memory, whose lead and far are for rows alone. */
+static int64_t others_numbers(const struct work *k)
 {
     const struct ff_dap *d = k->t.ctx->dap;
-    int64_t size = size_of(k), own = ff_dap_count(d, k->t.c_i, 0), plane = size * ff_pair_padded(k->t.n_res);
-    int64_t row = k->transposed ? size * ff_pair_padded(ff_dap_count(d, k->t.n_res, 0)) : ff_pair_padded(k->t.n_res);
-    int64_t others = (k->t.c_i - ff_dap_count(d, k->t.c_i, (int)size - 1)) * row;
-    int64_t first = (size > 1 ? (own + 1) / 2 : own) * plane;
+    int64_t size = size_of(k), n = k->t.n_res;
+    int64_t row = k->transposed ? size * ff_pair_padded(ff_dap_count(d, n, 0)) : ff_pair_padded(n);
+    return (k->t.c_i - ff_dap_count(d, k->t.c_i, (int)size - 1)) * row;
+}
+
+static int64_t row_numbers(const struct work *k, int64_t *ret_lead, int64_t *ret_far)
+{
+    int64_t size = size_of(k), own = ff_dap_count(k->t.ctx->dap, k->t.c_i, 0), others = others_numbers(k);
+    int64_t plane = size * ff_pair_padded(k->t.n_res), first = (size > 1 ? (own + 1) / 2 : own) * plane;
     *ret_lead = first > others ? first : others;
     *ret_far = own * plane > *ret_lead ? own * plane : *ret_lead;
     return *ret_lead + *ret_far;
@@ -259,11 +272,21 @@ static int64_t chunk_rows(const struct work *k, int64_t row_bytes)
     return k->t.z.dtype == FF_BF16 ? (most + n - 1) / n : rows;
 }
 
+/* Rows whose others' channels fit in a chunk's memory, evened out over the pieces. */
+static int64_t right_rows(const struct work *k, int64_t chunk_numbers)
+{
+    int64_t most = ff_dap_count(k->t.ctx->dap, k->t.n_res, 0), others = others_numbers(k);
+    int64_t fit = others > 0 && chunk_numbers / others < most ? chunk_numbers / others : most;
+    int64_t n = (most + fit - 1) / fit;
+    return (most + n - 1) / n;
+}
+
 static void push_chunks(struct work *k)
 {
     int64_t item = (int64_t)ff_dtype_size(k->t.z.dtype), lead, far, all = row_numbers(k, &lead, &far);
     int64_t plane = size_of(k) * ff_pair_padded(k->t.n_res), own = ff_context_part(k->t.ctx, k->t.c_i);
     k->rows = chunk_rows(k, all * item);
+    k->right_rows = right_rows(k, k->rows * all);
     k->first = lead / plane < own ? lead / plane : own;
     k->lead = k->rows * lead * item;
     k->far = k->rows * far * item;

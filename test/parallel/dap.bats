@@ -38,6 +38,24 @@ emulated_gpus() { # transport
     emulated_gpus nccl
 }
 
+@test "operands of triangles are made in the memory of other emulated GPUs" {
+    [ -x "$build/../emulated/test_dap" ] || skip "no emulated GPU in this build"
+    for n in 2 4; do
+        FF_TEST_DEVICE=cuda FF_TEST_TRANSPORT=peer run ranks "$n" "$build/../emulated/test_dap" test_triangles
+        echo "$output"
+        [ "$status" -eq 0 ]
+        [ "$(grep -c 'OK.*test_triangles' <<<"$output")" -eq 1 ]
+    done
+}
+
+@test "layers of three and four ranks equal those of one" {
+    for n in 3 4; do
+        run ranks "$n" "$build/test_dap" test_triangles
+        echo "$output"
+        [ "$status" -eq 0 ]
+    done
+}
+
 @test "whole passes on two ranks equal one rank" {
     run ranks 2 "$build/test_dap"
     echo "$output"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Whole passes on several ranks against one rank, and a layer whose last piece is empty on some of them. Run by
+ * Whole passes on several ranks against one rank, and layers whose pieces are uneven, or empty on some of them. Run by
  * mpirun on 1 to 4 ranks (test/parallel/dap.bats); of passes rank 0 compares, and prints the results.
  * $FF_TEST_DEVICE=cuda: one GPU per rank, $FF_TEST_TRANSPORT among them. An argument names the test to run.
  */
@@ -10,6 +10,7 @@
 #include "feature/feature_file.h"
 #include "model/model.h"
 #include "model/outer_product.h"
+#include "model/triangle.h"
 
 enum memory { PLENTY, LITTLE };
 
@@ -174,6 +175,12 @@ static struct ff_tensor numbers(const struct ff_context *ctx, uint64_t key, int6
     return t;
 }
 
+static struct ff_norm norm(const struct ff_context *ctx, uint64_t key, int64_t n)
+{
+    return (struct ff_norm){ff_tensor_reshape(numbers(ctx, key, 1, 0, 1, n), FF_SHAPE(n)),
+                            ff_tensor_reshape(numbers(ctx, key + 1, 1, 0, 1, n), FF_SHAPE(n))};
+}
+
 static struct ff_linear_weights layer(const struct ff_context *ctx, uint64_t key, int64_t k, int64_t n)
 {
     return (struct ff_linear_weights){ff_tensor_reshape(numbers(ctx, key, 1, 0, k, n), FF_SHAPE(k, n)),
@@ -194,10 +201,8 @@ static float *outer_product(struct golden *g, struct ff_comm *comm, int64_t n_re
     if (comm != NULL)
         ff_comm_attach(comm, memory, LAYER_ARENA);
     int64_t from = ff_dap_from(ctx.dap, n_res, ff_dap_rank(ctx.dap)), n = ff_context_part(&ctx, n_res);
-    struct ff_tensor scale = numbers(&ctx, 1, 1, 0, 1, MSA_CHANNELS), offset = numbers(&ctx, 2, 1, 0, 1, MSA_CHANNELS);
     const struct ff_outer_product_weights w = {
-        .layer_norm_input = {ff_tensor_reshape(scale, FF_SHAPE(MSA_CHANNELS)),
-                             ff_tensor_reshape(offset, FF_SHAPE(MSA_CHANNELS))},
+        .layer_norm_input = norm(&ctx, 1, MSA_CHANNELS),
         .left_projection = layer(&ctx, 3, MSA_CHANNELS, OUTER), .right_projection = layer(&ctx, 5, MSA_CHANNELS, OUTER),
         .output = layer(&ctx, 7, OUTER * OUTER, PAIR_CHANNELS)};
     struct ff_offload m = {.x = numbers(&ctx, 9, SEQUENCES, from, n, MSA_CHANNELS), .away = size == LITTLE};
@@ -245,6 +250,64 @@ static void test_outer_product_last_column(void **state)
     golden_close(g);
 }
 
+/* Triangle multiplications, one behind the other, in chunks of few rows: as above. */
+static float *triangles(struct golden *g, struct ff_comm *comm, int64_t n_res, int64_t c_i, size_t *count)
+{
+    void *memory;
+    struct ff_arena arena;
+    assert_ok(g->be->alloc(g->be, LAYER_ARENA, &memory));
+    ff_arena_init(&arena, memory, LAYER_ARENA);
+    const struct ff_dap dap = {.comm = comm, .be = g->be, .arena = &arena};
+    const struct ff_context ctx = {.be = g->be, .arena = &arena, .config = &g->config.model, .chunk_bytes = 48 << 10,
+                                   .dap = comm != NULL ? &dap : NULL};
+    if (comm != NULL)
+        ff_comm_attach(comm, memory, LAYER_ARENA);
+    const struct ff_triangle_weights w = {
+        .layer_norm_input = norm(&ctx, 1, PAIR_CHANNELS), .center_layer_norm = norm(&ctx, 3, c_i),
+        .left_projection = layer(&ctx, 5, PAIR_CHANNELS, c_i), .left_gate = layer(&ctx, 7, PAIR_CHANNELS, c_i),
+        .right_projection = layer(&ctx, 9, PAIR_CHANNELS, c_i), .right_gate = layer(&ctx, 11, PAIR_CHANNELS, c_i),
+        .output_projection = layer(&ctx, 13, c_i, PAIR_CHANNELS),
+        .gating_linear = layer(&ctx, 15, PAIR_CHANNELS, PAIR_CHANNELS)};
+    int64_t from = ff_dap_from(ctx.dap, n_res, ff_dap_rank(ctx.dap)), n = ff_context_part(&ctx, n_res);
+    struct ff_tensor z = ff_pair_push_rows(&ctx, n_res, PAIR_CHANNELS);
+    struct ff_tensor all = numbers(&ctx, 17, n_res, 0, n_res, PAIR_CHANNELS);
+    struct ff_tensor mask = ff_tensor_reshape(numbers(&ctx, 18, 1, 0, n_res, n_res), FF_SHAPE(n_res, n_res));
+    FF_OP(g->be, copy, .out = z, .x = ff_tensor_slice(all, 0, from, n));
+    struct ff_pair p = ff_pair_make(&ctx, z, mask, c_i);
+    for (int i = 0; i < 4; i++)
+        ff_triangle_multiplication(&ctx, &w, i % 2 == 0 ? FF_OUTGOING : FF_INCOMING, &p);
+    *count = (size_t)ff_tensor_count(&z);
+    float *host = FF_NEW_ARRAY(float, *count);
+    g->be->download(g->be, host, &z);
+    if (comm != NULL)
+        ff_comm_detach(comm);
+    g->be->release(g->be, memory);
+    return host;
+}
+
+static void test_triangles(void **state)
+{
+    (void)state;
+    struct golden *g = golden_open("monomer_ptm_small.npz", "model_1_ptm", NULL);
+    if (g == NULL)
+        skip();
+    struct ff_comm *comm = NULL;
+    assert_ok(ff_comm_split(g->be, 0, &comm));
+    const struct ff_dap dap = {.comm = comm};
+    const int64_t sizes[][2] = {{41, 10}, {40, 16}, {6, 3}};     /* residues, channels: of three some ranks have none */
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        int64_t n_res = sizes[i][0], row = n_res * PAIR_CHANNELS;
+        size_t n, all;
+        float *many = triangles(g, comm, n_res, sizes[i][1], &n), *one = triangles(g, NULL, n_res, sizes[i][1], &all);
+        assert_true(n < all || comm->size == 1);
+        test_assert_close("pair", many, one + ff_dap_from(&dap, n_res, comm->rank) * row, n, GOLDEN_RELATIVE);
+        free(many);
+        free(one);
+    }
+    ff_comm_destroy(comm);
+    golden_close(g);
+}
+
 int main(int argc, char **argv)
 {
     const char *transport = getenv("FF_TEST_TRANSPORT");
@@ -261,6 +324,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_complex_unfused),
         cmocka_unit_test(test_little_memory),
         cmocka_unit_test(test_outer_product_last_column),
+        cmocka_unit_test(test_triangles),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
