@@ -16,8 +16,8 @@
 enum { GOOD_CHUNK = 96 << 20 };
 /* Eight rows of triangle multiplication in float32, sixteen in bfloat16: with less, a run takes too long. */
 enum { CHUNK_LEAST_PER_RESIDUE = 8 << 10 };
-/* Rows of all pieces of triangle multiplication that are worked on, on so many ranks and on fewer: more win nothing. */
-enum { MANY_RANKS = 4, MOST_ROWS_OF_MANY = 1024, MOST_ROWS = 512 };
+/* Rows of all pieces of triangle multiplication that are worked on, on few ranks and on many: more win nothing. */
+enum { MOST_ROWS = 512, MOST_ROWS_OF_MANY = 1024 };
 enum { FEWEST_ROWS = 256 };          /* of both operands, where neither is there whole */
 
 /* A byte copied to or from the host takes as long as so many of the GPU's own traffic, half of them hidden, and one of
@@ -223,8 +223,9 @@ static int longest_that_fits(const struct sizes *z, const struct ff_plan *plan)
  * twice as many rows. */
 static int64_t most_chunk(const struct sizes *z, const struct ff_plan *p)
 {
-    int64_t n = n_rank(p), chunks = n >= MANY_RANKS ? 2 : n > 1 ? 4 : 1;
-    int64_t most = n >= MANY_RANKS ? MOST_ROWS_OF_MANY : MOST_ROWS, rows = (p->shape.n_res + chunks - 1) / chunks;
+    int64_t n = n_rank(p), chunks = n >= FF_TRIANGLE_MANY_RANKS ? 2 : n > 1 ? 4 : 1;
+    int64_t most = n >= FF_TRIANGLE_MANY_RANKS ? MOST_ROWS_OF_MANY : MOST_ROWS;
+    int64_t rows = (p->shape.n_res + chunks - 1) / chunks;
     rows = (rows + FF_TRIANGLE_ROWS - 1) / FF_TRIANGLE_ROWS * FF_TRIANGLE_ROWS;
     int64_t parts = n > 1 ? 2 * (2 * n - 1) : 2; /* nths of what the rows have */
     int64_t bytes = parts * (rows < most ? rows : most) / n * operand_row_bytes(z, p) / n;

@@ -24,6 +24,8 @@
 #include "model/triangle_part.h"
 #include "model/triangle_stream.h"
 
+enum { MOST_PARTS = 2 };
+
 /* Rows of the view, from at on. A chunk has one piece of memory, whose places are used again as soon as they can be:
  *
  *     0         lead      far
@@ -37,6 +39,7 @@ struct chunk {
     char *memory;
     struct ff_tensor left, product;  /* [own channels, rows of all ranks, N] */
     int64_t ticket[2];               /* of what leaves or comes to the places 0 and far; below 0: nothing yet */
+    int64_t come[MOST_PARTS];        /* of the parts of its products */
 };
 
 struct work {
@@ -48,6 +51,7 @@ struct work {
     struct ff_tensor *by_rank[2];    /* [rank]: blocks as they leave and come */
     struct chunk chunks[2];
     int n_chunk;
+    int n_part;                      /* in which products are sent */
 };
 
 static int size_of(const struct work *k)
@@ -197,7 +201,27 @@ static void contract_channels(struct work *k, struct chunk *u, int64_t from, int
               .b = ff_tensor_slice(k->right, 0, from, count));
 }
 
-/* Products of this rank's channels, sent to the ranks of the rows. Little is computed beside the last ones. */
+/* Of the rows that a rank has of a chunk. */
+static struct ff_tensor part_of(const struct work *k, struct ff_tensor t, int axis, int part)
+{
+    int64_t n = t.shape[axis], from = n * part / k->n_part;
+    return ff_tensor_slice(t, axis, from, n * (part + 1) / k->n_part - from);
+}
+
+/* Sends products to the ranks of the rows. Little is computed beside the last ones. */
+static void send_products(struct work *k, struct chunk *u)
+{
+    for (int p = 0; p < k->n_part; p++) {
+        set_blocks(k, others_in(k, place(k, u, 1), u->at), u->product, u->at, false);
+        for (int r = 0; r < size_of(k); r++)
+            for (int i = 0; i < 2; i++)
+                k->by_rank[i][r] = part_of(k, k->by_rank[i][r], 1, p);
+        u->come[p] = u->ticket[0] = u->ticket[1] =
+            ff_dap_swap_beside(k->t.ctx->dap, u->at + step(k) < end(k), k->by_rank[1], k->by_rank[0]);
+    }
+}
+
+/* Products of this rank's channels. */
 static void contract(struct work *k, struct chunk *u)
 {
     if (u->at >= end(k))
@@ -206,9 +230,7 @@ static void contract(struct work *k, struct chunk *u)
     u->product = all_in(k, u->memory, u->at);
     contract_channels(k, u, 0, k->first);
     contract_channels(k, u, k->first, u->product.shape[0] - k->first);
-    set_blocks(k, others_in(k, place(k, u, 1), u->at), u->product, u->at, false);
-    u->ticket[0] = u->ticket[1] =
-        ff_dap_swap_beside(k->t.ctx->dap, u->at + step(k) < end(k), k->by_rank[1], k->by_rank[0]);
+    send_products(k, u);
 }
 
 static void finish(struct work *k, struct chunk *u)
@@ -217,11 +239,16 @@ static void finish(struct work *k, struct chunk *u)
         return;
     struct ff_tensor rows = others_in(k, place(k, u, 1), u->at);
     struct ff_tensor own = block_of(k, u->product, u->at, ff_dap_rank(k->t.ctx->dap), false);
-    ff_dap_wait(k->t.ctx->dap, u->ticket[1]);
-    ff_triangle_output(&k->t, ff_tensor_slice(k->t.z, 0, u->at, rows.shape[1]), rows, &own);
+    struct ff_tensor z = ff_tensor_slice(k->t.z, 0, u->at, rows.shape[1]);
+    for (int p = 0; p < k->n_part; p++) {
+        struct ff_tensor own_part = part_of(k, own, 1, p);
+        ff_dap_wait(k->t.ctx->dap, u->come[p]);
+        ff_triangle_output(&k->t, part_of(k, z, 0, p), part_of(k, rows, 1, p), &own_part);
+    }
 }
 
-/* Two chunks on several ranks: while one's operands or products travel, the other is worked on. */
+/* Two chunks on several ranks: while one's operands or products travel, the other is worked on. Many ranks make
+ * products sooner than these come, and begin with half of them. */
 static void all_chunks(struct work *k)
 {
     for (int i = 0; i < k->n_chunk; i++)
@@ -301,7 +328,8 @@ static void multiply(const struct ff_context *ctx, const struct ff_triangle_weig
     int size = ff_dap_size(ctx->dap);
     size_t mark = ff_arena_mark(ctx->arena);
     struct work k = {.t = ff_triangle_make(ctx, w, p, false), .transposed = p->transposed,
-                     .n_chunk = size > 1 ? 2 : 1};
+                     .n_chunk = size > 1 ? 2 : 1,
+                     .n_part = size >= FF_TRIANGLE_MANY_RANKS ? MOST_PARTS : 1};
     k.by_rank[0] = k.t.by_channel;
     k.by_rank[1] = FF_NEW_ARRAY(struct ff_tensor, (size_t)size);
     k.right = ff_pair_push(ctx, k.t.z.dtype, ff_context_part(ctx, k.t.c_i), k.t.n_res, k.t.n_res);

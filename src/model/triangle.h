@@ -9,6 +9,7 @@
 #include "model/weights.h"
 
 enum { FF_TRIANGLE_ROWS = 128 };     /* of a product that fast kernels make at a time */
+enum { FF_TRIANGLE_MANY_RANKS = 4 }; /* that have few channels each */
 
 enum ff_triangle_edges { FF_OUTGOING, FF_INCOMING };
 void ff_triangle_multiplication(const struct ff_context *ctx, const struct ff_triangle_weights *w,
