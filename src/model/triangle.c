@@ -38,7 +38,7 @@ struct chunk {
     int64_t at;
     char *memory;
     struct ff_tensor left, product;  /* [own channels, rows of all ranks, N] */
-    int64_t ticket[2];               /* of what leaves or comes to the places 0 and far; below 0: nothing yet */
+    int64_t ticket;                  /* of the last that leaves from the memory or comes to it; below 0: nothing yet */
     int64_t come[MOST_PARTS];        /* of the parts of its products */
 };
 
@@ -134,11 +134,6 @@ static void *in_memory(const struct chunk *u, int64_t bytes)
     return u->memory != NULL ? u->memory + bytes : NULL;
 }
 
-static void *place(const struct work *k, const struct chunk *u, int far)
-{
-    return in_memory(u, far ? k->far : 0);
-}
-
 static struct ff_tensor others_in(const struct work *k, void *memory, int64_t at)
 {
     int64_t others = k->t.c_i - ff_context_part(k->t.ctx, k->t.c_i);
@@ -157,7 +152,7 @@ static int64_t project(struct work *k, struct chunk *u, const struct ff_linear_w
 {
     const struct ff_dap *d = k->t.ctx->dap;
     const bool beside = !whole && at > 0;
-    struct ff_tensor rows = others_in(k, place(k, u, 0), at), own = set_blocks(k, rows, by_channel, at, whole);
+    struct ff_tensor rows = others_in(k, u->memory, at), own = set_blocks(k, rows, by_channel, at, whole);
     if (size_of(k) <= FF_TRIANGLE_PLACES && ff_dap_reach(d, beside, k->by_rank[0], k->by_rank[1])) {
         ff_triangle_project_to(&k->t, k->by_rank[0], value, gate, at);
         return ff_dap_reached(d, k->by_rank[0]);
@@ -175,9 +170,8 @@ static void make_right(struct work *k)
     int64_t n = (end(&all) + step(&all) - 1) / step(&all);
     for (int64_t i = k->n_chunk - n % k->n_chunk, at = 0; at < end(&all); i++, at += step(&all)) {
         struct chunk *u = &k->chunks[i % k->n_chunk];
-        ff_dap_wait(k->t.ctx->dap, u->ticket[0]);
-        u->ticket[0] = u->ticket[1] =
-            project(&all, u, &k->t.w->right_projection, &k->t.w->right_gate, k->right, at, true);
+        ff_dap_wait(k->t.ctx->dap, u->ticket);
+        u->ticket = project(&all, u, &k->t.w->right_projection, &k->t.w->right_gate, k->right, at, true);
     }
 }
 
@@ -186,11 +180,9 @@ static void prepare_left(struct work *k, struct chunk *u, int64_t at)
     u->at = at;
     if (at >= end(k))
         return;
-    for (int i = 0; i < 2; i++)
-        ff_dap_wait(k->t.ctx->dap, u->ticket[i]);
+    ff_dap_wait(k->t.ctx->dap, u->ticket);
     u->left = all_in(k, in_memory(u, k->lead), at);
-    u->ticket[0] = u->ticket[1] =
-        project(k, u, &k->t.w->left_projection, &k->t.w->left_gate, u->left, at, false);
+    u->ticket = project(k, u, &k->t.w->left_projection, &k->t.w->left_gate, u->left, at, false);
 }
 
 static void contract_channels(struct work *k, struct chunk *u, int64_t from, int64_t count)
@@ -212,11 +204,11 @@ static struct ff_tensor part_of(const struct work *k, struct ff_tensor t, int ax
 static void send_products(struct work *k, struct chunk *u)
 {
     for (int p = 0; p < k->n_part; p++) {
-        set_blocks(k, others_in(k, place(k, u, 1), u->at), u->product, u->at, false);
+        set_blocks(k, others_in(k, in_memory(u, k->far), u->at), u->product, u->at, false);
         for (int r = 0; r < size_of(k); r++)
             for (int i = 0; i < 2; i++)
                 k->by_rank[i][r] = part_of(k, k->by_rank[i][r], 1, p);
-        u->come[p] = u->ticket[0] = u->ticket[1] =
+        u->come[p] = u->ticket =
             ff_dap_swap_beside(k->t.ctx->dap, u->at + step(k) < end(k), k->by_rank[1], k->by_rank[0]);
     }
 }
@@ -226,7 +218,7 @@ static void contract(struct work *k, struct chunk *u)
 {
     if (u->at >= end(k))
         return;
-    ff_dap_wait(k->t.ctx->dap, u->ticket[1]);
+    ff_dap_wait(k->t.ctx->dap, u->ticket);
     u->product = all_in(k, u->memory, u->at);
     contract_channels(k, u, 0, k->first);
     contract_channels(k, u, k->first, u->product.shape[0] - k->first);
@@ -237,7 +229,7 @@ static void finish(struct work *k, struct chunk *u)
 {
     if (u->at >= end(k))
         return;
-    struct ff_tensor rows = others_in(k, place(k, u, 1), u->at);
+    struct ff_tensor rows = others_in(k, in_memory(u, k->far), u->at);
     struct ff_tensor own = block_of(k, u->product, u->at, ff_dap_rank(k->t.ctx->dap), false);
     struct ff_tensor z = ff_tensor_slice(k->t.z, 0, u->at, rows.shape[1]);
     for (int p = 0; p < k->n_part; p++) {
@@ -319,7 +311,7 @@ static void push_chunks(struct work *k)
     k->far = k->rows * far * item;
     for (int i = 0; i < k->n_chunk; i++)
         k->chunks[i] = (struct chunk){.memory = FF_PUSH(k->t.ctx, FF_U8, k->rows * all * item).data,
-                                      .ticket = {-1, -1}};
+                                      .ticket = -1};
 }
 
 /* z += triangle multiplication with outgoing edges of the view. */
