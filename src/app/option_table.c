@@ -303,7 +303,9 @@ const int ff_option_switch_count = sizeof ff_option_switches / sizeof ff_option_
 const struct ff_option_conflict ff_option_conflicts[] = {
     {"--msa", "--no-msa", "either the alignment of that file or the query alone is the MSA"},
     {"--features", "--msa", "the features hold an alignment already"},
+    {"--features", "--no-msa", "the features hold an alignment already"},
     {"--features", "--template", "the features hold their templates already"},
+    {"--features", "--complex", "the features tell which chains there are"},
 };
 const int ff_option_conflict_count = sizeof ff_option_conflicts / sizeof ff_option_conflicts[0];
 

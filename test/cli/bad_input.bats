@@ -132,6 +132,10 @@ good() {
     said "--features and --msa" "hold an alignment"
     run_code 2 "$FASTFOLD" predict --config $config -o "$out" --features $demo/golden_4ot.npz --template x.cif
     said "--features and --template" "hold their templates"
+    run_code 2 "$FASTFOLD" predict --config $config -o "$out" --features $demo/golden_4ot.npz --no-msa
+    said "--features and --no-msa" "hold an alignment"
+    run_code 2 "$FASTFOLD" plan --config $config --features $demo/golden_4ot.npz --complex
+    said "--features and --complex" "which chains there are"
 }
 
 @test "an alignment and --no-msa exclude each other" {
