@@ -48,11 +48,12 @@ emulated_gpus() { # transport
     done
 }
 
-@test "layers of three and four ranks equal those of one" {
+@test "triangle multiplications on three and four ranks equal those on one" {
     for n in 3 4; do
         run ranks "$n" "$build/test_dap" test_triangles
         echo "$output"
         [ "$status" -eq 0 ]
+        [ "$(grep -c 'OK.*test_triangles' <<<"$output")" -eq 1 ]
     done
 }
 

@@ -187,9 +187,18 @@ static struct ff_linear_weights layer(const struct ff_context *ctx, uint64_t key
                                       ff_tensor_reshape(numbers(ctx, key + 1, 1, 0, 1, n), FF_SHAPE(n))};
 }
 
-/* The outer product mean of n_res columns: rows [R, N, c_z] of this rank, or of all without comm. With little memory
- * the MSA waits on the host. */
-static float *outer_product(struct golden *g, struct ff_comm *comm, int64_t n_res, enum memory size, size_t *count)
+/* What a layer works in, on a rank or alone: comm is NULL then. */
+struct room {
+    const struct ff_context *ctx;
+    int64_t n_res, from, n;          /* all rows of the pair; this rank's */
+    int64_t channels;
+    enum memory size;
+    void *host;                      /* what lies there, given back in the end; or NULL */
+};
+typedef struct ff_tensor made_up_layer(struct room *r);  /* [n, n_res, PAIR_CHANNELS] */
+
+static float *rows_of(made_up_layer *make, struct golden *g, struct ff_comm *comm, int64_t n_res, int64_t channels,
+                      int64_t chunk_bytes, enum memory size, size_t *count)
 {
     void *memory;
     struct ff_arena arena;
@@ -197,115 +206,104 @@ static float *outer_product(struct golden *g, struct ff_comm *comm, int64_t n_re
     ff_arena_init(&arena, memory, LAYER_ARENA);
     const struct ff_dap dap = {.comm = comm, .be = g->be, .arena = &arena};
     const struct ff_context ctx = {.be = g->be, .arena = &arena, .config = &g->config.model,
-                                   .chunk_bytes = size == LITTLE ? 1 : 1 << 20, .dap = comm != NULL ? &dap : NULL};
+                                   .chunk_bytes = chunk_bytes, .dap = comm != NULL ? &dap : NULL};
     if (comm != NULL)
         ff_comm_attach(comm, memory, LAYER_ARENA);
-    int64_t from = ff_dap_from(ctx.dap, n_res, ff_dap_rank(ctx.dap)), n = ff_context_part(&ctx, n_res);
-    const struct ff_outer_product_weights w = {
-        .layer_norm_input = norm(&ctx, 1, MSA_CHANNELS),
-        .left_projection = layer(&ctx, 3, MSA_CHANNELS, OUTER), .right_projection = layer(&ctx, 5, MSA_CHANNELS, OUTER),
-        .output = layer(&ctx, 7, OUTER * OUTER, PAIR_CHANNELS)};
-    struct ff_offload m = {.x = numbers(&ctx, 9, SEQUENCES, from, n, MSA_CHANNELS), .away = size == LITTLE};
-    void *host_memory = NULL;
-    if (m.away) {
-        assert_ok(g->be->alloc_host(g->be, ff_tensor_bytes(&m.x), &host_memory));
-        m.host = host_memory;
-        g->be->store(g->be, m.host, 0, &m.x);
-        g->be->settle(g->be);
-    }
-    struct ff_tensor mask = ff_tensor_reshape(numbers(&ctx, 10, 1, 0, SEQUENCES, n_res), FF_SHAPE(SEQUENCES, n_res));
-    struct ff_tensor z = numbers(&ctx, 11, n, 0, n_res, PAIR_CHANNELS);
-    FF_OP(g->be, fill, .out = mask, .value = 1.0f);
-    FF_OP(g->be, fill, .out = z, .value = 0.0f);
-    ff_outer_product_mean(&ctx, &w, &m, mask, z);
+    struct room r = {.ctx = &ctx, .n_res = n_res, .from = ff_dap_from(ctx.dap, n_res, ff_dap_rank(ctx.dap)),
+                     .n = ff_context_part(&ctx, n_res), .channels = channels, .size = size};
+    struct ff_tensor z = make(&r);
     *count = (size_t)ff_tensor_count(&z);
     float *host = FF_NEW_ARRAY(float, *count);
     g->be->download(g->be, host, &z);
     if (comm != NULL)
         ff_comm_detach(comm);
     g->be->release(g->be, memory);
-    if (m.away)
-        g->be->release_host(g->be, host_memory);
+    if (r.host != NULL)
+        g->be->release_host(g->be, r.host);
     return host;
 }
 
-/* Operands have at least 16 columns at a time: of one column more on rank 0 the others have none in its last piece. */
-static void test_outer_product_last_column(void **state)
+/* Rows that a layer makes on several ranks, in pieces of so many bytes and with little memory, against its rows on one
+ * with plenty. */
+static void same_rows(made_up_layer *make, int64_t n_res, int64_t channels, int64_t chunk_bytes)
 {
-    (void)state;
     struct golden *g = golden_open("monomer_ptm_small.npz", "model_1_ptm", NULL);
     if (g == NULL)
         skip();
     struct ff_comm *comm = NULL;
     assert_ok(ff_comm_split(g->be, 0, &comm));
-    int64_t n_res = 16 * comm->size + 1, row = n_res * PAIR_CHANNELS;
-    size_t n, all;
-    float *many = outer_product(g, comm, n_res, LITTLE, &n), *one = outer_product(g, NULL, n_res, PLENTY, &all);
     const struct ff_dap dap = {.comm = comm};
+    const int64_t from = ff_dap_from(&dap, n_res, comm->rank) * n_res * PAIR_CHANNELS;
+    size_t n, all;
+    float *many = rows_of(make, g, comm, n_res, channels, chunk_bytes, LITTLE, &n);
+    float *one = rows_of(make, g, NULL, n_res, channels, 1 << 20, PLENTY, &all);
     assert_true(n < all || comm->size == 1);
-    test_assert_close("outer product", many, one + ff_dap_from(&dap, n_res, comm->rank) * row, n, GOLDEN_RELATIVE);
+    test_assert_close("pair", many, one + from, n, GOLDEN_RELATIVE);
     free(many);
     free(one);
     ff_comm_destroy(comm);
     golden_close(g);
 }
 
-/* Triangle multiplications, one behind the other, in chunks of few rows: as above. */
-static float *triangles(struct golden *g, struct ff_comm *comm, int64_t n_res, int64_t c_i, size_t *count)
+/* The outer product mean. With little memory the MSA waits on the host. */
+static struct ff_tensor outer_product(struct room *r)
 {
-    void *memory;
-    struct ff_arena arena;
-    assert_ok(g->be->alloc(g->be, LAYER_ARENA, &memory));
-    ff_arena_init(&arena, memory, LAYER_ARENA);
-    const struct ff_dap dap = {.comm = comm, .be = g->be, .arena = &arena};
-    const struct ff_context ctx = {.be = g->be, .arena = &arena, .config = &g->config.model, .chunk_bytes = 48 << 10,
-                                   .dap = comm != NULL ? &dap : NULL};
-    if (comm != NULL)
-        ff_comm_attach(comm, memory, LAYER_ARENA);
-    const struct ff_triangle_weights w = {
-        .layer_norm_input = norm(&ctx, 1, PAIR_CHANNELS), .center_layer_norm = norm(&ctx, 3, c_i),
-        .left_projection = layer(&ctx, 5, PAIR_CHANNELS, c_i), .left_gate = layer(&ctx, 7, PAIR_CHANNELS, c_i),
-        .right_projection = layer(&ctx, 9, PAIR_CHANNELS, c_i), .right_gate = layer(&ctx, 11, PAIR_CHANNELS, c_i),
-        .output_projection = layer(&ctx, 13, c_i, PAIR_CHANNELS),
-        .gating_linear = layer(&ctx, 15, PAIR_CHANNELS, PAIR_CHANNELS)};
-    int64_t from = ff_dap_from(ctx.dap, n_res, ff_dap_rank(ctx.dap)), n = ff_context_part(&ctx, n_res);
-    struct ff_tensor z = ff_pair_push_rows(&ctx, n_res, PAIR_CHANNELS);
-    struct ff_tensor all = numbers(&ctx, 17, n_res, 0, n_res, PAIR_CHANNELS);
-    struct ff_tensor mask = ff_tensor_reshape(numbers(&ctx, 18, 1, 0, n_res, n_res), FF_SHAPE(n_res, n_res));
-    FF_OP(g->be, copy, .out = z, .x = ff_tensor_slice(all, 0, from, n));
-    struct ff_pair p = ff_pair_make(&ctx, z, mask, c_i);
-    for (int i = 0; i < 4; i++)
-        ff_triangle_multiplication(&ctx, &w, i % 2 == 0 ? FF_OUTGOING : FF_INCOMING, &p);
-    *count = (size_t)ff_tensor_count(&z);
-    float *host = FF_NEW_ARRAY(float, *count);
-    g->be->download(g->be, host, &z);
-    if (comm != NULL)
-        ff_comm_detach(comm);
-    g->be->release(g->be, memory);
-    return host;
+    const struct ff_context *ctx = r->ctx;
+    struct ff_backend *be = ctx->be;
+    const struct ff_outer_product_weights w = {
+        .layer_norm_input = norm(ctx, 1, MSA_CHANNELS),
+        .left_projection = layer(ctx, 3, MSA_CHANNELS, r->channels),
+        .right_projection = layer(ctx, 5, MSA_CHANNELS, r->channels),
+        .output = layer(ctx, 7, r->channels * r->channels, PAIR_CHANNELS)};
+    struct ff_offload m = {.x = numbers(ctx, 9, SEQUENCES, r->from, r->n, MSA_CHANNELS), .away = r->size == LITTLE};
+    if (m.away) {
+        assert_ok(be->alloc_host(be, ff_tensor_bytes(&m.x), &r->host));
+        m.host = r->host;
+        be->store(be, m.host, 0, &m.x);
+        be->settle(be);
+    }
+    struct ff_tensor mask = ff_tensor_reshape(numbers(ctx, 10, 1, 0, SEQUENCES, r->n_res),
+                                              FF_SHAPE(SEQUENCES, r->n_res));
+    struct ff_tensor z = numbers(ctx, 11, r->n, 0, r->n_res, PAIR_CHANNELS);
+    FF_OP(be, fill, .out = mask, .value = 1.0f);
+    FF_OP(be, fill, .out = z, .value = 0.0f);
+    ff_outer_product_mean(ctx, &w, &m, mask, z);
+    return z;
 }
 
+/* Operands have at least 16 columns at a time: of one column more on rank 0 the others have none in its last piece. */
+static void test_outer_product_last_column(void **state)
+{
+    (void)state;
+    same_rows(outer_product, 16 * ff_comm_world_size() + 1, OUTER, 1);
+}
+
+/* Triangle multiplications, one behind the other. */
+static struct ff_tensor triangles(struct room *r)
+{
+    const struct ff_context *ctx = r->ctx;
+    const int64_t c_z = PAIR_CHANNELS, c_i = r->channels;
+    const struct ff_triangle_weights w = {
+        .layer_norm_input = norm(ctx, 1, c_z), .center_layer_norm = norm(ctx, 3, c_i),
+        .left_projection = layer(ctx, 5, c_z, c_i), .left_gate = layer(ctx, 7, c_z, c_i),
+        .right_projection = layer(ctx, 9, c_z, c_i), .right_gate = layer(ctx, 11, c_z, c_i),
+        .output_projection = layer(ctx, 13, c_i, c_z), .gating_linear = layer(ctx, 15, c_z, c_z)};
+    struct ff_tensor z = ff_pair_push_rows(ctx, r->n_res, c_z), all = numbers(ctx, 17, r->n_res, 0, r->n_res, c_z);
+    struct ff_tensor mask = ff_tensor_reshape(numbers(ctx, 18, 1, 0, r->n_res, r->n_res), FF_SHAPE(r->n_res, r->n_res));
+    FF_OP(ctx->be, copy, .out = z, .x = ff_tensor_slice(all, 0, r->from, r->n));
+    struct ff_pair p = ff_pair_make(ctx, z, mask, c_i);
+    for (int i = 0; i < 4; i++)
+        ff_triangle_multiplication(ctx, &w, i % 2 == 0 ? FF_OUTGOING : FF_INCOMING, &p);
+    return z;
+}
+
+/* Parts of uneven size; even ones; fewer channels than ranks may be. In many chunks of one or few rows, and in one. */
 static void test_triangles(void **state)
 {
     (void)state;
-    struct golden *g = golden_open("monomer_ptm_small.npz", "model_1_ptm", NULL);
-    if (g == NULL)
-        skip();
-    struct ff_comm *comm = NULL;
-    assert_ok(ff_comm_split(g->be, 0, &comm));
-    const struct ff_dap dap = {.comm = comm};
-    const int64_t sizes[][2] = {{41, 10}, {40, 16}, {6, 3}};     /* residues, channels: of three some ranks have none */
-    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        int64_t n_res = sizes[i][0], row = n_res * PAIR_CHANNELS;
-        size_t n, all;
-        float *many = triangles(g, comm, n_res, sizes[i][1], &n), *one = triangles(g, NULL, n_res, sizes[i][1], &all);
-        assert_true(n < all || comm->size == 1);
-        test_assert_close("pair", many, one + ff_dap_from(&dap, n_res, comm->rank) * row, n, GOLDEN_RELATIVE);
-        free(many);
-        free(one);
-    }
-    ff_comm_destroy(comm);
-    golden_close(g);
+    const int64_t sizes[][3] = {{41, 10, 24 << 10}, {40, 16, 1 << 20}, {6, 3, 1}}; /* residues, channels, bytes */
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        same_rows(triangles, sizes[i][0], sizes[i][1], sizes[i][2]);
 }
 
 int main(int argc, char **argv)
