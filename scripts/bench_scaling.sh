@@ -21,6 +21,25 @@ while [ $# -gt 0 ]; do
         *) echo "bench_scaling.sh: unexpected '$1'; --help lists the options" >&2; exit 2 ;;
     esac
 done
+# numbers OPTION WORD...: all above 0.
+numbers() {
+    local option=$1 word
+    shift
+    for word in "$@"; do
+        [[ $word =~ ^[1-9][0-9]*$ ]] ||
+            { echo "bench_scaling.sh: $option: found '$word'; give numbers above 0" >&2; exit 2; }
+    done
+}
+read -ra words <<<"$ranks"
+numbers --ranks "${words[@]}"
+read -ra words <<<"$lengths"
+numbers --lengths "${words[@]}"
+numbers --msa "$msa"
+numbers --extra "$extra"
+for word in $precisions; do
+    [[ $word =~ ^(fp32|tf32|bf16)$ ]] ||
+        { echo "bench_scaling.sh: --precisions: found '$word'; there are fp32, tf32 and bf16" >&2; exit 2; }
+done
 fastfold=${FASTFOLD:-build/fastfold}
 [ -x "$fastfold" ] || { echo "bench_scaling.sh: $fastfold was not found; build it, or set FASTFOLD" >&2; exit 4; }
 options=("$@")

@@ -221,4 +221,8 @@ END
     not_said "TOO LARGE"
     [ "$(grep -c '"ranks":' "$tmp/scaling/scaling.json")" -eq 2 ]
     run_code 2 scripts/bench_scaling.sh --length 40
+    run_code 2 scripts/bench_scaling.sh --lengths "40 4O"
+    said "--lengths: found '4O'"
+    run_code 2 scripts/bench_scaling.sh --precisions "fp32 fp16"
+    said "--precisions: found 'fp16'"
 }
